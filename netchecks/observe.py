@@ -1,0 +1,86 @@
+"""Declaring an observation: a command and the pure function that reads what it prints."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from netchecks.models.subjects import Node
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What runs at a place. Tokens may hold ``{subject.attribute}``: filled in after splitting, so never shell.
+
+    ``shell``: a constant script for ``sh -c``, with the other tokens as its ``$1``, ``$2`` ...
+    ``tool``: what has to be installed, else NotSeen("not installed"). ``accept``: exit statuses that mean success.
+    """
+
+    argv: tuple[str, ...]
+    shell: str = ""
+    tool: str = ""
+    accept: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One fact: how to see it and how to read it. The declaration is its only registration."""
+
+    name: str
+    of: type
+    command: Command
+    parse: Callable[[str], Any]
+    or_else: tuple[tuple[Command, Callable[[str], Any]], ...] = ()
+    root: bool = False
+    modules: tuple[str, ...] = ()
+    counter: bool = False
+    seconds: float = 5.0
+    limit: int = 4 * 1024 * 1024
+    doc: str = ""
+
+
+#: Every observation by name; filled by importing netchecks.observations.
+OBSERVATIONS: dict[str, Observation] = {}
+
+
+def command(text: str = "", *, shell: str = "", tool: str = "", accept: tuple[int, ...] = (0,)) -> Command:
+    """Make a command from its text (split as a shell would, no expansion) or from a constant shell script."""
+    argv = tuple(shlex.split(text))
+    return Command(argv, shell, tool or (argv[0] if argv and not shell else ""), accept)
+
+
+def observation(  # noqa: PLR0913 - one keyword for each property of DESIGN section 4
+    text: str = "",
+    *,
+    of: type = Node,
+    shell: str = "",
+    tool: str = "",
+    accept: tuple[int, ...] = (0,),
+    or_else: tuple[tuple[Command, Callable[[str], Any]], ...] = (),
+    root: bool = False,
+    modules: tuple[str, ...] = (),
+    counter: bool = False,
+    seconds: float = 5.0,
+    limit: int = 4 * 1024 * 1024,
+) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
+    """Declare the decorated parser as the fact of its own name.
+
+    ``or_else``: further (command, parser) pairs for the same value, tried in turn on the node when the one before
+    exits with a status that is not accepted (an old tool). ``root``: needs privileges (sudo -n where configured).
+    ``modules``: kernel modules without which there is nothing to see and which reading would load: the command
+    does not run then and the parser gets the empty string. ``counter``: read again after the probes.
+    ``seconds``: the command's deadline. ``limit``: bytes of output, more is NotSeen("truncated").
+    """
+
+    def declare(parse: Callable[[str], T]) -> Callable[[str], T]:
+        OBSERVATIONS[parse.__name__] = Observation(
+            parse.__name__, of, command(text, shell=shell, tool=tool, accept=accept), parse,
+            or_else, root, modules, counter, seconds, limit, parse.__doc__ or "",
+        )
+        return parse
+
+    return declare
