@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from netchecks.errors import Lacks, NotSeen, Why
@@ -26,6 +27,15 @@ def forget() -> None:
     """Start a new check: nothing was read or noted."""
     readings.clear()
     notes.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Pair(Generic[V]):
+    """A counter read twice, before and after the probes. Seconds between the two."""
+
+    before: V
+    after: V
+    seconds: float
 
 
 class By(Mapping[S, V], Generic[S, V]):
@@ -74,4 +84,4 @@ class By(Mapping[S, V], Generic[S, V]):
         return len(self._keys)
 
 
-__all__ = ["By", "Lacks", "forget", "note", "notes", "readings"]
+__all__ = ["By", "Lacks", "Pair", "forget", "note", "notes", "readings"]

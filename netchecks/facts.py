@@ -1,0 +1,154 @@
+"""From a record to facts: which command is a fact's, what its end means, and its parser. The same live and replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from netchecks import plan, send
+from netchecks.errors import NotSeen, Unreadable, Why
+from netchecks.models.table import Table
+from netchecks.observe import OBSERVATIONS, Observation
+from netchecks.probe import Ask, Probe
+from netchecks.record import Entry, PlaceRecord, Record
+from netchecks.seen import By, Pair
+from netchecks.world import Subject, place_of
+
+#: timeout(1) exits 124, 137 after -k; busybox's 143. The shell reports SIGXFSZ (the output limit) as 153.
+_TIMED_OUT, _TOO_LONG, _NOT_FOUND, _NOT_EXECUTABLE = (124, 137, 143), 153, 127, 126
+_DENIED = ("permission denied", "operation not permitted", "must be root", "you must be root", "are you root", "only root")
+_SUDO = ("a password is required", "is not in the sudoers", "not allowed to execute", "may not run sudo", "a terminal is required")
+
+
+@dataclass(slots=True)
+class Facts:
+    """Every fact of a run, parsed when first read and kept."""
+
+    record: Record
+    plan: plan.Plan
+    _kept: dict[tuple[str, str], Any]
+
+    def by(self, fact: str) -> By[Any, Any]:
+        """Give a fact as checks take it."""
+        subjects = self.plan.facts.get(fact, {})
+        return By(fact, subjects, lambda name: self.value(fact, subjects[name]))
+
+    def value(self, fact: str, subject: Subject) -> Any:
+        """Give one value. Raises NotSeen with the reason where there is none."""
+        key = (fact, subject.name)
+        if key not in self._kept:
+            try:
+                self._kept[key] = self._look(fact, subject)
+            except NotSeen as reason:
+                self._kept[key] = reason
+        value = self._kept[key]
+        if isinstance(value, NotSeen):
+            raise NotSeen(value.why, value.detail, cause=value.cause)
+        return value
+
+    def _look(self, fact: str, subject: Subject) -> Any:
+        node = place_of(subject)
+        if node is None or node.name not in self.record.places:
+            raise NotSeen(Why.NOT_RECORDED, f"{fact} of {subject}")
+        place = self.record.places[node.name]
+        if fact in OBSERVATIONS:
+            return _observed(OBSERVATIONS[fact], subject, place)
+        probe = plan.probe_for(fact, subject)
+        if probe is None:
+            raise NotSeen(Why.NOT_POSSIBLE, f"nothing gives {fact} of {subject}")
+        return _probed(fact, probe, subject, place)
+
+    def evidence(self, fact: str, subject: Subject) -> Entry | None:
+        """Give the command behind a fact, if one ran."""
+        node = place_of(subject)
+        place = self.record.places.get(node.name) if node else None
+        if place is None:
+            return None
+        key = plan.job_for(OBSERVATIONS[fact], subject).key if fact in OBSERVATIONS else send.KEY
+        return place.entries.get((key, "after")) or place.entries.get((key, "main"))
+
+
+def make(record: Record, wanted: plan.Plan) -> Facts:
+    """Give the facts of a record."""
+    return Facts(record, wanted, {})
+
+
+def _observed(observation: Observation, subject: Subject, place: PlaceRecord) -> Any:
+    if "all" in place.missed:
+        raise place.missed["all"]
+    key = plan.job_for(observation, subject).key
+    if not observation.counter:
+        return _parsed(observation, place, _entry(place, key, "main", observation.name))
+    before, after = (_entry(place, key, phase, observation.name) for phase in ("before", "after"))
+    return Pair(_parsed(observation, place, before), _parsed(observation, place, after), after.ended - before.ended)
+
+
+def _entry(place: PlaceRecord, key: str, phase: str, what: str) -> Entry:
+    entry = place.entries.get((key, phase))
+    if entry is None:
+        raise place.missed.get("probes") or NotSeen(Why.NOT_RECORDED, f"{what} of {place.place}")
+    return entry
+
+
+def _parsed(observation: Observation, place: PlaceRecord, entry: Entry) -> Any:
+    command, parse = [(observation.command, observation.parse), *observation.or_else][entry.way]
+    reason = unseen(entry, command.tool, command.accept, observation.limit)
+    if reason:
+        raise NotSeen(reason.why, f"{place.place}: {observation.name}: {reason.detail}", cause=reason.cause)
+    try:
+        value = parse(entry.stdout.decode("utf-8", "surrogateescape"))
+    except Unreadable as error:
+        detail = f"{place.place}: {observation.name}: {command.tool or 'the command'} printed something else: {error}"
+        raise NotSeen(Why.UNREADABLE, detail, cause="node.tool_unreadable") from error
+    return value.at(place.place) if isinstance(value, Table) else value
+
+
+def unseen(entry: Entry, tool: str, accept: tuple[int, ...], limit: int) -> NotSeen | None:
+    """Say what the end of a command means, None where its output counts."""
+    status, stderr = entry.status, entry.stderr.decode("utf-8", "replace").strip()
+    said = stderr.splitlines()[-1][:160] if stderr else f"exit status {status}"
+    low = stderr.lower()
+    ran = tool or (entry.argv[0] if entry.argv else "the command")
+    if status == _TOO_LONG or len(entry.stdout) >= limit:
+        return NotSeen(Why.TRUNCATED, f"{ran} printed more than {limit >> 10} KiB", cause="node.tool_floods")
+    if status is None or status in accept:
+        return None
+    if status in _TIMED_OUT and entry.ended - entry.started >= entry.seconds * 0.8:
+        return NotSeen(Why.TIMED_OUT, f"{ran} did not end within {entry.seconds:g} s", cause="node.command_hangs")
+    if any(text in low for text in _SUDO):
+        return NotSeen(Why.NO_PERMISSION, f"sudo: {said}", cause="node.sudo_refused")
+    if status == _NOT_FOUND or "command not found" in low:
+        return NotSeen(Why.NOT_INSTALLED, f"{ran} is not installed", cause="node.tool_missing")
+    if status == _NOT_EXECUTABLE or any(text in low for text in _DENIED):
+        return NotSeen(Why.NO_PERMISSION, f"{ran}: {said}", cause="node.needs_root")
+    return NotSeen(Why.FAILED, f"{ran}: {said}", cause="node.command_fails")
+
+
+def ask_key(fact: str, subject: Subject) -> str:
+    """Give the name of one ask in a record."""
+    return f"{fact}[{subject.name}]"
+
+
+def _probed(fact: str, probe: Probe, subject: Subject, place: PlaceRecord) -> Any:
+    key = ask_key(fact, subject)
+    for what in ("all", "probes", key):
+        if what in place.missed:
+            raise place.missed[what]
+    entry = _entry(place, send.KEY, "main", key)
+    reason = unseen(entry, "python3", (0,), 1 << 30)
+    if reason:
+        raise NotSeen(reason.why, f"{place.place}: {fact}: {reason.detail}", cause=reason.cause)
+    try:
+        got = send.split(entry.layout, entry.stdout)
+    except Unreadable as error:
+        raise NotSeen(Why.UNREADABLE, f"{place.place}: the agent: {error}", cause="node.tool_unreadable") from error
+    if key not in got:
+        raise NotSeen(Why.NOT_RECORDED, f"{key} at {place.place}")
+    return probe.read(subject, got[key])
+
+
+def ask(probe: Probe, subject: Subject, facts: Facts) -> Ask:
+    """Let a probe say what to send. Raises NotSeen, with the fact it needs, where it cannot."""
+    asking: Callable[..., Ask] = probe.ask
+    return asking(subject, *(facts.by(need) for need in probe.needs))

@@ -1,0 +1,74 @@
+"""What came back for the packets that a flow sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from netchecks.models.subjects import Address
+
+#: ``answered``: the target's answer came. ``refused``: a reset or port unreachable came from the target, so packets
+#: go both ways. ``unreachable``: an ICMP error or the sender's own kernel said no. ``too_big``: the size did not fit and
+#: somebody said so. ``silent``: nothing came.
+Outcome = Literal["answered", "refused", "unreachable", "too_big", "silent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer. ``mac`` is the one the payload claims (ARP sender, NDP option), ``source`` the frame's own.
+
+    ``seconds`` since the first request.
+    """
+
+    seconds: float
+    address: Address | None = None
+    mac: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The outcome of one flow. ``sent``: packets sent. ``error``: what the kernel or an ICMP message said.
+
+    ``others``: what the target's MAC answered for addresses that are not the flow's (asked only when it was silent).
+    ``wants``: addresses that the target itself asked for meanwhile.
+    """
+
+    outcome: Outcome
+    sent: int = 0
+    replies: tuple[Reply, ...] = ()
+    error: str = ""
+    others: tuple[Reply, ...] = ()
+    wants: tuple[Address, ...] = ()
+
+    @property
+    def macs(self) -> tuple[str, ...]:
+        """Who answered, each once, in the order of their first answers."""
+        return tuple(dict.fromkeys(reply.mac for reply in self.replies))
+
+    @property
+    def came_back(self) -> bool:
+        """Whether packets go both ways, even if the answer is no."""
+        return self.outcome in {"answered", "refused"}
+
+
+@dataclass(frozen=True, slots=True)
+class NameAnswer:
+    """One resolver's answer to one name. ``rcode`` is -1 where nothing came; ``seconds`` until the answer."""
+
+    server: Address
+    name: str
+    rcode: int
+    addresses: tuple[str, ...] = ()
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One captured frame, as scapy decoded it at need. ``outgoing``: sent by this machine. Seconds since the start."""
+
+    seconds: float
+    device: str
+    outgoing: bool
+    data: bytes

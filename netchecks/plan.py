@@ -1,0 +1,141 @@
+"""From the checks that are left to what has to be looked at: nothing here knows a fact, a tool or a platform."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from netchecks.cause import CAUSES
+from netchecks.models.subjects import Flow, Network, Node
+from netchecks.observe import OBSERVATIONS, Command, Observation
+from netchecks.probe import PROBES, Probe
+from netchecks.script import Alternative, Job
+from netchecks.world import KINDS, Subject, World, place_of
+
+#: A cause that looks at a network's other nodes does so on networks of up to this many.
+MAX_PEERS = 16
+
+_WHOLE = re.compile(r"\{(\w+)\.(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One selected check on its subjects: its id, and the names of all its parameters."""
+
+    check: str
+    row: Mapping[str, Subject]
+    names: frozenset[str]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to look at: by fact the subjects by name, in the order of the inventory."""
+
+    facts: dict[str, dict[str, Subject]] = field(default_factory=dict)
+
+    def add(self, fact: str, subjects: Iterable[Subject]) -> None:
+        """Want a fact of these subjects."""
+        known = self.facts.setdefault(fact, {})
+        for subject in subjects:
+            known.setdefault(subject.name, subject)
+
+
+def is_fact(name: str) -> bool:
+    """Tell whether a parameter's name is one of ours."""
+    return name in OBSERVATIONS or name in PROBES
+
+
+def make(wanted: Iterable[Wanted], world: World) -> Plan:
+    """Give the facts that the checks, their causes and their probes need."""
+    plan = Plan()
+    for want in wanted:
+        for fact in want.names:
+            if is_fact(fact):
+                _want(plan, world, fact, want.row)
+        for cause in CAUSES.get(want.check, ()):
+            for fact in cause.needs:
+                _want(plan, world, fact, want.row, peers=cause.peers)
+    return plan
+
+
+def _want(plan: Plan, world: World, fact: str, row: Mapping[str, Subject], *, peers: bool = False) -> None:
+    subjects = _subjects(world, fact, row)
+    if peers:
+        subjects = [*subjects, *_peers(world, row)]
+    fresh = [subject for subject in subjects if subject.name not in plan.facts.get(fact, {})]
+    plan.add(fact, subjects)
+    for subject in fresh:
+        found = probe_for(fact, subject)
+        for need in found.needs if found else ():
+            _want(plan, world, need, {"subject": subject})
+
+
+def _subjects(world: World, fact: str, row: Mapping[str, Subject]) -> list[Subject]:
+    kind = OBSERVATIONS[fact].of if fact in OBSERVATIONS else PROBES[fact][0].of
+    own: list[Subject] = [subject for subject in row.values() if not isinstance(subject, Network)] or list(row.values())
+    exact: list[Subject] = [subject for subject in own if type(subject) is kind]
+    found: list[Subject] = exact or [other for subject in own for other in world.related(subject, kind)]
+    if kind is Flow and fact in PROBES:
+        found = [*found, *(other for subject in exact for other in _siblings(world, subject))]
+        found = [subject for subject in found if probe_for(fact, subject)]
+    return found
+
+
+def _siblings(world: World, flow: Any) -> list[Flow]:
+    """Give the flows from the same node to the same address: what else goes there tells silence from a fault."""
+    same: Iterable[Flow] = world.related(flow.interface or flow.source, Flow)
+    return [other for other in same if other.source == flow.source and other.target == flow.target]
+
+
+def _peers(world: World, row: Mapping[str, Subject]) -> list[Subject]:
+    found: dict[str, Subject] = {}
+    for subject in row.values():
+        for network in world.related(subject, Network):
+            nodes = world.related(network, Node)
+            if len(nodes) <= MAX_PEERS:
+                found.update({node.name: node for node in nodes})
+    return list(found.values())
+
+
+def probe_for(fact: str, subject: Subject) -> Probe | None:
+    """Find the probe that gives this fact for this subject."""
+    return next((probe for probe in PROBES.get(fact, ()) if type(subject) is probe.of and probe.where(subject)), None)
+
+
+def job_for(observation: Observation, subject: Subject) -> Job:
+    """Make an observation's job for one subject. Its key is the command, so equal commands run once."""
+    commands = [observation.command, *(command for command, _ in observation.or_else)]
+    ways = tuple(Alternative(_argv(command, subject), command.accept) for command in commands)
+    text = json.dumps([observation.root, [way.argv for way in ways]])
+    key = f"{observation.command.tool or 'sh'}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return Job(key, ways, observation.root, observation.modules, observation.seconds, observation.limit)
+
+
+def _argv(command: Command, subject: Subject) -> tuple[str, ...]:
+    words = tuple(word for token in command.argv for word in _fill(token, subject))
+    return ("sh", "-c", command.shell, "sh", *words) if command.shell else words
+
+
+def _fill(token: str, subject: Subject) -> tuple[str, ...]:
+    name = next(kind for kind, type_ in KINDS.items() if type(subject) is type_)
+    whole = _WHOLE.fullmatch(token)
+    if whole and whole[1] in {name, "subject"}:
+        value = getattr(subject, whole[2])
+        if isinstance(value, tuple):
+            return tuple(str(item) for item in value)
+    return (token.format(**{name: subject, "subject": subject}),) if "{" in token else (token,)
+
+
+def places(plan: Plan) -> dict[str, Node]:
+    """Give every node that has to be reached, by name."""
+    found: dict[str, Node] = {}
+    for subjects in plan.facts.values():
+        for subject in subjects.values():
+            node = place_of(subject)
+            if node is not None:
+                found.setdefault(node.name, node)
+    return found

@@ -1,0 +1,145 @@
+"""libvirt/KVM hosts: the flows that a switched network implies, and the way each takes.
+
+Source: VMmanager knowledge base, "Коммутация": the uplink and the VMs' taps are ports of one bridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netchecks.models.hops import Hop
+from netchecks.models.subjects import Address, Flow, Interface, Inventory, Network, Node, Protocol, Subnet
+from netchecks.platform import Flows, Platform, register
+
+#: IPv4 header 20 + ICMP header 8; IPv6 header 40 + ICMPv6 header 8 (RFC 791, RFC 8200).
+_HEADERS = {4: 28, 6: 48}
+
+
+def flows(network: Network, inventory: Inventory) -> tuple[Flow, ...]:
+    """Give what shall work on a network: each VM by ARP or NDP, ping and its ports; each node's gateway."""
+    found: list[Flow] = []
+    for interface in inventory.interfaces:
+        if interface.network == network and interface.vm.runs:
+            for address in interface.addresses:
+                found.extend(_to_interface(interface, address))
+    for end in network.attachments:
+        for subnet in network.subnets:
+            found.extend(_to_gateway(end.node, network, subnet))
+    return tuple(found)
+
+
+def _to_interface(interface: Interface, address: Address) -> Iterator[Flow]:
+    network = interface.network
+    yield _flow(interface.node, network, "arp" if address.version == 4 else "ndp", address, interface)  # noqa: PLR2004
+    for source in senders(network, interface.node, address):
+        if interface.vm.answers_ping:
+            yield _flow(source, network, "icmp", address, interface)
+            yield _flow(source, network, "icmp", address, interface, size=network.mtu - _HEADERS[address.version])
+        for port in interface.vm.tcp:
+            yield _flow(source, network, "tcp", address, interface, port=port)
+        for port in interface.vm.udp:
+            yield _flow(source, network, "udp", address, interface, port=port)
+
+
+def _to_gateway(node: Node, network: Network, subnet: Subnet) -> Iterator[Flow]:
+    if subnet.gateway is not None:
+        yield _flow(node, network, "arp" if subnet.family == 4 else "ndp", subnet.gateway, None)  # noqa: PLR2004
+        if subnet.gateway_answers_ping and has_address(node, network, subnet.gateway):
+            yield _flow(node, network, "icmp", subnet.gateway, None)
+
+
+def senders(network: Network, node: Node, address: Address) -> tuple[Node, ...]:
+    """Give who may ask: the network's ``probe_from``, and the VM's node where it has an address in the subnet.
+
+    Where that is nobody, the VM's node asks by whatever route it has.
+    """
+    own = (node,) if has_address(node, network, address) else ()
+    others = tuple(source for source in network.probe_from if source not in own)
+    return own + others or (node,)
+
+
+def has_address(node: Node, network: Network, address: Address) -> bool:
+    """Tell whether the inventory gives the node an address in the same subnet."""
+    prefixes = [subnet.prefix for subnet in network.subnets if address in subnet.prefix]
+    return any(own.ip in prefix for link in node.links for own in link.addresses for prefix in prefixes)
+
+
+def _flow(  # noqa: PLR0913 - the five-tuple of a flow and its size
+    source: Node,
+    network: Network,
+    protocol: Protocol,
+    target: Address,
+    interface: Interface | None,
+    *,
+    port: int | None = None,
+    size: int | None = None,
+) -> Flow:
+    what = f"{protocol}{port or ''}" + ("-full" if size else "")
+    to = interface.name if interface else f"gateway-{network}"
+    name = f"{source}-to-{to}-{what}-ipv{target.version}"
+    if interface and len([a for a in interface.addresses if a.version == target.version]) > 1:
+        name += f"-{target}"
+    needs = needs_of(source, network, protocol, target, full=bool(size))
+    return Flow(name, source, network, protocol, target, interface, port, size, needs=needs)
+
+
+def needs_of(source: Node, network: Network, protocol: Protocol, target: Address, *, full: bool) -> frozenset[str]:
+    """Give what the way has to carry: the family, its neighbour discovery, unicast, perhaps routing and full size."""
+    needs = {f"ipv{target.version}", "arp" if target.version == 4 else "ndp", protocol}  # noqa: PLR2004
+    if protocol not in {"arp", "ndp"}:
+        needs.add("unicast")
+    if not _attached(source, network):
+        needs.add("routed")
+    if full:
+        needs.add("full_size")
+    return frozenset(needs)
+
+
+def _attached(node: Node, network: Network) -> bool:
+    return any(end.node == node for end in network.attachments)
+
+
+def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
+    """Give the way of a flow, in the order of its packet."""
+    source, network, interface = flow.source, flow.network, flow.interface
+    end = interface.node if interface else None
+    way = [_hop("sender", source.name, flow, ("node", source.name))]
+    if _attached(source, network):
+        way += _side(source, flow, *(("bridge",) if source == end else ("bridge", "uplink")))
+    elif interface:
+        way.append(_gateway(flow, flows_of))
+    if source != end:
+        way.append(_hop("fabric", network.name, flow))
+    if interface is None:
+        return (*way, _gateway(flow, flows_of))
+    way.append(_hop("node", interface.node.name, flow, ("node", interface.node.name)))
+    if source != end:
+        way += _side(interface.node, flow, "uplink", "bridge")
+    return (*way, *_guest(interface, flow, flows_of))
+
+
+def _hop(name: str, place: str, flow: Flow, *about: tuple[str, str]) -> Hop:
+    return Hop(name, place, frozenset({("flow", flow.name), ("network", flow.network.name), *about}))
+
+
+def _side(node: Node, flow: Flow, *names: str) -> list[Hop]:
+    end = flow.network.at(node)
+    devices = {"uplink": end.uplink, "bridge": end.bridge}
+    return [_hop(name, node.name, flow, ("node", node.name), ("link", f"{node}:{devices[name]}")) for name in names]
+
+
+def _gateway(flow: Flow, flows_of: Flows) -> Hop:
+    asked: set[tuple[str, str]] = set()
+    for subnet in flow.network.subnets:
+        if subnet.gateway is not None and subnet.family == flow.family:
+            asked |= flows_of.to_gateway(flow, subnet.gateway)
+    return _hop("gateway", flow.network.name, flow, *asked)
+
+
+def _guest(interface: Interface, flow: Flow, flows_of: Flows) -> tuple[Hop, Hop]:
+    about = (("interface", interface.name), ("vm", interface.vm.name), ("node", interface.node.name))
+    tap = _hop("tap", interface.node.name, flow, *about)
+    return (tap, _hop("guest", interface.vm.name, flow, *about, *flows_of.like(flow)))
+
+
+PLATFORM = register(Platform("vmhost", frozenset({"switching"}), flows, hops))

@@ -1,0 +1,359 @@
+"""The pytest hooks: the only module of the engine that knows pytest."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import signal
+import sys
+import types
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import netchecks.causes
+import netchecks.observations
+import netchecks.platforms
+import netchecks.probes  # the catalogues fill themselves when imported
+from netchecks import judge, plan, seen
+from netchecks.diagnose import Judged
+from netchecks.errors import NetchecksError, NotSeen
+from netchecks.facts import Facts
+from netchecks.models.subjects import Flow, Network
+from netchecks.observe import OBSERVATIONS
+from netchecks.probe import PROBES
+from netchecks.session import Session
+from netchecks.world import KINDS, Selection, Subject, combinations
+
+SESSION = pytest.StashKey[Session]()
+INFO = pytest.StashKey[judge.CheckInfo]()
+EXIT_ONLY_UNKNOWN = 6
+#: Stands for "this check applies to nothing here"; its item is dropped before pytest counts it.
+_NOTHING = object()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add our options."""
+    group = parser.getgroup("netchecks", "netchecks: network diagnosis")
+    group.addoption("--inventory-file", action="append", metavar="FILE", help="inventory file or folder; may be repeated")
+    group.addoption("--host", action="append", metavar="NODE", help="only this node of the inventory; may be repeated")
+    group.addoption("--vm", action="append", metavar="VM", help="only this VM (and its node); may be repeated")
+    group.addoption("--replay-run", metavar="DIR", help="judge what a run saw (reports/<run>) again, touching no host")
+    group.addoption("--netchecks-run-dir", metavar="DIR", help="folder of this run's reports and record (default: reports/<time>)")
+    group.addoption("--node-timeout", type=float, default=60.0, metavar="S", help="seconds for one trip to one node (default 60)")
+    group.addoption("--run-timeout", type=float, default=600.0, metavar="S", help="seconds for all the looking (default 600)")
+    group.addoption("--connections", type=int, default=64, metavar="N", help="connections at a time (default 64)")
+    parser.addini("netchecks_inventory", "inventory that is in force without --inventory-file", default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the inventory, if one is in force; all its mistakes are one usage error."""
+    for mark in (
+        "kind(name, ...): the kinds of network that a check is about",
+        "flow(protocol, ..., to=, full=): the flows that a check is about",
+        "hop(name, layer): the hop of a flow's way whose state a check judges",
+        "verdict: a check whose outcome is its flow's",
+    ):
+        config.addinivalue_line("markers", mark)
+    try:
+        session = Session.start(_settings(config))
+    except NetchecksError as error:
+        raise pytest.UsageError(str(error)) from error
+    if session is not None:
+        config.stash[SESSION] = session
+
+
+def _settings(config: pytest.Config) -> dict[str, Any]:
+    option, ini = config.option, config.getini("netchecks_inventory")
+    files = [Path(file) for file in option.inventory_file or ()]
+    default = [config.rootpath / ini] if ini else []
+    worker = getattr(config, "workerinput", None)
+    return {
+        "files": files, "default": default, "hosts": option.host or (), "vms": option.vm or (),
+        "replay": Path(option.replay_run) if option.replay_run else None,
+        "folder": Path(worker["netchecks_run"]) if worker and worker.get("netchecks_run") else option.netchecks_run_dir,
+        "root": config.rootpath, "worker": worker is not None, "argv": list(config.invocation_params.args),
+        "node_seconds": option.node_timeout, "run_seconds": option.run_timeout, "connections": option.connections,
+    }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker where the run's folder is; only text travels."""
+    session = node.config.stash.get(SESSION, None)
+    if session is not None:
+        node.workerinput["netchecks_run"] = str(session.folder)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Register the fixtures late: testinfra's own ``host`` cannot be unregistered, only overridden."""
+    run = session.config.stash.get(SESSION, None)
+    if run is None:
+        return
+    module = types.ModuleType("netchecks.fixtures")
+    for name in {**OBSERVATIONS, **PROBES}:
+        setattr(module, name, _fact_fixture(name))
+    module.host = _host  # type: ignore[attr-defined]  # a module made here
+    session.config.pluginmanager.register(module, "netchecks.fixtures")
+    if not run.settings["worker"] and sys.platform != "win32":
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt("terminated")
+
+
+def _fact_fixture(name: str) -> Any:
+    @pytest.fixture(scope="session", name=name)
+    def fact(request: pytest.FixtureRequest) -> Any:
+        return request.config.stash[SESSION].facts.by(name)
+
+    return fact
+
+
+@pytest.fixture(scope="module", name="host")
+def _host(node: Any, request: pytest.FixtureRequest) -> Any:
+    """Give testinfra's host for a node of the inventory."""
+    from netchecks import connect
+
+    run = request.config.stash[SESSION]
+    run.must_be_live(node)
+    return connect.host(node)
+
+
+# -- collection ------------------------------------------------------------------------------------------------------
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Fill the subjects of a check from the inventory, in the order of its files."""
+    run = metafunc.config.stash.get(SESSION, None)
+    own = [kind for kind in KINDS if kind in metafunc.fixturenames and not _is_fixture(metafunc, kind)]
+    if "host" in metafunc.fixturenames and "node" not in own and not _is_fixture(metafunc, "node"):
+        own.append("node")
+    if run is None or not own:
+        return
+    selection: Selection = run.selection
+    rows = [row for row in combinations(run.world, frozenset(own)) if _applies(metafunc.definition, row)]
+    chosen = [row for row in rows if selection.keeps(row, run.world)]
+    values = [tuple(row[kind] for kind in own) for row in chosen] or [(_NOTHING,) * len(own)]
+    ids = ["-".join(str(row[kind]) for kind in own) for row in chosen] or ["nothing"]
+    scope = "module" if "host" in metafunc.fixturenames else None
+    metafunc.parametrize(own, values, ids=ids, scope=scope)  # type: ignore[arg-type]  # None is its own default
+
+
+def _is_fixture(metafunc: pytest.Metafunc, name: str) -> bool:
+    """A site's own fixture of the same name wins."""
+    return any(d.argname == name for d in metafunc._arg2fixturedefs.get(name, ()))  # noqa: SLF001 - no public way
+
+
+def _applies(item: pytest.Function, row: dict[str, Subject]) -> bool:
+    kind, flow = item.get_closest_marker("kind"), item.get_closest_marker("flow")
+    if kind is not None:
+        networks = [s if isinstance(s, Network) else getattr(s, "network", None) for s in row.values()]
+        if not any(network is not None and network.kind in kind.args for network in networks):
+            return False
+    subject = row.get("flow")
+    return flow is None or (isinstance(subject, Flow) and _wanted(flow, subject))
+
+
+def _wanted(mark: pytest.Mark, flow: Flow) -> bool:
+    to = "gateway" if flow.interface is None else "vm"
+    if mark.args and flow.protocol not in mark.args:
+        return False
+    return mark.kwargs.get("to", to) == to and mark.kwargs.get("full", bool(flow.size)) == bool(flow.size)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Drop what applies to nothing, before anybody counts it."""
+    run = config.stash.get(SESSION, None)
+    if run is None:
+        return
+    kept = [item for item in items if _NOTHING not in _params(item).values()]
+    run.not_applicable += len(items) - len(kept)
+    items[:] = kept
+
+
+def _params(item: pytest.Item) -> dict[str, Any]:
+    callspec = getattr(item, "callspec", None)
+    return dict(callspec.params) if callspec else {}
+
+
+def info_of(item: pytest.Item) -> judge.CheckInfo:
+    """Give what is known of an item as a check."""
+    if INFO not in item.stash:
+        row = {kind: subject for kind, subject in _params(item).items() if kind in KINDS}
+        hop = item.get_closest_marker("hop")
+        doc = judge.doc_of(item.function) if isinstance(item, pytest.Function) else judge.Doc()
+        place = (*(hop.args if hop else ()), "", "")[:2]
+        verdict = item.get_closest_marker("verdict") is not None
+        item.stash[INFO] = judge.CheckInfo(item.nodeid, check_id(item), row, doc, (place[0], place[1]), verdict)
+    return item.stash[INFO]
+
+
+def check_id(item: pytest.Item) -> str:
+    """Give a check's stable id: its suite's folder (else its module) and its function."""
+    folders = item.path.parts
+    suite = item.path.stem.removeprefix("test_")
+    if "suites" in folders:
+        inner = folders[len(folders) - folders[::-1].index("suites"):-1]
+        suite = ".".join(inner) or suite
+    return f"{suite}.{getattr(item, 'originalname', item.name).removeprefix('test_')}"
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    names = set(getattr(item, "fixturenames", ()))
+    return bool(_params(item).keys() & KINDS.keys()) or any(plan.is_fact(name) for name in names)
+
+
+# -- looking ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Look at everything that the selected checks need, once for all workers."""
+    run = session.config.stash.get(SESSION, None)
+    ours = [item for item in session.items if _is_ours(item)] if run else []
+    if run is not None:
+        run.selected.update({item.nodeid: info_of(item) for item in ours})
+        if ours and not session.config.option.collectonly:
+            terminal = session.config.pluginmanager.getplugin("terminalreporter")
+            run.look([_want(item) for item in ours], terminal.write_line if terminal else lambda _line: None)
+    return (yield)
+
+
+def _want(item: pytest.Item) -> plan.Wanted:
+    info = info_of(item)
+    names = set(getattr(item, "fixturenames", ()))
+    return plan.Wanted(info.check, info.row, frozenset(names | ({"login"} if "host" in names else set())))
+
+
+# -- judging ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Begin a check with nothing read."""
+    seen.forget()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Give the report of one of our checks its outcome, as plain data."""
+    report = yield
+    run = item.config.stash.get(SESSION, None)
+    if run is not None and _is_ours(item) and (call.when == "call" or report.failed):
+        judged = _judge(item, call, report, run.facts)
+        _shape(report, judged, item, run)
+    return report
+
+
+def _judge(item: pytest.Item, call: pytest.CallInfo[None], report: Any, facts: Facts | None) -> Judged | None:
+    info = info_of(item)
+    if call.excinfo is None:
+        return judge.passed(info)
+    error = call.excinfo.value
+    if isinstance(error, NotSeen):
+        return judge.unknown(info, error)
+    if isinstance(error, pytest.skip.Exception):
+        return None
+    if isinstance(error, AssertionError):
+        return judge.failed(info, error, facts)
+    return judge.broken(info, str(report.longrepr)[-2000:])
+
+
+def _shape(report: Any, judged: Judged | None, item: pytest.Item, run: Session) -> None:
+    if judged is None:
+        return
+    waiver = None
+    if judged.outcome in {"failed", "unknown"}:
+        waiver = judge.waiver_for(info_of(item), run.world.inventory.waivers, run.today())
+    report.netchecks = judge.to_plain(judged)
+    if waiver:
+        report.netchecks |= {"outcome": "waived", "message": f"{waiver.reason} ({judged.message})"}
+        report.outcome, report.wasxfail = "skipped", f"waived: {waiver.reason}"
+    elif judged.outcome == "unknown":
+        report.outcome, report.when = "failed", "setup"
+        report.longrepr = f"unknown: {judged.message}"
+    elif judged.outcome == "failed" and "host" not in getattr(item, "fixturenames", ()):
+        report.longrepr = judged.message
+    if judged.outcome in {"failed", "unknown"}:
+        report.user_properties += [(name, getattr(judged, name)) for name in ("code", "place", "owner", "remedy")]
+        report.sections += [("evidence", text) for text in run.evidence_texts(judged)]
+
+
+def pytest_report_teststatus(report: Any) -> tuple[str, str, Any] | None:
+    """Show unknown and waived as what they are."""
+    outcome = getattr(report, "netchecks", {}).get("outcome")
+    if outcome == "unknown" and report.failed:
+        return "unknown", "U", ("UNKNOWN", {"yellow": True})
+    if outcome == "waived":
+        return "waived", "W", ("WAIVED", {"yellow": True})
+    return None
+
+
+# -- the end ---------------------------------------------------------------------------------------------------------
+
+
+class Controller:
+    """Gathers what the checks say, on the process that the user started."""
+
+    def __init__(self, config: pytest.Config, run: Session) -> None:
+        self.config, self.run = config, run
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Take one check's outcome."""
+        plain = getattr(report, "netchecks", None)
+        if plain:
+            self.run.take(plain)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Iterable[str]) -> None:
+        """Take the list of checks from a worker: the controller collects none."""
+        self.run.collected.update(dict.fromkeys(ids))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> Generator[None, object, object]:
+        """Write the diagnosis below everything else that pytest says."""
+        result = yield
+        self.run.tell(terminalreporter)
+        return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write the reports; only unknowns have an exit status of their own."""
+        if session.config.option.collectonly:
+            return
+        self.run.finish(int(exitstatus))
+        counts = self.run.counts()
+        only_unknown = counts["unknown"] and not counts["failed"] and not counts["broken"]
+        if exitstatus == pytest.ExitCode.TESTS_FAILED and only_unknown and session.testsfailed == counts["unknown"]:
+            session.exitstatus = EXIT_ONLY_UNKNOWN
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Put the controller's part in place, after every plugin is there."""
+    run = session.config.stash.get(SESSION, None)
+    if run is not None and not run.settings["worker"] and not session.config.pluginmanager.hasplugin("netchecks.controller"):
+        session.config.pluginmanager.register(Controller(session.config, run), "netchecks.controller")
+
+
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Send the user of testinfra's option to ours."""
+    with contextlib.suppress(ValueError, AttributeError):
+        if config.stash.get(SESSION, None) is not None and config.getoption("hosts", None):
+            raise pytest.UsageError("--hosts is testinfra's; netchecks takes its nodes from the inventory: use --host NODE")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say which inventory is in force."""
+    run = config.stash.get(SESSION, None)
+    return [run.header()] if run is not None else []
+
+
+__all__ = ["dt", "netchecks"]

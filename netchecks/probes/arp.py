@@ -1,0 +1,102 @@
+"""Who answers an ARP request (RFC 826), asked from the bridge's own side of the segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+from netchecks.errors import NotSeen, Why
+from netchecks.models.answers import Answer, Reply
+from netchecks.models.links import Link
+from netchecks.models.routes import InterfaceAddress
+from netchecks.models.subjects import Flow, Node
+from netchecks.models.table import Table
+from netchecks.probe import Ask, Capture, Frames, Got, probe
+from netchecks.seen import By
+from netchecks.send import check
+
+ARP, IPV6 = 0x0806, 0x86DD
+REQUEST, REPLY = 1, 2
+#: Linux delays a proxy's answer up to proxy_delay, 0.8 s (ip-sysctl); so listen for longer.
+WINDOW = 2.2
+TRIES = (0.05, 0.8, 1.5)
+#: A guest that is silent for its own address is asked for the others of its subnet, to it alone (unicast).
+SWEEP_AT, SWEEP_GAP, SWEEP_MOST = 1.0, 0.001, 512
+
+
+def _is_arp(flow: Flow) -> bool:
+    return flow.protocol == "arp"
+
+
+def _read(flow: Flow, got: tuple[Got, ...]) -> Answer:
+    from scapy.layers.l2 import ARP as Arp
+    from scapy.layers.l2 import Ether
+
+    check(got)
+    target, replies, others, wants = flow.target, [], [], []
+    guest = flow.interface.mac if flow.interface else ""
+    for seconds, _, outgoing, data in got[0].packets:
+        if outgoing or not _concerns(data, target.packed, guest):
+            continue
+        frame = Ether(data)
+        sender, mac = IPv4Address(frame[Arp].psrc), str(frame[Arp].hwsrc)
+        reply = Reply(seconds, sender, mac, str(frame.src))
+        if frame[Arp].op == REPLY:
+            (replies if sender == target else others).append(reply)
+        elif mac == guest:
+            wants.append(IPv4Address(frame[Arp].pdst))
+    sent = sum(item.sent for item in got[1:1 + len(TRIES)])
+    outcome = "answered" if replies else "silent"
+    return Answer(outcome, sent, tuple(replies), "", tuple(others), tuple(dict.fromkeys(wants)))
+
+
+def _concerns(data: bytes, target: bytes, guest: str) -> bool:
+    """Look at ethertype, sender address and sender MAC before scapy does: a busy segment has thousands of ARPs."""
+    is_arp = data[12:14] == ARP.to_bytes(2, "big")
+    return is_arp and (data[28:32] == target or (bool(guest) and data[22:28].hex(":") == guest))
+
+
+@probe("answers", where=_is_arp, read=_read)
+def arp(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tuple[InterfaceAddress, ...]]]) -> Ask:
+    """Ask for the flow's address as the node itself, up to three times until its owner answers."""
+    device = flow.network.at(flow.source).bridge
+    mac = links[flow.source][device].mac if device in links[flow.source] else None
+    if not mac:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device} to ask from")
+    own = own_address(flow, addresses[flow.source], device)
+    request = _request(mac, own, flow.target, "ff:ff:ff:ff:ff:ff")
+    owner = flow.interface.mac if flow.interface else ""
+    answered = (22, bytes.fromhex(owner.replace(":", "")) + flow.target.packed) if owner else (28, flow.target.packed)
+    tries = tuple(Frames(device, (request,), at, unless=answered) for at in TRIES)
+    sweep: tuple[Frames, ...] = ()
+    if flow.interface and (not flow.interface.tap or flow.interface.tap in links[flow.source]):
+        frames = tuple(_request(mac, own, other, owner) for other in _others(flow, own))
+        sweep = (Frames(device, frames, SWEEP_AT, SWEEP_GAP, answered),) if frames else ()
+    return Ask((Capture(device, (ARP, IPV6)), *tries, *sweep), WINDOW)
+
+
+def own_address(flow: Flow, addresses: Table[tuple[InterfaceAddress, ...]], device: str) -> str:
+    """Give the node's address in the target's subnet, else 0.0.0.0 (TRAPS: never somebody else's)."""
+    prefixes = [subnet.prefix for subnet in flow.network.subnets if flow.target in subnet.prefix]
+    own = addresses[device] if device in addresses else ()
+    return next((str(a.address.ip) for a in own for p in prefixes if a.address.ip in p), "0.0.0.0")  # noqa: S104
+
+
+def _request(mac: str, own: str, target: object, to: str) -> bytes:
+    from scapy.layers.l2 import ARP as Arp
+    from scapy.layers.l2 import Ether
+
+    return bytes(Ether(src=mac, dst=to) / Arp(op=REQUEST, hwsrc=mac, psrc=own, hwdst="00:00:00:00:00:00", pdst=str(target)))
+
+
+def _others(flow: Flow, own: str) -> Iterator[IPv4Address]:
+    """Give the subnet's other addresses; of a large subnet those around the declared one."""
+    prefix = next((subnet.prefix for subnet in flow.network.subnets if flow.target in subnet.prefix), None)
+    if prefix is None:
+        return
+    low = max(int(prefix.network_address) + 1, int(flow.target) - SWEEP_MOST // 2)
+    high = min(int(prefix.broadcast_address) - 1, low + SWEEP_MOST)
+    for number in range(low, high + 1):
+        address = IPv4Address(number)
+        if address != flow.target and str(address) != own:
+            yield address

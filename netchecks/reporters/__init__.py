@@ -1,0 +1,1 @@
+"""The catalogue of report formats, one module for each."""

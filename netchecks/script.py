@@ -1,0 +1,181 @@
+"""The POSIX shell script that looks at a node, and reading what it sends back.
+
+Works with dash, bash 4 and busybox sh. One node, one connection, one script a trip: its commands run side by side in
+lanes, each under ``timeout``, each with its own output files in one private folder, which goes in one stream.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Phase = Literal["before", "main", "after"]
+PHASES: tuple[Phase, ...] = ("before", "main", "after")
+
+#: Commands at a time on one node (DESIGN section 10).
+LANES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One way to run a command: argv as it is typed, and the exit statuses that mean success."""
+
+    argv: tuple[str, ...]
+    accept: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One command of a script. ``key`` is stable between runs. ``stdin`` is what it reads, by default nothing."""
+
+    key: str
+    ways: tuple[Alternative, ...]
+    root: bool = False
+    modules: tuple[str, ...] = ()
+    seconds: float = 5.0
+    limit: int = 4 * 1024 * 1024
+    stdin: str = ""
+    phase: Phase = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What one job did. ``status`` is None where its kernel modules are absent. Seconds since the node's boot."""
+
+    key: str
+    phase: Phase
+    way: int
+    status: int | None
+    started: float
+    ended: float
+    stdout: bytes
+    stderr: bytes
+
+
+_START = """\
+export LC_ALL=C LANG=C
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; export PATH
+renice -n 5 -p $$ >/dev/null 2>&1; ionice -c 3 -p $$ >/dev/null 2>&1
+echo "@N@ hello"
+"""
+
+# A trap alone does not fire when the ssh client dies: the script watches its own parent. `wait` is interruptible, a
+# foreground child is not, so every command is a background one that its lane waits for and can kill.
+_HEAD = """\
+(
+umask 077
+d=$(mktemp -d "${TMPDIR:-/tmp}/netchecks.XXXXXXXXXX") || { echo; echo "@N@ nodir"; echo "@N@ end"; exit; }
+l=; w=
+bye() { trap '' TERM; [ -z "$l$w" ] || kill $l $w 2>/dev/null; rm -rf "$d"; }
+trap bye EXIT; trap 'exit 1' HUP INT TERM PIPE
+r() { b=$1; shift; "$@" >"$d/$i.o" 2>"$d/$i.e" <"$b" & p=$!; wait "$p"; s=$?; }
+m() { [ ! -e /proc/modules ] || [ -d "/sys/module/$1" ] || grep -qs "/$1\\.ko" "/lib/modules/$(uname -r)/modules.builtin"; }
+t() { read -r u _ </proc/uptime; }
+( trap - EXIT; trap 'kill $p 2>/dev/null; exit' TERM
+  me=$$; while kill -0 "$PPID" 2>/dev/null; do sleep 1 & p=$!; wait "$p"; done; kill -TERM 0 "$me" ) >/dev/null 2>&1 & w=$!
+printf '\\n@N@ err\\n' >"$d/sep"
+"""
+
+_LANE = """\
+lane() { trap - EXIT; trap 'kill $p 2>/dev/null; exit' TERM; ulimit -S -f @BLOCKS@; set -C; p=
+for i in @NUMBERS@; do
+{ true >"$d/$i.l"; } 2>/dev/null || continue
+set +C; t; a=$u; y=0
+case $i in
+@CASES@
+esac
+t; printf '\\n@N@ %s %s %s %s %s\\n' "$i" "$y" "$s" "$a" "$u" >"$d/$i.h"; set -C
+done; }
+for k in @LANES@; do lane & l="$l $!"; done
+wait $l; l=
+"""
+
+_TAIL = """\
+kill "$w" 2>/dev/null; w=
+set --; i=0
+while [ "$i" -lt @COUNT@ ]; do [ ! -f "$d/$i.h" ] || set -- "$@" "$d/$i.h" "$d/$i.o" "$d/sep" "$d/$i.e"; i=$((i+1)); done
+cat "$@" /dev/null
+printf '\\n@N@ end\\n'
+)
+"""
+
+
+def start(nonce: str) -> str:
+    """Give the lines that make ready the shell, once for a connection."""
+    return _START.replace("@N@", nonce)
+
+
+def trip(jobs: Sequence[Job], nonce: str, *, sudo: bool) -> str:
+    """Give one trip's block. The shell runs it as soon as it has all of it, so a cut connection runs nothing."""
+    parts = [_HEAD, *(_stdin(number, job, nonce) for number, job in enumerate(jobs) if job.stdin)]
+    for phase in PHASES:
+        numbered = [(number, job) for number, job in enumerate(jobs) if job.phase == phase]
+        if numbered:
+            parts.append(_lanes(numbered, sudo=sudo))
+    parts.append(_TAIL.replace("@COUNT@", str(len(jobs))))
+    return "".join(parts).replace("@N@", nonce)
+
+
+def _stdin(number: int, job: Job, nonce: str) -> str:
+    return f"cat >\"$d/{number}.i\" <<'{nonce}'\n{job.stdin}\n{nonce}\n"
+
+
+def _lanes(numbered: Sequence[tuple[int, Job]], *, sudo: bool) -> str:
+    limit = max(job.limit for _, job in numbered)
+    cases = "\n".join(f"{number}) {_case(number, job, sudo=sudo)} ;;" for number, job in numbered)
+    lanes = " ".join(str(lane) for lane in range(min(LANES, len(numbered))))
+    numbers = " ".join(str(number) for number, _ in numbered)
+    text = _LANE.replace("@BLOCKS@", str(limit // 512)).replace("@NUMBERS@", numbers).replace("@LANES@", lanes)
+    return text.replace("@CASES@", cases)
+
+
+def _case(number: int, job: Job, *, sudo: bool) -> str:
+    source = f'"$d/{number}.i"' if job.stdin else "/dev/null"
+    tries = []
+    for way, alternative in enumerate(job.ways):
+        run = f"y={way}; r {source} {shlex.join(command_line(job, alternative, sudo=sudo))}"
+        good = "|".join(str(status) for status in alternative.accept)
+        tries.append(f"{run}; case $s in {good}) ;; *)")
+    text = " ".join(tries[:-1] + [tries[-1].rpartition("; case ")[0]]) + "; ;; esac" * (len(tries) - 1)
+    if job.modules:
+        guard = " && ".join(f"m {shlex.quote(module)}" for module in job.modules)
+        text = f'if {guard}; then {text}; else : >"$d/$i.o"; : >"$d/$i.e"; s=absent; fi'
+    return text
+
+
+def command_line(job: Job, way: Alternative, *, sudo: bool) -> list[str]:
+    """Give the whole command line of one way of a job, as ``netchecks commands`` prints it."""
+    seconds = f"{job.seconds:g}"
+    return [*(["sudo", "-n"] if sudo and job.root else []), "timeout", "-k", "1", seconds, *way.argv]
+
+
+class Broken(ValueError):
+    """The stream does not hold what the script sends."""
+
+
+def read(stream: bytes, jobs: Sequence[Job], nonce: str) -> list[Ran]:
+    """Read one trip's stream. Raises Broken where it is cut or not ours; says what is missing."""
+    mark = f"\n{nonce} ".encode()
+    chunks = (b"\n" + stream).split(mark)[1:]
+    if not chunks or chunks[-1].strip() != b"end":
+        raise Broken("the answer was cut off")
+    if chunks[0].startswith(b"nodir"):
+        raise Broken("no temporary folder could be made (is the disk full or read-only?)")
+    ran = []
+    for head, error in zip(chunks[0:-1:2], chunks[1:-1:2], strict=True):
+        ran.append(_ran(head, error, jobs))
+    return ran
+
+
+def _ran(head: bytes, error: bytes, jobs: Sequence[Job]) -> Ran:
+    line, _, stdout = head.partition(b"\n")
+    kind, _, stderr = error.partition(b"\n")
+    fields = line.decode("ascii", "replace").split()
+    if kind != b"err" or len(fields) != 5:  # noqa: PLR2004 - number, way, status, started, ended
+        raise Broken(f"unexpected line {line[:80]!r}")
+    number, way, status, started, ended = fields
+    job = jobs[int(number)]
+    code = None if status == "absent" else int(status)
+    return Ran(job.key, job.phase, int(way), code, float(started), float(ended), stdout, stderr)

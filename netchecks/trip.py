@@ -1,0 +1,120 @@
+"""One connection to one node: send a script, take what it sends back, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from netchecks import connect, script
+from netchecks.errors import NotSeen, Why
+from netchecks.models.subjects import Node
+
+#: Seconds until the node's shell must have answered; longer than ssh's own ConnectTimeout.
+HELLO_SECONDS = 15.0
+MAX_STREAM = 256 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Channel:
+    """A shell at a node that stays open between trips: one handshake for all of them."""
+
+    node: Node
+    hello_seconds: float = HELLO_SECONDS
+    nonce: str = ""
+    process: asyncio.subprocess.Process | None = None
+    stderr: bytes = b""
+    trips: int = 0
+
+    async def run(self, jobs: Sequence[script.Job], seconds: float) -> list[script.Ran]:
+        """Make one trip. Raises NotSeen where the node cannot be reached, hangs or answers nonsense."""
+        self.trips += 1
+        if self.node.connection.backend not in connect.STREAMED:
+            return await asyncio.wait_for(asyncio.to_thread(self._through_testinfra, jobs), seconds + self.hello_seconds)
+        if self.process is None:
+            await self._start()
+        text = script.trip(jobs, self.nonce, sudo=self.node.connection.sudo)
+        stream = await self._exchange(text, b"\n" + self.nonce.encode() + b" end\n", seconds)
+        return self._read(stream, jobs)
+
+    def _read(self, stream: bytes, jobs: Sequence[script.Job]) -> list[script.Ran]:
+        try:
+            return script.read(stream, jobs, self.nonce)
+        except script.Broken as error:
+            raise NotSeen(Why.FAILED, f"{self.node}: {error}", cause="node.answer_cut_off") from error
+
+    async def _start(self) -> None:
+        self.nonce = "NETCHECKS" + secrets.token_hex(12)
+        self.process = await asyncio.create_subprocess_exec(
+            *connect.shell(self.node), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE, start_new_session=True, limit=1 << 20,
+        )
+        hello = self.nonce.encode() + b" hello\n"
+        await self._exchange(script.start(self.nonce), hello, self.hello_seconds, first=True)
+
+    async def _exchange(self, text: str, end: bytes, seconds: float, *, first: bool = False) -> bytes:
+        process = self.process
+        assert process is not None and process.stdin is not None and process.stdout is not None  # noqa: PT018 - made above
+        try:
+            async with asyncio.timeout(seconds):
+                with contextlib.suppress(ConnectionError):
+                    process.stdin.write(text.encode("utf-8", "surrogateescape"))
+                    await process.stdin.drain()
+                return await self._until(process.stdout, end)
+        except TimeoutError:
+            doing = "its shell" if first else "its commands"
+            message = f"connected, but {doing} did not answer within {seconds:g} s"
+            raise NotSeen(Why.TIMED_OUT, message, cause="node.hangs") from None
+
+    async def _until(self, stream: asyncio.StreamReader, end: bytes) -> bytes:
+        got = bytearray()
+        while not got.endswith(end):
+            chunk = await stream.read(1 << 16)
+            if not chunk:
+                raise await self._ended()
+            got += chunk
+            if len(got) > MAX_STREAM:
+                raise NotSeen(Why.TRUNCATED, f"{self.node} sent more than {MAX_STREAM >> 20} MiB", cause="node.floods")
+        return bytes(got)
+
+    async def _ended(self) -> NotSeen:
+        process = self.process
+        assert process is not None and process.stderr is not None  # noqa: PT018 - made in _start
+        text = (await process.stderr.read(1 << 16)).decode("utf-8", "replace")
+        status = await process.wait()
+        if self.node.connection.backend == "ssh" and status == 255:  # noqa: PLR2004 - ssh(1): 255 is ssh's own error
+            return connect.refused(text)
+        lines = text.strip().splitlines() or [f"exit status {status}"]
+        return NotSeen(Why.UNREACHABLE, f"the connection ended: {lines[-1][:200]}", cause="node.unreachable")
+
+    def _through_testinfra(self, jobs: Sequence[script.Job]) -> list[script.Ran]:
+        self.nonce = "NETCHECKS" + secrets.token_hex(12)
+        text = script.start(self.nonce) + script.trip(jobs, self.nonce, sudo=self.node.connection.sudo)
+        try:
+            result = connect.backend(self.node).run("sh -c %s", text)
+        except (RuntimeError, OSError, ValueError) as error:
+            raise NotSeen(Why.UNREACHABLE, str(error)[:200], cause="node.unreachable") from error
+        return self._read(result.stdout_bytes.partition(b" hello\n")[2], jobs)
+
+    async def close(self) -> None:
+        """End the connection: the shell sees the end of its script; what does not go is killed."""
+        process = self.process
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await process.wait()
+        # TERM lets the script's own trap clean up; over ssh the script notices that its parent is gone.
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(1.5):
+                        await process.wait()

@@ -1,0 +1,199 @@
+"""Looking: every place at the same time, facts in one trip, probes and counters in one more.
+
+Each place goes on as soon as its own needs are there; one that hangs costs its own deadline and delays nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from netchecks import facts as facts_of
+from netchecks import send
+from netchecks.errors import NotSeen, Why
+from netchecks.models.subjects import Node
+from netchecks.observe import OBSERVATIONS, Observation
+from netchecks.plan import Plan, job_for, places, probe_for
+from netchecks.probe import Ask, Probe
+from netchecks.record import Entry, Layout, PlaceRecord, Record
+from netchecks.script import Alternative, Job, Phase, Ran, command_line
+from netchecks.trip import HELLO_SECONDS, Channel
+from netchecks.world import Subject, World, place_of
+
+#: A place with probes waits so long for the others on their way, so that all send and listen at the same time.
+RENDEZVOUS_SECONDS = 5.0
+#: Growth is read over at least this time where no probe runs between the two readings.
+COUNTER_SECONDS = 1.0
+#: sshd's default MaxStartups begins to refuse at 10 unauthenticated connections; a jump host has them all.
+JUMP_CONNECTIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the looking. Seconds for one node's trip, for the whole; connections at a time."""
+
+    node_seconds: float = 60.0
+    run_seconds: float = 600.0
+    connections: int = 64
+    hello_seconds: float = HELLO_SECONDS
+
+
+@dataclass(slots=True)
+class Look:
+    """One run's looking. ``tell`` hears of each place: its name and ``looking``, ``probing``, ``seen`` or a reason."""
+
+    world: World
+    plan: Plan
+    record: Record
+    limits: Limits
+    tell: Callable[[str, str], None]
+    keep: Callable[[PlaceRecord], None]
+    ready: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    async def all(self) -> None:
+        """Look at every place."""
+        nodes = places(self.plan)
+        self.ready = {name: asyncio.Event() for name in nodes}
+        gate = asyncio.Semaphore(self.limits.connections)
+        jumps = {node.connection.jump: asyncio.Semaphore(JUMP_CONNECTIONS) for node in nodes.values()}
+        try:
+            async with asyncio.timeout(self.limits.run_seconds), asyncio.TaskGroup() as group:
+                for node in nodes.values():
+                    group.create_task(self._place(node, [gate, *([jumps[node.connection.jump]] if node.connection.jump else [])]))
+        except TimeoutError:
+            for name in nodes:
+                if name not in self.record.places:
+                    detail = f"the run's {self.limits.run_seconds:g} s were over"
+                    self.record.place(name).missed["all"] = NotSeen(Why.TIMED_OUT, detail, cause="node.not_reached_in_time")
+
+    async def _place(self, node: Node, gates: list[asyncio.Semaphore]) -> None:
+        for gate in gates:
+            await gate.acquire()
+        place, channel, started = PlaceRecord(node.name), Channel(node, self.limits.hello_seconds), time.monotonic()
+        try:
+            self.tell(node.name, "looking")
+            await self._trips(node, place, channel)
+            self.tell(node.name, next((str(reason) for key, reason in place.missed.items() if key == "all"), "seen"))
+        finally:
+            self.ready[node.name].set()
+            await channel.close()
+            place.trips, place.seconds = channel.trips, round(time.monotonic() - started, 3)
+            self.record.places[node.name] = place
+            self.keep(place)
+            for gate in gates:
+                gate.release()
+
+    async def _trips(self, node: Node, place: PlaceRecord, channel: Channel) -> None:
+        probes = self._probes(node)
+        self.record.places[node.name] = place
+        jobs = self._jobs(node, counters=not probes)
+        if not await self._trip(channel, place, jobs, "all"):
+            return
+        self.ready[node.name].set()
+        if not probes:
+            return
+        await self._rendezvous(node, probes)
+        self.tell(node.name, "probing")
+        asks = self._asks(probes, place)
+        jobs = self._counters(node)
+        layout: Layout = ()
+        if asks:
+            agent, layout = _agent(asks)
+            jobs = [*jobs, agent]
+        await self._trip(channel, place, jobs, "probes", layout=layout)
+
+    async def _trip(
+        self, channel: Channel, place: PlaceRecord, jobs: list[Job], what: str, *, layout: Layout = ()
+    ) -> bool:
+        try:
+            ran = await channel.run(jobs, self.limits.node_seconds)
+        except NotSeen as reason:
+            place.missed[what] = NotSeen(reason.why, f"{place.place}: {reason.detail}", cause=reason.cause)
+            return False
+        by_key = {(job.key, job.phase): job for job in jobs}
+        sudo = channel.node.connection.sudo
+        place.add(_entry(by_key[item.key, item.phase], item, layout, sudo=sudo) for item in ran)
+        return True
+
+    def _jobs(self, node: Node, *, counters: bool) -> list[Job]:
+        found: dict[tuple[str, str], Job] = {}
+        for observation, subject in self._observations(node):
+            job = job_for(observation, subject)
+            if not observation.counter:
+                found.setdefault((job.key, job.phase), job)
+        jobs = list(found.values())
+        if counters and (extra := self._counters(node)):
+            pause = Job("pause", (Alternative(("sleep", f"{COUNTER_SECONDS:g}")),))
+            return [*jobs, pause, *extra]
+        return jobs
+
+    def _counters(self, node: Node) -> list[Job]:
+        found: dict[tuple[str, str], Job] = {}
+        for observation, subject in self._observations(node):
+            if observation.counter:
+                phases: tuple[Phase, ...] = ("before", "after")
+                for phase in phases:
+                    job = _in_phase(job_for(observation, subject), phase)
+                    found.setdefault((job.key, phase), job)
+        return list(found.values())
+
+    def _observations(self, node: Node) -> list[tuple[Observation, Subject]]:
+        return [
+            (OBSERVATIONS[fact], subject)
+            for fact, subjects in self.plan.facts.items() if fact in OBSERVATIONS
+            for subject in subjects.values() if place_of(subject) == node
+        ]
+
+    def _probes(self, node: Node) -> list[tuple[str, Probe, Subject]]:
+        found = []
+        for fact, subjects in self.plan.facts.items():
+            for subject in subjects.values():
+                probe = probe_for(fact, subject)
+                if probe and place_of(subject) == node:
+                    found.append((fact, probe, subject))
+        return found
+
+    async def _rendezvous(self, node: Node, probes: list[tuple[str, Probe, Subject]]) -> None:
+        others = {str(other) for _, _, subject in probes for other in self.world.related(subject, Node)} - {node.name}
+        waits = [self.ready[name].wait() for name in others if name in self.ready]
+        if waits:
+            await asyncio.wait([asyncio.ensure_future(wait) for wait in waits], timeout=RENDEZVOUS_SECONDS)
+
+    def _asks(self, probes: list[tuple[str, Probe, Subject]], place: PlaceRecord) -> dict[str, Ask]:
+        facts = facts_of.make(self.record, self.plan)
+        asks: dict[str, Ask] = {}
+        for fact, probe, subject in probes:
+            key = facts_of.ask_key(fact, subject)
+            try:
+                asks[key] = facts_of.ask(probe, subject, facts)
+            except NotSeen as reason:
+                needs = ", ".join(probe.needs)
+                place.missed[key] = NotSeen(reason.why, f"needs {needs}: {reason.detail}", cause=reason.cause)
+            except AssertionError as error:
+                place.missed[key] = NotSeen(Why.NOT_POSSIBLE, str(error))
+        return asks
+
+
+def _in_phase(job: Job, phase: Phase) -> Job:
+    return Job(job.key, job.ways, job.root, job.modules, job.seconds, job.limit, job.stdin, phase)
+
+
+def _agent(asks: dict[str, Ask]) -> tuple[Job, Layout]:
+    text, deadline = send.program(asks)
+    job = Job(send.KEY, (Alternative(("python3", "-")),), root=True, seconds=deadline + 2, stdin=text)
+    return job, send.layout(asks)
+
+
+def _entry(job: Job, ran: Ran, layout: Layout, *, sudo: bool) -> Entry:
+    argv = tuple(command_line(job, job.ways[ran.way], sudo=sudo))
+    return Entry(
+        job.key, ran.phase, ran.way, argv, ran.status, ran.started, ran.ended, job.seconds, ran.stdout, ran.stderr,
+        layout if job.key == send.KEY else (),
+    )
+
+
+def look(look: Look) -> None:
+    """Run the looking to its end."""
+    asyncio.run(look.all())

@@ -1,0 +1,193 @@
+"""The inventory with everything that follows from it: links, flows, and who has to do with whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from netchecks.models.hops import Hop
+from netchecks.models.subjects import Flow, Interface, Inventory, Link, Network, Node, Vm
+from netchecks.platform import PLATFORMS, Flows, Platform
+
+Subject = Node | Network | Vm | Interface | Link | Flow
+
+#: Parameter name of a check -> the type of its subjects, the finest first: it determines the others.
+KINDS: dict[str, type[Any]] = {
+    "flow": Flow, "interface": Interface, "link": Link, "vm": Vm, "network": Network, "node": Node,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Built once a session."""
+
+    inventory: Inventory
+    links: tuple[Link, ...]
+    flows: tuple[Flow, ...]
+    index: Flows
+    _hops: dict[str, tuple[Hop, ...]] = field(default_factory=dict, compare=False)
+    _related: dict[tuple[type[Any], str, type[Any]], list[Any]] = field(default_factory=dict, compare=False)
+
+    def all(self, kind: type[Any]) -> Sequence[Any]:
+        """Give every subject of one type, in the order of the inventory."""
+        same: dict[type[Any], Sequence[Any]] = {
+            Flow: self.flows, Interface: self.inventory.interfaces, Link: self.links,
+            Vm: self.inventory.vms, Network: self.inventory.networks, Node: self.inventory.nodes,
+        }
+        return same[kind]
+
+    def related(self, subject: Subject, kind: type[Any]) -> Sequence[Any]:
+        """Give the subjects of a type that this subject has to do with; itself for its own type."""
+        if type(subject) is kind:
+            return (subject,)
+        if not self._related:
+            self._relate()
+        return self._related.get((type(subject), subject.name, kind), ())
+
+    def _relate(self) -> None:
+        for kind in KINDS.values():
+            for subject in self.all(kind):
+                for other in parts(subject):
+                    self._related.setdefault((kind, subject.name, type(other)), []).append(other)
+                    self._related.setdefault((type(other), other.name, kind), []).append(subject)
+
+    def hops(self, flow: Flow) -> tuple[Hop, ...]:
+        """Give the way of a flow; empty where no platform knows it."""
+        if flow.name not in self._hops:
+            platform = platform_of(flow.network)
+            self._hops[flow.name] = platform.hops(flow, self.index) if platform else ()
+        return self._hops[flow.name]
+
+
+def platform_of(network: Network) -> Platform | None:
+    """Find the platform whose kind of network this is."""
+    return next((platform for platform in PLATFORMS.values() if network.kind in platform.kinds), None)
+
+
+def build(inventory: Inventory) -> World:
+    """Add to an inventory what its platforms and nodes imply."""
+    flows: dict[str, Flow] = {}
+    for network in inventory.networks:
+        platform = platform_of(network)
+        for flow in platform.flows(network, inventory) if platform else ():
+            flows.setdefault(flow.name, flow)
+    for flow in inventory.flows:
+        flows.setdefault(flow.name, flow)
+    return World(inventory, tuple(_links(inventory)), tuple(flows.values()), Flows.of(flows.values()))
+
+
+def _links(inventory: Inventory) -> Iterator[Link]:
+    found: dict[str, Link] = {}
+    for network in inventory.networks:
+        for end in network.attachments:
+            for device, role in ((end.uplink, "uplink"), (end.bridge, "bridge")):
+                if device:
+                    found.setdefault(f"{end.node}:{device}", Link(f"{end.node}:{device}", end.node, device, role))
+    for node in inventory.nodes:
+        for declared in node.links:
+            name = f"{node}:{declared.name}"
+            found.setdefault(name, Link(name, node, declared.name, "declared"))
+    yield from found.values()
+
+
+def parts(subject: Subject) -> tuple[Subject, ...]:
+    """Give the subjects that this one is made of, each once."""
+    direct: list[Subject] = []
+    if isinstance(subject, Flow):
+        direct = [subject.source, subject.network, *((subject.interface,) if subject.interface else ())]
+    elif isinstance(subject, Interface):
+        direct = [subject.vm, subject.network, subject.node]
+    elif isinstance(subject, (Vm, Link)):
+        direct = [subject.node]
+    elif isinstance(subject, Network):
+        direct = [end.node for end in subject.attachments]
+    found: dict[tuple[type[Any], str], Subject] = {}
+    for part in direct:
+        found.setdefault((type(part), part.name), part)
+        if not isinstance(part, Network):  # a network's other nodes have nothing to do with one of its interfaces
+            found.update({(type(other), other.name): other for other in parts(part)})
+    return tuple(found.values())
+
+
+def place_of(subject: Subject) -> Node | None:
+    """Give the node where a subject's own facts and probes are looked at."""
+    if isinstance(subject, Node):
+        return subject
+    if isinstance(subject, Flow):
+        return subject.source
+    return None if isinstance(subject, Network) else subject.node
+
+
+def end_of(flow: Flow) -> Node:
+    """Give the node that a flow's verdict is about: where the VM is, else who asks the gateway."""
+    return flow.interface.node if flow.interface else flow.source
+
+
+def combinations(world: World, kinds: frozenset[str]) -> list[dict[str, Subject]]:
+    """Give every consistent choice of subjects for the parameters of a check."""
+    finest = next(kind for kind in KINDS if kind in kinds)
+    rows: list[dict[str, Subject]] = []
+    for subject in world.all(KINDS[finest]):
+        row = _fill(subject, finest, kinds)
+        if row is not None:
+            rows.extend(row)
+    return rows
+
+
+def _fill(subject: Any, finest: str, kinds: frozenset[str]) -> list[dict[str, Subject]] | None:
+    row: dict[str, Subject] = {finest: subject}
+    if finest == "flow":
+        if subject.interface is None and kinds & {"interface", "vm"}:
+            return None
+        row |= {"network": subject.network, "node": end_of(subject)}
+        row |= {"interface": subject.interface, "vm": subject.interface.vm} if subject.interface else {}
+    elif finest == "interface":
+        row |= {"vm": subject.vm, "network": subject.network, "node": subject.node}
+    elif finest in {"link", "vm"}:
+        row |= {"node": subject.node}
+    elif finest == "network" and "node" in kinds:
+        return [{"network": subject, "node": end.node} for end in subject.attachments]
+    return [{kind: row[kind] for kind in row if kind in kinds}]
+
+
+def complete(row: Mapping[str, Subject]) -> dict[str, Subject]:
+    """Add to a check's own subjects those that follow from its finest one."""
+    finest = next(kind for kind in KINDS if kind in row)
+    full = _fill(row[finest], finest, frozenset(KINDS) if not _to_gateway(row[finest]) else frozenset(KINDS) - {"vm", "interface"})
+    return {**(full[0] if full and finest != "network" else {}), **row}
+
+
+def _to_gateway(subject: Subject) -> bool:
+    return isinstance(subject, Flow) and subject.interface is None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What ``--host`` and ``--vm`` leave. Empty means everything."""
+
+    hosts: frozenset[str] = frozenset()
+    vms: frozenset[str] = frozenset()
+
+    def keeps(self, row: dict[str, Subject], world: World) -> bool:
+        """Tell whether a check on these subjects is wanted."""
+        if not self.hosts and not self.vms:
+            return True
+        nodes, vms = _nodes(row), {str(part) for part in _all_parts(row) if isinstance(part, Vm)}
+        if self.vms and vms:
+            return bool(vms & self.vms) and (not self.hosts or bool(nodes & self.hosts))
+        hosts = self.hosts or frozenset(str(vm.node) for vm in world.inventory.vms if vm.name in self.vms)
+        return bool(nodes & hosts)
+
+
+def _nodes(row: dict[str, Subject]) -> set[str]:
+    if "node" in row:
+        return {str(row["node"])}
+    flows = [subject for subject in row.values() if isinstance(subject, Flow)]
+    if flows:
+        return {str(end_of(flow)) for flow in flows}
+    return {str(part) for part in _all_parts(row) if isinstance(part, Node)}
+
+
+def _all_parts(row: dict[str, Subject]) -> list[Subject]:
+    return [part for subject in row.values() for part in (subject, *parts(subject))]
