@@ -66,7 +66,10 @@ def bpf(ethertypes):
 
 def capture(index, action):
     device = action["device"]
-    kept = PACKETS.setdefault(device, [])
+    if device in PACKETS:  # one socket serves all asks for a device
+        RESULTS[index]["outcome"] = "captured"
+        return
+    kept = PACKETS[device] = []
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     program = bpf(action["ethertypes"])
     code = b"".join(struct.pack("HBBI", *step) for step in program)

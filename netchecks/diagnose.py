@@ -126,8 +126,8 @@ def _cause_of(case: _Case, flow: Flow, own: Judged) -> Judged | None:
         for state in sorted((s for s in case.states.get(hop.name, ()) if _is_at(s, hop)), key=lambda s: s.rank):
             if found is not None:
                 case.consequences.setdefault(found.nodeid, set()).add(state.nodeid)
-            elif _breaks(case, state, flow):
-                found = state
+            else:
+                found = _breaks(case, state, flow)
     if found is None and not own.hop:
         found = own
     case.causes[flow.name] = found
@@ -138,13 +138,19 @@ def _is_at(state: Judged, hop: Hop) -> bool:
     return state.hop == hop.name and set(state.subjects) <= hop.about
 
 
-def _breaks(case: _Case, state: Judged, flow: Flow) -> bool:
+def _breaks(case: _Case, state: Judged, flow: Flow) -> Judged | None:
+    """Give the cause that a state is or stands for, None where it does not break this flow.
+
+    Another flow's failure counts by its own cause: that of one to the same guest may be this flow's too.
+    """
     if not state.breaks <= flow.needs or _acquitted(case, state):
-        return False
-    other = dict(state.subjects).get("flow")
-    if not state.verdict or other is None or other == flow.name:
-        return True
-    return _cause_of(case, case.flows[other], state) is state
+        return None
+    other = case.flows.get(dict(state.subjects).get("flow", ""))
+    if not state.verdict or other is None or other == flow:
+        return state
+    cause = _cause_of(case, other, state)
+    same_guest = flow.interface is not None and other.interface == flow.interface
+    return cause if cause is state or (same_guest and cause is not None and cause.breaks <= flow.needs) else None
 
 
 def _acquitted(case: _Case, state: Judged) -> bool:

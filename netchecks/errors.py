@@ -91,6 +91,15 @@ def _not_seen(why: Why, detail: str, cause: str) -> NotSeen:
     return NotSeen(why, detail, cause=cause)
 
 
+class Harmless(NetchecksError):
+    """What looked like a failure is none, and this is worth a note: raised by causes only."""
+
+    def __init__(self, code: str, message: str) -> None:
+        """Take the note's stable code and its sentence."""
+        super().__init__(message)
+        self.code = code
+
+
 class Lacks(AssertionError, KeyError):
     """What a fact was asked for is not in it: a failure of the claim, not of the tool."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -76,9 +77,9 @@ def passed(info: CheckInfo) -> Judged:
     )
 
 
-def failed(info: CheckInfo, error: AssertionError, facts: Facts | None) -> Judged:
-    """Say of a check that its claim does not hold, with the best cause that the facts show."""
-    wrong = _refined(info, facts) or (error if isinstance(error, Wrong) else None)
+def failed(info: CheckInfo, error: AssertionError) -> Judged:
+    """Say of a check that its claim does not hold."""
+    wrong = error if isinstance(error, Wrong) else None
     message = str(wrong or error) or "the claim does not hold"
     hop, layer = info.hop
     doc = info.doc
@@ -99,21 +100,18 @@ def _with(base: Judged, wrong: Wrong) -> Judged:
     return Judged(**{name: changes.get(name, getattr(base, name)) for name in base.__slots__})
 
 
-def _refined(info: CheckInfo, facts: Facts | None) -> Wrong | None:
-    """Ask the causes that know this check better; what they cannot see leaves the check's own cause."""
+def refine(info: CheckInfo, facts: Facts) -> None:
+    """Ask the causes that know this check better; what they cannot see leaves the check's own cause.
+
+    Raises Wrong with a more precise cause, or Harmless where it is no failure after all.
+    """
     full = complete(info.row) if info.row else {}
-    for rule in CAUSES.get(info.check, ()) if facts else ():
-        assert facts is not None  # noqa: S101 - the loop is empty without
+    for rule in CAUSES.get(info.check, ()):
         if not set(rule.subjects) <= set(full):
             continue
         arguments = {name: full[name] for name in rule.subjects} | {need: facts.by(need) for need in rule.needs}
-        try:
+        with contextlib.suppress(NotSeen, Lacks):
             rule.tell(**arguments)
-        except Wrong as better:
-            return better
-        except (NotSeen, Lacks):
-            continue
-    return None
 
 
 def unknown(info: CheckInfo, reason: NotSeen) -> Judged:

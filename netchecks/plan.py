@@ -86,9 +86,10 @@ def _subjects(world: World, fact: str, row: Mapping[str, Subject]) -> list[Subje
 
 
 def _siblings(world: World, flow: Any) -> list[Flow]:
-    """Give the flows from the same node to the same address: what else goes there tells silence from a fault."""
-    same: Iterable[Flow] = world.related(flow.interface or flow.source, Flow)
-    return [other for other in same if other.source == flow.source and other.target == flow.target]
+    """Give the other flows to the same interface (or gateways): what else goes there tells silence from a fault."""
+    if flow.interface:
+        return list(world.related(flow.interface, Flow))
+    return [other for other in world.related(flow.source, Flow) if other.interface is None and other.network == flow.network]
 
 
 def _peers(world: World, row: Mapping[str, Subject]) -> list[Subject]:

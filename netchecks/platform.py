@@ -13,23 +13,28 @@ from netchecks.models.subjects import Address, Flow, Inventory, Network
 class Flows:
     """All flows of a world, found by whom they ask: an interface or (for gateways) a network, and the address."""
 
-    names: dict[tuple[str, Address], list[str]] = field(default_factory=dict)
+    known: dict[tuple[str, Address], list[Flow]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, flows: Iterable[Flow]) -> Flows:
         """Index them."""
-        names: dict[tuple[str, Address], list[str]] = {}
+        known: dict[tuple[str, Address], list[Flow]] = {}
         for flow in flows:
-            names.setdefault((_asked(flow), flow.target), []).append(flow.name)
-        return cls(names)
+            known.setdefault((_asked(flow), flow.target), []).append(flow)
+        return cls(known)
 
     def like(self, flow: Flow) -> frozenset[tuple[str, str]]:
         """Give the flows that ask the same one for the same address, as subjects of a hop."""
-        return frozenset(("flow", name) for name in self.names.get((_asked(flow), flow.target), ()))
+        return frozenset(("flow", other.name) for other in self.known.get((_asked(flow), flow.target), ()))
+
+    def from_source(self, flow: Flow) -> frozenset[tuple[str, str]]:
+        """Give those of them that begin at the same node."""
+        same = self.known.get((_asked(flow), flow.target), ())
+        return frozenset(("flow", other.name) for other in same if other.source == flow.source)
 
     def to_gateway(self, flow: Flow, gateway: Address) -> frozenset[tuple[str, str]]:
         """Give the flows that ask a gateway of the flow's network."""
-        return frozenset(("flow", name) for name in self.names.get((f"network {flow.network}", gateway), ()))
+        return frozenset(("flow", other.name) for other in self.known.get((f"network {flow.network}", gateway), ()))
 
 
 def _asked(flow: Flow) -> str:

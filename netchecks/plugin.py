@@ -19,8 +19,7 @@ import netchecks.platforms
 import netchecks.probes  # the catalogues fill themselves when imported
 from netchecks import judge, plan, seen
 from netchecks.diagnose import Judged
-from netchecks.errors import NetchecksError, NotSeen
-from netchecks.facts import Facts
+from netchecks.errors import Harmless, NetchecksError, NotSeen, Wrong
 from netchecks.models.subjects import Flow, Network
 from netchecks.observe import OBSERVATIONS
 from netchecks.probe import PROBES
@@ -96,6 +95,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     module = types.ModuleType("netchecks.fixtures")
     for name in {**OBSERVATIONS, **PROBES}:
         setattr(module, name, _fact_fixture(name))
+    module.inventory = _inventory  # type: ignore[attr-defined]  # a module made here
     module.host = _host  # type: ignore[attr-defined]  # a module made here
     session.config.pluginmanager.register(module, "netchecks.fixtures")
     if not run.settings["worker"] and sys.platform != "win32":
@@ -112,6 +112,12 @@ def _fact_fixture(name: str) -> Any:
         return request.config.stash[SESSION].facts.by(name)
 
     return fact
+
+
+@pytest.fixture(scope="session", name="inventory")
+def _inventory(request: pytest.FixtureRequest) -> Any:
+    """Give the inventory in force."""
+    return request.config.stash[SESSION].world.inventory
 
 
 @pytest.fixture(scope="module", name="host")
@@ -241,18 +247,37 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     return (yield)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Let the causes make a failure more precise, or say that it is none."""
+    try:
+        return (yield)
+    except AssertionError as error:
+        run = pyfuncitem.config.stash.get(SESSION, None)
+        if run is None or not _is_ours(pyfuncitem):
+            raise
+        try:
+            judge.refine(info_of(pyfuncitem), run.facts)
+        except Wrong as better:
+            raise better from error
+        except Harmless as harmless:
+            seen.note(harmless.code, str(harmless))
+            return True
+        raise
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Give the report of one of our checks its outcome, as plain data."""
     report = yield
     run = item.config.stash.get(SESSION, None)
     if run is not None and _is_ours(item) and (call.when == "call" or report.failed):
-        judged = _judge(item, call, report, run.facts)
+        judged = _judge(item, call, report)
         _shape(report, judged, item, run)
     return report
 
 
-def _judge(item: pytest.Item, call: pytest.CallInfo[None], report: Any, facts: Facts | None) -> Judged | None:
+def _judge(item: pytest.Item, call: pytest.CallInfo[None], report: Any) -> Judged | None:
     info = info_of(item)
     if call.excinfo is None:
         return judge.passed(info)
@@ -262,7 +287,7 @@ def _judge(item: pytest.Item, call: pytest.CallInfo[None], report: Any, facts: F
     if isinstance(error, pytest.skip.Exception):
         return None
     if isinstance(error, AssertionError):
-        return judge.failed(info, error, facts)
+        return judge.failed(info, error)
     return judge.broken(info, str(report.longrepr)[-2000:])
 
 

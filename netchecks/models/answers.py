@@ -31,7 +31,7 @@ class Answer:
     """The outcome of one flow. ``sent``: packets sent. ``error``: what the kernel or an ICMP message said.
 
     ``others``: what the target's MAC answered for addresses that are not the flow's (asked only when it was silent).
-    ``wants``: addresses that the target itself asked for meanwhile.
+    ``wants``: addresses that the target itself asked for meanwhile. ``reflected``: the asker's own frame came back in.
     """
 
     outcome: Outcome
@@ -40,6 +40,7 @@ class Answer:
     error: str = ""
     others: tuple[Reply, ...] = ()
     wants: tuple[Address, ...] = ()
+    reflected: bool = False
 
     @property
     def macs(self) -> tuple[str, ...]:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netchecks.errors import NotSeen
+from netchecks.models.domains import Domain
 from netchecks.models.hops import Hop
 from netchecks.models.subjects import Address, Flow, Interface, Inventory, Network, Node, Protocol, Subnet
+from netchecks.models.table import Table
 from netchecks.platform import Flows, Platform, register
+from netchecks.seen import By
 
 #: IPv4 header 20 + ICMP header 8; IPv6 header 40 + ICMPv6 header 8 (RFC 791, RFC 8200).
 _HEADERS = {4: 28, 6: 48}
@@ -79,20 +83,13 @@ def _flow(  # noqa: PLR0913 - the five-tuple of a flow and its size
     name = f"{source}-to-{to}-{what}-ipv{target.version}"
     if interface and len([a for a in interface.addresses if a.version == target.version]) > 1:
         name += f"-{target}"
-    needs = needs_of(source, network, protocol, target, full=bool(size))
-    return Flow(name, source, network, protocol, target, interface, port, size, needs=needs)
-
-
-def needs_of(source: Node, network: Network, protocol: Protocol, target: Address, *, full: bool) -> frozenset[str]:
-    """Give what the way has to carry: the family, its neighbour discovery, unicast, perhaps routing and full size."""
     needs = {f"ipv{target.version}", "arp" if target.version == 4 else "ndp", protocol}  # noqa: PLR2004
-    if protocol not in {"arp", "ndp"}:
-        needs.add("unicast")
-    if not _attached(source, network):
-        needs.add("routed")
-    if full:
-        needs.add("full_size")
-    return frozenset(needs)
+    needs |= {f"{protocol}{port}"} if port else set()
+    needs |= {"full_size"} if size else set()
+    needs |= {"unicast"} if protocol not in {"arp", "ndp"} else set()
+    needs |= {"routed"} if not _attached(source, network) else set()
+    needs |= {"uplink"} if interface is None or interface.node != source else set()
+    return Flow(name, source, network, protocol, target, interface, port, size, needs=frozenset(needs))
 
 
 def _attached(node: Node, network: Network) -> bool:
@@ -103,7 +100,7 @@ def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
     """Give the way of a flow, in the order of its packet."""
     source, network, interface = flow.source, flow.network, flow.interface
     end = interface.node if interface else None
-    way = [_hop("sender", source.name, flow, ("node", source.name))]
+    way = [_hop("sender", source.name, flow, ("node", source.name), *flows_of.from_source(flow))]
     if _attached(source, network):
         way += _side(source, flow, *(("bridge",) if source == end else ("bridge", "uplink")))
     elif interface:
@@ -143,3 +140,21 @@ def _guest(interface: Interface, flow: Flow, flows_of: Flows) -> tuple[Hop, Hop]
 
 
 PLATFORM = register(Platform("vmhost", frozenset({"switching"}), flows, hops))
+
+
+def tap_of(interface: Interface, domains: By[Node, Table[Domain]]) -> str:
+    """Give the interface's tap on its node, found by MAC as libvirt renames taps at every start.
+
+    Empty where the domain does not run there: another check says so. Without libvirt's word it is the declared one.
+    """
+    try:
+        known = domains[interface.node]
+    except NotSeen:
+        if interface.tap:
+            return interface.tap
+        raise
+    if interface.vm.domain not in known:
+        return ""
+    domain = known[interface.vm.domain]
+    nic = next((nic for nic in domain.interfaces if nic.mac == interface.mac), None)
+    return (nic.target or interface.tap) if nic and domain.state not in {"shut off", "crashed"} else ""

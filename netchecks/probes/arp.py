@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from netchecks.errors import NotSeen, Why
-from netchecks.models.answers import Answer, Reply
+from netchecks.models.answers import Answer, Outcome, Reply
 from netchecks.models.links import Link
 from netchecks.models.routes import InterfaceAddress
 from netchecks.models.subjects import Flow, Node
@@ -46,8 +46,15 @@ def _read(flow: Flow, got: tuple[Got, ...]) -> Answer:
         elif mac == guest:
             wants.append(IPv4Address(frame[Arp].pdst))
     sent = sum(item.sent for item in got[1:1 + len(TRIES)])
-    outcome = "answered" if replies else "silent"
-    return Answer(outcome, sent, tuple(replies), "", tuple(others), tuple(dict.fromkeys(wants)))
+    outcome: Outcome = "answered" if replies else "silent"
+    return Answer(outcome, sent, tuple(replies), "", tuple(others), tuple(dict.fromkeys(wants)), _reflected(got))
+
+
+def _reflected(got: tuple[Got, ...]) -> bool:
+    """Tell whether a frame that left by the uplink came back in by it."""
+    wire = got[-1].packets if got[-1].outcome == "captured" and len(got) > 1 else ()
+    sent = {data[6:] for _, _, outgoing, data in wire if outgoing}
+    return any(not outgoing and data[6:] in sent for _, _, outgoing, data in wire)
 
 
 def _concerns(data: bytes, target: bytes, guest: str) -> bool:
@@ -72,7 +79,9 @@ def arp(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tupl
     if flow.interface and (not flow.interface.tap or flow.interface.tap in links[flow.source]):
         frames = tuple(_request(mac, own, other, owner) for other in _others(flow, own))
         sweep = (Frames(device, frames, SWEEP_AT, SWEEP_GAP, answered),) if frames else ()
-    return Ask((Capture(device, (ARP, IPV6)), *tries, *sweep), WINDOW)
+    uplink = flow.network.at(flow.source).uplink
+    wire = (Capture(uplink, (ARP, IPV6)),) if uplink in links[flow.source] else ()
+    return Ask((Capture(device, (ARP, IPV6)), *tries, *sweep, *wire), WINDOW)
 
 
 def own_address(flow: Flow, addresses: Table[tuple[InterfaceAddress, ...]], device: str) -> str:

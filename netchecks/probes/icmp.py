@@ -31,4 +31,4 @@ def _message(family: int, payload: bytes) -> bytes:
     identifier = secrets.randbelow(0xFFFF)
     if family == 4:  # noqa: PLR2004
         return bytes(ICMP(type=8, id=identifier, seq=1) / payload)
-    return bytes(ICMPv6EchoRequest(id=identifier, seq=1, data=payload))
+    return bytes(ICMPv6EchoRequest(id=identifier, seq=1, data=payload, cksum=0))

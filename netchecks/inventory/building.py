@@ -1,0 +1,259 @@
+"""From what is written to subjects: every reference resolved, or noted as a mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_network
+from pathlib import Path
+
+from netchecks.inventory.entries import InterfaceEntry, NetworkEntry, NodeEntry, RouteEntry, SubnetEntry, VmEntry
+from netchecks.inventory.gathering import Gathered
+from netchecks.inventory.problems import Problems
+from netchecks.inventory.site import Object, Site, objects
+from netchecks.models.subjects import (
+    Attachment,
+    Connection,
+    DeclaredLink,
+    DeclaredRoute,
+    Interface,
+    Network,
+    Node,
+    Prefix,
+    Subnet,
+    Vm,
+)
+
+#: Backends that log in by SSH: their address is a host and takes a port, a user and a jump host.
+_SSH = frozenset({"ssh", "safe-ssh", "paramiko"})
+#: Of the connection ``local`` these would say nothing.
+_NOT_LOCAL = ("address", "port", "user", "jump", "identity", "ssh_config")
+
+
+def site_of(written: Gathered, problems: Problems, *, complete: bool = True) -> Site:
+    """Give nodes, networks, VMs and interfaces. Not ``complete``: what is not there may be in a file that could not be read."""
+    site = Site(problems, complete)
+    site.written_nodes = objects(NodeEntry, written.nodes, problems)
+    site.written_networks = objects(NetworkEntry, written.networks, problems)
+    site.written_vms = objects(VmEntry, written.vms, problems)
+    site.nodes = {stanza.name: None for stanza in written.nodes}
+    site.nodes.update((name, _node(node, site)) for name, node in site.written_nodes.items())
+    site.networks = {stanza.name: None for stanza in written.networks}
+    site.networks.update((name, _network(network, site)) for name, network in site.written_networks.items())
+    site.vms = {stanza.name: None for stanza in written.vms}
+    for name, vm in site.written_vms.items():
+        site.vms[name] = _vm(vm, site)
+    return site
+
+
+def _node(node: Object[NodeEntry], site: Site) -> Node:
+    written = node.written
+    return Node(
+        name=node.name,
+        connection=_connection(node, site),
+        roles=frozenset(written.roles),
+        links=tuple(DeclaredLink(name, link.addresses, link.speed) for name, link in written.links.items()),
+        routes=tuple(route for index, entry in enumerate(written.routes) for route in _route(node, index, entry, site.problems)),
+        services=written.services,
+        tools=written.tools,
+        names_inside=written.names_inside,
+        names_outside=written.names_outside,
+        sysctl=tuple(written.sysctl.items()),
+    )
+
+
+def _connection(node: Object[NodeEntry], site: Site) -> Connection:
+    written = node.written
+    if written.connection == "local":
+        for name in sorted(node.own.intersection(_NOT_LOCAL)):
+            message = f"found {name!r}, but the connection is local: this machine, as the user who runs netchecks"
+            site.problems.add(node.place(name), message)
+        return Connection("local", sudo=written.sudo)
+    address = written.address or node.name
+    if written.connection in _SSH:
+        _check_host(address, node, site.problems)
+    return Connection(
+        backend=written.connection,
+        address=address,
+        user=written.user,
+        port=written.port,
+        jump=_jump(node, site),
+        sudo=written.sudo,
+        identity=_path(node, "identity"),
+        ssh_config=_path(node, "ssh_config"),
+    )
+
+
+def _check_host(address: str, node: Object[NodeEntry], problems: Problems) -> None:
+    """Note what ssh would not take for one host."""
+    place = node.place("address")
+    if "@" in address and "address" in node.own:
+        problems.add(place, f"found {address!r}, expected a host alone; the user stands in the field 'user'")
+    elif ":" in address and not _is_ipv6(address):
+        problems.add(place, f"found {address!r}, expected a host alone; a port stands in the field 'port', IPv6 without brackets")
+    elif not all(sign.isalnum() or sign in "._:%@+~-" for sign in address):
+        problems.add(place, f"found {address!r}, expected an IP address or a host name")
+
+
+def _is_ipv6(address: str) -> bool:
+    try:
+        IPv6Address(address)
+    except ValueError:
+        return False
+    return True
+
+
+def _path(node: Object[NodeEntry], name: str) -> str:
+    """Give a path as seen from the file that names it."""
+    text = str(getattr(node.written, name))
+    if not text:
+        return ""
+    path = Path(text)
+    with suppress(RuntimeError):  # no such home: ssh will say so
+        path = path.expanduser()
+    return str(path if path.is_absolute() else Path(node.place(name).file).absolute().parent / path)
+
+
+def _jump(node: Object[NodeEntry], site: Site) -> str:
+    """Give what ``ssh -J`` takes: a node of the inventory becomes its address, with the way to it before it."""
+    hops: list[str] = []
+    here, seen = node, {node.name}
+    while here.written.jump:
+        after = site.written_nodes.get(here.written.jump)
+        if after is None:
+            return ",".join([here.written.jump, *hops])
+        if after.name in seen:
+            message = f"found {node.written.jump!r}, but the way to it leads in a circle over {after.name!r}"
+            site.problems.add(node.place("jump"), message)
+            return ""
+        seen.add(after.name)
+        hops.insert(0, _destination(after))
+        here = after
+    return ",".join(hops)
+
+
+def _destination(node: Object[NodeEntry]) -> str:
+    """Give a node in the form of ``ssh -J``."""
+    written = node.written
+    host = written.address or node.name
+    host = f"[{host}]" if ":" in host else host
+    return f"{written.user}@{host}"[0 if written.user else 1 :] + (f":{written.port}" if written.port else "")
+
+
+def _route(node: Object[NodeEntry], index: int, entry: RouteEntry, problems: Problems) -> Iterator[DeclaredRoute]:
+    place = node.place("routes", index)
+    if entry.via is None and not entry.dev:
+        problems.add(place, "found a route without 'via' and 'dev', expected at least one of them")
+        return
+    to = _to(entry)
+    if entry.via is not None and entry.via.version < to.version:
+        problems.add(node.place("routes", index, "via"), f"found '{entry.via}', expected an IPv6 gateway for {to}")
+    yield DeclaredRoute(to, entry.via, entry.dev)
+
+
+def _to(entry: RouteEntry) -> Prefix:
+    """Give where a route leads. The family of ``default`` is the gateway's, IPv4 where there is none."""
+    if not isinstance(entry.to, str):
+        return entry.to
+    return ip_network("::/0" if entry.via is not None and entry.via.version == 6 else "0.0.0.0/0")  # noqa: PLR2004 - IPv6
+
+
+def _network(network: Object[NetworkEntry], site: Site) -> Network:
+    written = network.written
+    if not written.kind:
+        site.note_lack(network, "kind")
+    attachments = _attachments(network, site)
+    site.members[network.name] = frozenset(attachment.node.name for attachment in attachments)
+    return Network(
+        name=network.name,
+        kind=written.kind,
+        attachments=attachments,
+        subnets=tuple(_subnet(entry) for entry in written.subnets),
+        mtu=written.mtu,
+        vlan=written.vlan,
+        resolvers=written.resolvers,
+        probe_from=_probe_from(network, site),
+    )
+
+
+def _subnet(entry: SubnetEntry) -> Subnet:
+    return Subnet(entry.cidr, entry.gateway, frozenset(entry.gateway_macs), entry.gateway_answers_ping)
+
+
+def _attachments(network: Object[NetworkEntry], site: Site) -> tuple[Attachment, ...]:
+    """Give the nodes that the network is on: those named, else every hypervisor."""
+    written = network.written
+    if written.nodes is None:
+        usable = (node for node in site.nodes.values() if node is not None and "hypervisor" in node.roles)
+        found = tuple(Attachment(node, written.bridge, written.uplink) for node in usable)
+    else:
+        found = tuple(_named_attachments(network, site))
+    if site.complete and not found and not network.damaged and None not in site.nodes.values() and not written.nodes:
+        message = f"the network {network.name!r} is on no node, expected 'nodes', or nodes of the role hypervisor"
+        site.problems.add(network.place("nodes"), message)
+    return found
+
+
+def _named_attachments(network: Object[NetworkEntry], site: Site) -> Iterator[Attachment]:
+    written = network.written
+    seen: set[str] = set()
+    for index, entry in enumerate(written.nodes or ()):
+        place = network.place("nodes", index)
+        for node in site.look_up_nodes(entry.node, place):
+            if node.name in seen:
+                site.problems.add(place, f"found the node {node.name!r} again on the network {network.name!r}", "node again")
+                continue
+            seen.add(node.name)
+            yield Attachment(node, entry.bridge or written.bridge, entry.uplink or written.uplink)
+
+
+def _probe_from(network: Object[NetworkEntry], site: Site) -> tuple[Node, ...]:
+    """Give the nodes that try to reach the network's VMs: those named, else every controller."""
+    named = network.written.probe_from
+    if named is None:
+        return tuple(node for node in site.nodes.values() if node is not None and "controller" in node.roles)
+    found = (node for index, text in enumerate(named) for node in site.look_up_nodes(text, network.place("probe_from", index)))
+    return tuple(dict.fromkeys(found))
+
+
+def _vm(vm: Object[VmEntry], site: Site) -> Vm | None:
+    """Give the VM and note its interfaces; None where its node is not known."""
+    written = vm.written
+    if not written.node:
+        site.note_lack(vm, "node")
+    node = site.look_up(site.nodes, written.node, "node", vm.place("node")) if written.node else None
+    # Its interfaces are still compared with the network's subnets where the node is not known: the load fails anyway.
+    stand_in = node or Node(written.node, Connection(""))
+    made = Vm(vm.name, stand_in, written.domain or vm.name, written.tcp, written.udp, written.answers_ping, written.runs)
+    for index, entry in enumerate(written.interfaces):
+        interface = _interface(vm, made, index, entry, site)
+        if interface:
+            site.interfaces.append((interface, vm, index))
+    return made if node else None
+
+
+def _interface(vm: Object[VmEntry], made: Vm, index: int, entry: InterfaceEntry, site: Site) -> Interface | None:
+    for name in ("network", "mac"):
+        if not getattr(entry, name) and "interfaces" not in vm.damaged:
+            site.problems.add(vm.place("interfaces", index), f"the field {name!r} is missing", f"missing {name}")
+    if not entry.network:
+        return None
+    place = vm.place("interfaces", index, "network")
+    network = site.look_up(site.networks, entry.network, "network", place)
+    if network is None:
+        return None
+    _check_membership(made, network, vm, index, site)
+    name = vm.name if len(vm.written.interfaces) == 1 else f"{vm.name}-{index + 1}"
+    return Interface(name, made, network, entry.mac, entry.addresses, entry.tap)
+
+
+def _check_membership(made: Vm, network: Network, vm: Object[VmEntry], index: int, site: Site) -> None:
+    """Note a VM whose node is not on its network."""
+    node = made.node.name
+    if node not in site.nodes or node in site.members[network.name] or "nodes" in site.written_networks[network.name].damaged:
+        return
+    if site.nodes[node] is not None:
+        message = f"{vm.name!r} is on the node {node!r}, which is not on the network {network.name!r}"
+        site.problems.add(vm.place("interfaces", index, "network"), message, "not on network")
+
+

@@ -1,0 +1,263 @@
+"""What can be written in an inventory: the one statement of its fields, for validation, editors and messages."""
+
+from __future__ import annotations
+
+import typing
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
+
+from netchecks.inventory.fields import (
+    Backend,
+    Cidr,
+    Device,
+    DnsName,
+    Family,
+    Host,
+    Jump,
+    Key,
+    Kind,
+    Line,
+    Mac,
+    Mtu,
+    Name,
+    Names,
+    OnLink,
+    Port,
+    Prose,
+    Reach,
+    Role,
+    Speed,
+    SysctlKey,
+    To,
+    Tool,
+    Unit,
+    Until,
+    User,
+    Version,
+    Vlan,
+    Yes,
+)
+
+
+class Written(BaseModel):
+    """Fields as they are written. Unknown ones are mistakes; an empty one is as if it were not there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_not_given(cls, data: Any) -> Any:
+        if data is None:
+            return {}
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in data.items() if value is not None or name not in fields(cls)}
+
+
+def _required(*names: str) -> ConfigDict:
+    """Tell editors what is required, but let models do without: a wrong kind must not hide the other mistakes of a network.
+
+    The building of the inventory asks for these.
+    """
+    return ConfigDict(json_schema_extra={"required": list(names)})
+
+
+def _one_or_more(found: object) -> object:
+    """Take a single value for a list of one."""
+    return [found] if isinstance(found, str) else found
+
+
+Ports: TypeAlias = Annotated[tuple[Port, ...], BeforeValidator(_one_or_more)]
+
+
+class LinkEntry(Written):
+    """An interface of the node that shall be up."""
+
+    speed: Speed | None = Field(None, description="Speed it shall run at, in Mb/s.")
+    addresses: tuple[OnLink, ...] = Field((), description="Addresses it shall have, with their prefix lengths.")
+
+
+class RouteEntry(Written):
+    """A route that the node shall have."""
+
+    to: To = Field(description="Where it leads: a subnet, an address, or 'default'.")
+    via: Host | None = Field(None, description="The gateway.")
+    dev: Device = Field("", description="The interface.")
+
+
+class NodeEntry(Written):
+    """A machine where commands run."""
+
+    connection: Backend = Field("ssh", description="How commands reach the node: ssh, local, netns or a backend of testinfra.")
+    address: Reach = Field("", description="Host, address, container or namespace; the node's name where not given.")
+    port: Port | None = Field(None, description="Port of SSH.")
+    user: User = Field("", description="User to log in as.")
+    sudo: Yes = Field(default=False, description="Run what needs root with 'sudo -n'.")
+    jump: Jump = Field("", description="A node of the inventory, or what ssh -J takes.")
+    identity: Line = Field("", description="Private key file, relative to this file.")
+    ssh_config: Line = Field("", description="ssh_config file, relative to this file.")
+    roles: tuple[Role, ...] = Field(("hypervisor",), description="hypervisor, router, controller, host or a site's own.")
+    links: dict[Device, LinkEntry] = Field({}, description="Interfaces that shall be up.")
+    routes: tuple[RouteEntry, ...] = Field((), description="Routes that shall be there.")
+    services: tuple[Unit, ...] = Field((), description="systemd units that shall run.")
+    tools: tuple[Tool, ...] = Field((), description="Commands that shall be installed.")
+    names_inside: tuple[DnsName, ...] = Field((), description="Names of the site that the node's resolvers shall know.")
+    names_outside: tuple[DnsName, ...] = Field((), description="Names of the internet that they shall know.")
+    sysctl: dict[SysctlKey, Line] = Field({}, description="Kernel parameters that shall have these values.")
+
+
+class AttachmentEntry(Written):
+    """A node, or a range of them, on a network, with what differs there."""
+
+    node: Names = Field(description="A node, or a range such as node[2-50].")
+    bridge: Device = Field("", description="Its bridge, where it is not the network's.")
+    uplink: Device = Field("", description="Its uplink, where it is not the network's.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, data: Any) -> Any:
+        return {"node": data} if isinstance(data, str) else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Tell editors that a name alone will do."""
+        whole = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [{"type": "string"}, whole]}
+
+
+class SubnetEntry(Written):
+    """A subnet of a network."""
+
+    cidr: Cidr = Field(description="The subnet, such as 10.20.0.0/24 or fd20::/64.")
+    gateway: Host | None = Field(None, description="Its gateway.")
+    gateway_macs: tuple[Mac, ...] = Field((), description="MACs the gateway may answer with; any one MAC where not given.")
+    gateway_answers_ping: Yes = Field(default=True, description="False where the gateway is known to be silent.")
+
+
+class NetworkEntry(Written):
+    """A network that VMs are on."""
+
+    model_config = _required("kind")
+
+    kind: Kind = Field("", description="switching, routing or ip-fabric.")
+    bridge: Device = Field("", description="The bridge on each node.")
+    uplink: Device = Field("", description="The port of the bridge that leads outside.")
+    nodes: tuple[AttachmentEntry, ...] | None = Field(None, description="Where it is; all hypervisors where not given.")
+    mtu: Mtu = Field(1500, description="MTU in bytes.")
+    vlan: Vlan | None = Field(None, description="VLAN of the network.")
+    subnets: tuple[SubnetEntry, ...] = Field((), description="Its subnets, of both families.")
+    resolvers: tuple[Host, ...] = Field((), description="DNS servers that VMs on it use.")
+    probe_from: tuple[Names, ...] | None = Field(None, description="Nodes that try to reach its VMs; else the controllers.")
+
+
+class InterfaceEntry(Written):
+    """One NIC of a VM."""
+
+    model_config = _required("network", "mac")
+
+    network: Name = Field(description="The network it is on.")
+    mac: Mac = Field("", description="Its MAC address.")
+    addresses: tuple[Host, ...] = Field((), description="Its addresses, without prefix lengths.")
+    tap: Device = Field("", description="Its interface on the node; found by MAC where not given.")
+
+
+class VmEntry(Written):
+    """A virtual machine."""
+
+    model_config = _required("node")
+
+    node: Name = Field("", description="The node it runs on.")
+    domain: Line = Field("", description="Its libvirt name; the VM's name where not given.")
+    tcp: Ports = Field((), description="TCP ports that shall answer.")
+    udp: Ports = Field((), description="UDP ports that shall answer.")
+    answers_ping: Yes = Field(default=True, description="False where the guest is known not to answer.")
+    runs: Yes = Field(default=True, description="False where it is meant to be off.")
+    interfaces: tuple[InterfaceEntry, ...] = Field((), description="Its NICs.")
+
+
+class FlowEntry(Written):
+    """Traffic that shall work, beyond what follows from the VMs."""
+
+    source: Names = Field(alias="from", description="A node, or a range of them.")
+    to: Names = Field(description="A VM, an interface of one, a range of them, or an address.")
+    network: Name = Field("", description="The network of an address that several networks have.")
+    tcp: Ports = Field((), description="TCP ports.")
+    udp: Ports = Field((), description="UDP ports.")
+    icmp: Yes = Field(default=False, description="Ping.")
+    family: Family | None = Field(None, description="4 or 6; both where not given.")
+    name: Name = Field("", description="Its name in reports.")
+
+
+class WaiverEntry(Written):
+    """A failure that is accepted."""
+
+    check: Line = Field(description="The check; * and ? as in a shell.")
+    subject: Line = Field(description="What it is about; * and ? as in a shell, or a range.")
+    reason: Prose = Field(description="Why it is accepted.")
+    until: Until | None = Field(None, description="The last day.")
+
+
+class DefaultsEntry(Written):
+    """Fields that every node, network or VM has unless it says otherwise."""
+
+    node: NodeEntry | None = None
+    network: NetworkEntry | None = None
+    vm: VmEntry | None = None
+
+
+class FileEntry(Written):
+    """An inventory file of netchecks."""
+
+    version: Version = Field(1, description="Version of this format.")
+    defaults: DefaultsEntry | None = Field(None, description="What every object has unless it says otherwise.")
+    nodes: dict[Key, NodeEntry] = Field({}, description="Machines where commands run, by name or range.")
+    networks: dict[Key, NetworkEntry] = Field({}, description="Networks that VMs are on, by name or range.")
+    vms: dict[Key, VmEntry] = Field({}, description="Virtual machines, by name or range.")
+    flows: tuple[FlowEntry, ...] = Field((), description="Traffic that shall work, beyond what follows from the VMs.")
+    waivers: tuple[WaiverEntry, ...] = Field((), description="Failures that are accepted.")
+
+
+_FIELDS: dict[type[BaseModel], dict[str, Any]] = {}
+
+
+def fields(model: type[BaseModel]) -> dict[str, Any]:
+    """Give the annotation of each field of a model, by the name it is written with."""
+    if model not in _FIELDS:
+        _FIELDS[model] = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+    return _FIELDS[model]
+
+
+def model_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """Give the model of what stands at a place, or None where no mapping of ours does."""
+    here: type[BaseModel] | None = model
+    steps = iter(loc)
+    for step in steps:
+        annotation = fields(here).get(str(step)) if here else None
+        here = _model_in(annotation)
+        if typing.get_origin(annotation) in (tuple, dict) or _is_optional_tuple(annotation):
+            next(steps, None)  # the index of the item, or the key of the value
+    return here
+
+
+def _is_optional_tuple(annotation: Any) -> bool:
+    return any(typing.get_origin(argument) is tuple for argument in typing.get_args(annotation))
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Give the model inside tuple[...], dict[...] or ``| None``, if there is one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, typing.get_args(annotation))), None)
+
+
+def schema() -> dict[str, Any]:
+    """Give the JSON Schema (2020-12) of an inventory file, for editors."""
+    made = FileEntry.model_json_schema(by_alias=True)
+    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    made["title"] = "netchecks inventory"
+    for name in ("NodeEntry", "NetworkEntry", "VmEntry"):
+        # What is required here may stand in the defaults.
+        made["$defs"][name].pop("required", None)
+    return made

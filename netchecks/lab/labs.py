@@ -1,0 +1,393 @@
+"""A lab that stands: make it, run things in its places, break it, take it down."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from netchecks.errors import LabError
+from netchecks.lab import faults, guest, namespaces, nodes, state
+from netchecks.lab.inventory import inventory
+from netchecks.lab.topology import Topology, controller, listeners, load
+
+NEEDED = ("ip", "bridge", "nft", "iptables", "ebtables", "tc", "dnsmasq", "ping", "tcpdump", "dig", "virsh", "conntrack")
+NEEDED_ROOTED = ("sshd", "ssh-keygen", "sudo", "unshare", "pivot_root", "systemctl")
+
+#: What the places of a lab find programs by; a node must not find those of a virtual environment of the machine.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#: What every place knows of its neighbours goes: a fault that has stood for a minute finds nobody remembering better days.
+FORGET_NEIGHBOURS = """
+for name in /run/netns/*; do ip -n "${name##*/}" neigh flush all; done
+"""
+
+#: After a fault, no bridge shall remember where it led frames to.
+FORGET_PORTS = """
+for name in /run/netns/*; do
+  for bridge in $(ip -n "${name##*/}" -br link show type bridge | cut -d' ' -f1); do
+    ip -n "${name##*/}" link set "$bridge" type bridge fdb_flush
+  done
+done
+"""
+
+#: Where libvirt's test driver finds a node's domains, in both flavours.
+LIBVIRT_URI = "test:////etc/lab/node.xml"
+
+
+class Lab:
+    """A lab. As a context manager it is taken down at the end, whatever happened."""
+
+    def __init__(self, lab: state.State, topology: Topology, leash: int = -1) -> None:
+        """Take what is written down; ``leash`` keeps the lab up as long as this process lives (-1: it stays for good)."""
+        self.state = lab
+        self.topology = topology
+        self._leash = leash
+        self._sigterm: Any = None
+
+    @property
+    def id(self) -> str:
+        """The lab's name."""
+        return self.state.id
+
+    @property
+    def inventory(self) -> Path:
+        """The generated inventory."""
+        return self.state.folder / "inventory.yaml"
+
+    @property
+    def rooted(self) -> bool:
+        """Whether nodes are real hosts with systemd and sshd, not bare network namespaces."""
+        return self.state.rooted
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Every place that commands can run in. ``lab`` is the holder's: it sees all network namespaces by name."""
+        return ("lab", *self.topology.places)
+
+    def wrap(self, place: str, argv: Sequence[str]) -> list[str]:
+        """Give the command line that runs ``argv`` in that place. Raises LabError."""
+        variables = [] if self.rooted and place not in self.topology.nodes() else [f"LIBVIRT_DEFAULT_URI={LIBVIRT_URI}"]
+        if place not in self.places:
+            raise LabError(f"no place {place!r}; there are {list(self.places)}")
+        if not self.state.alive():
+            raise LabError(f"lab {self.id} does not stand any more")
+        if self.rooted and place in self.topology.nodes():
+            return self._enter(nodes.systemd_of(self.state, place), [*variables, f"PATH={PATH}", "HOME=/root"], argv)
+        if place != "lab":
+            argv = ["ip", "netns", "exec", self.state.netns(place), *argv]
+        return self._enter(self.state.holder, variables, argv)
+
+    def _enter(self, pid: int, variables: Sequence[str], argv: Sequence[str]) -> list[str]:
+        """Give the command line that enters all namespaces of a process."""
+        return [sys.executable, "-I", "-S", namespaces.__file__, "enter", str(pid), *variables, "--", *argv]
+
+    def exec(self, place: str, argv: Sequence[str], **keywords: Any) -> subprocess.CompletedProcess[Any]:
+        """Run a command in a place, with the keywords of ``subprocess.run``."""
+        return subprocess.run(self.wrap(place, argv), **keywords)
+
+    @contextlib.contextmanager
+    def fault(self, name: str) -> Iterator[faults.Fault]:
+        """Break what the fault says, and undo it at the end."""
+        fault = faults.find(self.topology.name, name)
+        self.apply(fault)
+        try:
+            yield fault
+        finally:
+            self.revert(fault)
+
+    def apply(self, fault: faults.Fault) -> None:
+        """Break it and wait until it has settled; when a step fails, undo. Raises LabError."""
+        reason = fault.unfit(rooted=self.rooted)
+        if reason:
+            raise LabError(f"{fault.name}: {reason}")
+        try:
+            self._steps(fault.name, fault.breaks)
+            self._note(fault.name, broken=True)
+            self._step("forget", faults.Step(at="lab", run=FORGET_NEIGHBOURS))
+        except BaseException:
+            with contextlib.suppress(LabError):
+                self.revert(fault)
+            raise
+        time.sleep(fault.settle)
+
+    def revert(self, fault: faults.Fault) -> None:
+        """Undo it, and wait until all that listens answers again. Raises LabError."""
+        self._steps(f"undo {fault.name}", fault.undo)
+        self._note(fault.name, broken=False)
+        self._step("forget", faults.Step(at="lab", run=FORGET_NEIGHBOURS + FORGET_PORTS))
+        if not self.broken:
+            self.await_healthy()
+
+    @property
+    def broken(self) -> list[str]:
+        """The faults that the lab has now."""
+        return sorted(path.name for path in (self.state.folder / "broken").glob("*"))
+
+    def _note(self, name: str, *, broken: bool) -> None:
+        """Write down that a fault is there or gone, and what is meant with it."""
+        mark = self.state.folder / "broken" / name
+        mark.parent.mkdir(exist_ok=True)
+        if broken:
+            mark.touch()
+        else:
+            mark.unlink(missing_ok=True)
+        overlays = [faults.find(self.topology.name, one).inventory for one in self.broken]
+        self.inventory.write_text(inventory(self.state, self.topology, overlays), encoding="utf-8")
+
+    def await_healthy(self, seconds: float = 10.0) -> None:
+        """Wait until everything that listens in a healthy lab answers the controller. Raises LabError naming what does not."""
+        wanted = [f"{address} {port}" for address, port in listeners(self.topology, rooted=self.rooted)]
+        done = self.exec(controller(self.topology), [sys.executable, "-I", "-S", guest.__file__, "await", str(seconds), *wanted],
+                         capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise LabError(f"lab {self.id} is not healthy: no answer from {done.stdout.strip()}")
+
+    def _steps(self, what: str, steps: Sequence[faults.Step]) -> None:
+        """Run each step in its place, all of them. Raises LabError with what failed."""
+        failed = []
+        for step in steps:
+            try:
+                self._step(what, step)
+            except LabError as error:
+                failed.append(str(error))
+        if failed:
+            raise LabError("\n".join(failed))
+
+    def _step(self, what: str, step: faults.Step) -> None:
+        """Run one step. Raises LabError."""
+        script = faults.PRELUDE + faults.read(self.topology.name).functions + step.run
+        try:
+            done = self.exec(
+                step.at, ["sh", "-euc", script], env=self._fault_env(step.at), text=True, check=False, errors="replace",
+                stdin=subprocess.DEVNULL, capture_output=True, timeout=60, cwd="/",
+            )
+        except subprocess.TimeoutExpired:
+            raise LabError(f"{what}: at {step.at}: did not end within a minute") from None
+        if done.returncode:
+            raise LabError(f"{what}: at {step.at}, exit {done.returncode}: {(done.stderr or done.stdout).strip()}")
+
+    def _fault_env(self, place: str) -> dict[str, str]:
+        """Give what the steps of a fault may use: NS_<place>, the place's name, and the lab's own programs."""
+        known = {f"NS_{name}": self.state.netns(name) for name in self.topology.places}
+        return {**known, "PATH": PATH, "PLACE": place, "PYTHON": sys.executable, "PROGRAMS": str(Path(__file__).parent),
+                "LAB": str(self.state.folder), "LC_ALL": "C.UTF-8"}
+
+    def down(self) -> None:
+        """Take the lab down. Does nothing when it is."""
+        if self._leash >= 0:
+            os.close(self._leash)
+            self._leash = -1
+        take_down(self.state)
+        if self._sigterm is not None:
+            signal.signal(signal.SIGTERM, self._sigterm)
+            self._sigterm = None
+
+    def release(self) -> None:
+        """Let the lab stand when this process ends."""
+        if self._leash >= 0:
+            os.write(self._leash, b"k")
+            os.close(self._leash)
+            self._leash = -1
+
+    def __enter__(self) -> Lab:
+        """Give the lab; from now on SIGTERM takes it down too."""
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            self._sigterm = signal.signal(signal.SIGTERM, _leave)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Take it down."""
+        self.down()
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """Turn a signal into an orderly end."""
+    raise SystemExit(128 + number)
+
+
+# ---- up --------------------------------------------------------------------------------------------------------------
+
+
+def up(  # noqa: PLR0913 - each is an option of its own, all but the first keyword-only
+    topology: str, *, rooted: bool | None = None, state_dir: Path | str | None = None, name: str = "",
+    count: int | None = None, keep: bool = False,
+) -> Lab:
+    """Make a lab. Raises LabError, and leaves nothing behind then.
+
+    ``topology``: a name, a path, or ``nodes-N``. ``rooted`` None: rooted where that can be. ``name``: of the lab, else drawn.
+    ``keep``: it stands until ``down``; else it goes when this process ends, even by SIGKILL.
+    """
+    plan = _topology(topology, count)
+    if rooted is None:
+        rooted = not why_not_rooted()
+    missing = why_not_rooted() if rooted else missing_tools(NEEDED)
+    if missing:
+        raise LabError(missing)
+    sweep(state_dir)
+    lab = Lab(*_folder(plan, topology, rooted=rooted, state_dir=state_dir, name=name))
+    try:
+        _make(lab)
+    except BaseException:
+        lab.down()
+        raise
+    if keep:
+        lab.release()
+    return lab
+
+
+def _topology(name: str, count: int | None) -> Topology:
+    """Load a topology; ``nodes-50`` is many-nodes with 50."""
+    kind, _, number = name.rpartition("-")
+    if kind == "nodes" and number.isdigit():
+        return load("many-nodes", int(number))
+    return load(name, count)
+
+
+def _folder(
+    plan: Topology, topology: str, *, rooted: bool, state_dir: Path | str | None, name: str,
+) -> tuple[state.State, Topology]:
+    """Make the lab's folder and write down what is known so far."""
+    folder = state.new_folder(state_dir, name or secrets.token_hex(2))
+    for part in ("log", "scratch"):
+        (folder / part).mkdir()
+    path = str(Path(topology).resolve()) if topology.endswith(".yaml") else plan.name
+    lab = state.State(folder, folder.name, path, rooted, plan.count)
+    lab.save()
+    return lab, plan
+
+
+def _make(lab: Lab) -> None:
+    """Make the namespaces, then all that is in them."""
+    folder = lab.state.folder
+    holder, lab._leash = _hold(folder / "scratch")  # noqa: SLF001 - one thing in two steps
+    lab.state = replace(lab.state, holder=holder, started=state.start_of(holder))
+    lab.state.save()
+    if lab.rooted:
+        _prepare_rooted(lab)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in (str(Path(__file__).parents[2]), *sys.path) if path)}
+    lab.inventory.write_text(inventory(lab.state, lab.topology), encoding="utf-8")
+    done = lab.exec("lab", [sys.executable, "-m", "netchecks.lab.inside", str(folder)], env=environment, check=False,
+                    stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        raise LabError(f"{lab.topology.name} could not be built: {done.stderr.strip()}")
+
+
+def _prepare_rooted(lab: Lab) -> None:
+    """Make the lab's cgroup and the nodes' keys and files."""
+    mount = nodes.cgroup_mount()
+    assert mount is not None
+    group = mount / f"nc-{lab.id}"
+    group.mkdir()
+    lab.state = replace(lab.state, cgroup=str(group))
+    lab.state.save()
+    lab.state = replace(lab.state, inotify=nodes.raise_inotify(len(lab.topology.nodes())))
+    lab.state.save()
+    nodes.prepare(lab.state, lab.topology)
+
+
+def _hold(scratch: Path) -> tuple[int, int]:
+    """Start the holder; give its PID and the leash. Raises LabError with what the kernel said."""
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", namespaces.__file__, "hold", str(scratch)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    leash = os.dup(process.stdin.fileno())
+    process.stdin.close()
+    first, second = process.stdout.readline().strip(), process.stdout.readline().strip()
+    process.stdout.close()
+    process.wait()
+    if second != "ready":
+        os.close(leash)
+        raise LabError(f"no namespaces here: {second or first or 'the holder ended at once'}")
+    return int(first), leash
+
+
+def missing_tools(tools: Sequence[str]) -> str:
+    """Say which programs a lab lacks; empty where none."""
+    missing = [tool for tool in tools if shutil.which(tool, path=f"{os.environ.get('PATH', '')}:{PATH}") is None]
+    return f"not installed: {', '.join(missing)}" if missing else ""
+
+
+def why_not_rooted() -> str:
+    """Say why no rooted lab can be here; empty where it can."""
+    if os.geteuid():
+        return "a rooted lab needs root"
+    mount = nodes.cgroup_mount()
+    if mount is None or not os.access(mount, os.W_OK):
+        return "a rooted lab needs a writable cgroup2 mount"
+    return missing_tools((*NEEDED, *NEEDED_ROOTED))
+
+
+# ---- find, down ------------------------------------------------------------------------------------------------------
+
+
+def attach(name: str = "", state_dir: Path | str | None = None) -> Lab:
+    """Give a lab that stands, by name, or the only one. Raises LabError."""
+    standing = {lab.id: lab for lab in state.every(state_dir) if lab.alive()}
+    if not name and len(standing) == 1:
+        (name,) = standing
+    if name not in standing:
+        raise LabError(f"no lab {name!r}; there are {sorted(standing)}" if name else f"which lab? there are {sorted(standing)}")
+    lab = standing[name]
+    return Lab(lab, load(lab.topology, lab.count))
+
+
+def sweep(state_dir: Path | str | None = None) -> list[str]:
+    """Clean up after labs whose holder is gone; give their names. One that is just being made is left alone."""
+    swept = []
+    for lab in state.every(state_dir):
+        if not lab.alive() and not _young(lab.folder):
+            take_down(lab)
+            swept.append(lab.id)
+    return swept
+
+
+def _young(folder: Path) -> bool:
+    """Tell whether the folder may belong to a lab that is being made right now."""
+    with contextlib.suppress(OSError):
+        return time.time() - folder.stat().st_mtime < 10
+    return True
+
+
+def take_down(lab: state.State) -> None:
+    """Kill the holder, and with it every process, mount and namespace of the lab; remove its cgroups and its folder."""
+    if lab.alive():
+        os.kill(lab.holder, signal.SIGKILL)
+    until = time.monotonic() + 20
+    while lab.alive():
+        if time.monotonic() > until:
+            raise LabError(f"lab {lab.id}: process {lab.holder} does not end")
+        time.sleep(0.005)
+    if lab.cgroup:
+        _remove_cgroups(Path(lab.cgroup), until)
+    others = [other for other in state.every(lab.folder.parent) if other.id != lab.id and other.alive()]
+    nodes.put_back_inotify(lab, others)
+    shutil.rmtree(lab.folder, ignore_errors=True)
+
+
+def _remove_cgroups(group: Path, until: float) -> None:
+    """Remove a cgroup and all below it; the kernel may need a moment to empty them."""
+    while group.is_dir():
+        for path in sorted(group.rglob("*/"), reverse=True):
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        with contextlib.suppress(OSError):
+            group.rmdir()
+            return
+        if time.monotonic() > until:
+            raise LabError(f"{group} cannot be removed: it still has processes")
+        time.sleep(0.01)

@@ -1,0 +1,215 @@
+"""Network devices, their counters and addresses: ``ip link``, ``ip address``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from netchecks.errors import Unreadable
+from netchecks.models.counters import LinkCounters
+from netchecks.models.links import Link
+from netchecks.models.routes import InterfaceAddress
+from netchecks.models.table import Table
+from netchecks.observe import command, observation
+from netchecks.parsing import (
+    Stanza,
+    address,
+    after,
+    integer,
+    looks_like_json,
+    mac_or_none,
+    mapping,
+    needed,
+    number,
+    objects,
+    on_link,
+    optional_number,
+    sequence,
+    stanzas,
+    string,
+    words,
+)
+
+
+def _links(text: str) -> Table[Link]:
+    found = map(_link, objects(text)) if looks_like_json(text) else map(_link_of_text, stanzas(text))
+    return Table("interface", {link.name: link for link in found})
+
+
+@observation("ip -d -j link show", or_else=((command("ip -d link show"), _links),))
+def links(text: str) -> Table[Link]:
+    """Every network device of the node, by name. MTU in bytes.
+
+    Source: iproute2's ip/ipaddress.c, iplink_*.c (JSON since 4.14, the text form of CentOS 7 before).
+    """
+    return _links(text)
+
+
+def _link(item: dict[str, Any]) -> Link:
+    info = mapping(item.get("linkinfo"))
+    data = mapping(info.get("info_data"))
+    kind = string(info, "info_kind")
+    return Link(
+        needed(item, "ifname"), number(needed(item, "ifindex")), mac_or_none(string(item, "address")), integer(item, "mtu"),
+        words(item.get("flags")), string(item, "operstate", "UNKNOWN"), kind, string(info, "info_slave_kind"),
+        string(item, "master"), "" if kind == "veth" else string(item, "link"),
+        string(item, "link") if kind == "veth" else "", integer(item, "link_index"),
+        string(item, "link_netns") or string(item, "link_netnsid"),
+        integer(data, "id") if kind == "vlan" else None, string(data, "protocol") if kind == "vlan" else "",
+        _has_xdp(item), integer(item, "promiscuity"), string(item, "ifalias"),
+    )
+
+
+def _has_xdp(item: dict[str, Any]) -> bool:
+    xdp = mapping(item.get("xdp"))
+    return bool(xdp) and xdp.get("mode") != 0
+
+
+def _link_of_text(stanza: Stanza) -> Link:
+    hardware = next((line for line in stanza.body if line[0].startswith("link/")), ["link/none", ""])
+    kind, details = _kind_of_text(stanza.body)
+    netns = after(hardware, "link-netnsid") or after(hardware, "link-netns")
+    peer = stanza.below.removeprefix("if") if netns else ""
+    # iproute2 3.10 knows no namespaces and names whatever device has that number here: eth0@eth0
+    below = "" if peer.isdigit() or stanza.below in {"NONE", stanza.name} else stanza.below
+    vlan = details if kind == "vlan" else []
+    return Link(
+        stanza.name, stanza.index, mac_or_none(hardware[1] if len(hardware) > 1 else ""), number(after(stanza.head, "mtu")),
+        stanza.flags, after(stanza.head, "state") or "UNKNOWN", kind, _port_kind(stanza.body),
+        after(stanza.head, "master"), "" if kind == "veth" else below, below if kind == "veth" else "",
+        int(peer) if peer.isdigit() else None, netns,
+        optional_number(after(vlan, "id")), after(vlan, "protocol"),
+        any(word.startswith("xdp") for word in stanza.head) or any(stanza.lines("prog/xdp")),
+        optional_number(after(hardware, "promiscuity")), " ".join(stanza.line("alias")[1:]),
+    )
+
+
+#: First words of indented lines that are not a kind of device.
+_NO_KIND = ("link/", "alias", "altname", "vf", "prog/", "RX", "TX", "inet", "valid_lft")
+
+
+def _kind_of_text(body: Sequence[list[str]]) -> tuple[str, list[str]]:
+    """Give the kind and its line: the first indented word that is no address, alias or port."""
+    for line in body:
+        word = line[0]
+        if word[0].isalpha() and not word.startswith(_NO_KIND) and not word.endswith("_slave"):
+            return word, line
+    return "", []
+
+
+def _port_kind(body: Sequence[list[str]]) -> str:
+    return next((line[0].removesuffix("_slave") for line in body if line[0].endswith("_slave")), "")
+
+
+#: (direction, column in the text form, key in the JSON form) -> our name. Source: iproute2, ip/ipaddress.c, print_stats64.
+_COUNTERS = (
+    ("rx", "bytes", "bytes"), ("rx", "packets", "packets"), ("rx", "errors", "errors"), ("rx", "dropped", "dropped"),
+    ("rx", "mcast", "multicast"), ("rx", "overrun", "over_errors"), ("rx", "missed", "missed_errors"),
+    ("rx", "length", "length_errors"), ("rx", "crc", "crc_errors"), ("rx", "frame", "frame_errors"),
+    ("rx", "fifo", "fifo_errors"),
+    ("tx", "bytes", "bytes"), ("tx", "packets", "packets"), ("tx", "errors", "errors"), ("tx", "dropped", "dropped"),
+    ("tx", "carrier", "carrier_errors"), ("tx", "collsns", "collisions"), ("tx", "aborted", "aborted_errors"),
+    ("tx", "fifo", "fifo_errors"), ("tx", "window", "window_errors"), ("tx", "heartbt", "heartbeat_errors"),
+    ("tx", "heartbeat", "heartbeat_errors"), ("tx", "transns", "carrier_changes"),
+)
+
+
+def _link_counters(text: str) -> Table[LinkCounters]:
+    found = map(_counters, objects(text)) if looks_like_json(text) else map(_counters_of_text, stanzas(text))
+    return Table("interface", {counters.name: counters for counters in found})
+
+
+@observation("ip -s -s -j link show", or_else=((command("ip -s -s link show"), _link_counters),), counter=True)
+def link_counters(text: str) -> Table[LinkCounters]:
+    """Bytes, packets, errors and drops of every network device, by name, as one reading."""
+    return _link_counters(text)
+
+
+def _counters(item: dict[str, Any]) -> LinkCounters:
+    stats = mapping(item.get("stats64")) or mapping(item.get("stats"))
+    values = {}
+    for direction, _, key in _COUNTERS:
+        values[_counter_name(direction, key)] = integer(mapping(stats.get(direction)), key)
+    return _counters_of(needed(item, "ifname"), values)
+
+
+def _counters_of_text(stanza: Stanza) -> LinkCounters:
+    told: dict[tuple[str, str], int] = {}
+    for head, row in zip(stanza.body, stanza.body[1:], strict=False):
+        if head[0] in {"RX:", "TX:", "RX", "TX"} and row[0].isdigit():
+            columns = head[1:] if head[0].endswith(":") else head[2:]
+            told.update({(head[0][:2].lower(), column): number(cell) for column, cell in zip(columns, row, strict=False)})
+    values: dict[str, int | None] = {}
+    for direction, column, key in _COUNTERS:
+        if (direction, column) in told:
+            values[_counter_name(direction, key)] = told[direction, column]
+    return _counters_of(stanza.name, values)
+
+
+def _counter_name(direction: str, key: str) -> str:
+    return key if key == "carrier_changes" else f"{direction}_{key}"
+
+
+def _counters_of(name: str, values: dict[str, int | None]) -> LinkCounters:
+    basic = {}
+    for key in ("bytes", "packets", "errors", "dropped"):
+        for direction in ("rx", "tx"):
+            value = values.pop(f"{direction}_{key}", None)
+            if value is None:
+                raise Unreadable(f"{direction} {key} of {name}", repr(values)[:100])
+            basic[f"{direction}_{key}"] = value
+    return LinkCounters(name, **basic, **values)
+
+
+def _addresses(text: str) -> Table[tuple[InterfaceAddress, ...]]:
+    if looks_like_json(text):
+        found = {needed(item, "ifname"): tuple(_json_addresses(item)) for item in objects(text)}
+    else:
+        found = {stanza.name: tuple(_text_addresses(stanza)) for stanza in stanzas(text)}
+    return Table("interface", found)
+
+
+@observation("ip -j address show", or_else=((command("ip address show"), _addresses),))
+def addresses(text: str) -> Table[tuple[InterfaceAddress, ...]]:
+    """The addresses of every interface, both families, in the kernel's order; an empty tuple where there are none."""
+    return _addresses(text)
+
+
+def _json_addresses(item: dict[str, Any]) -> list[InterfaceAddress]:
+    found = []
+    for info in map(mapping, sequence(item.get("addr_info"))):
+        if string(info, "family") not in {"inet", "inet6"}:
+            continue
+        far = string(info, "address")
+        found.append(InterfaceAddress(
+            on_link(f"{needed(info, 'local')}/{needed(info, 'prefixlen')}"), string(info, "scope"),
+            frozenset(key for key, value in info.items() if value is True), string(info, "label"),
+            address(far) if far else None,
+        ))
+    return found
+
+
+#: Words of an address line that have a value; every other word is a flag.
+_VALUED = frozenset({"brd", "any", "metric", "scope", "proto", "peer", "ifa_flags"})
+
+
+def _text_addresses(stanza: Stanza) -> list[InterfaceAddress]:
+    return [_text_address(line) for line in stanza.body if line[0] in {"inet", "inet6"}]
+
+
+def _text_address(line: list[str]) -> InterfaceAddress:
+    family, shown, *rest = [*line, ""]
+    rest.pop()
+    far = after(rest, "peer")
+    length = (far or shown).partition("/")[2]
+    flags, skip = [], False
+    for word in rest:
+        if not skip and word not in _VALUED:
+            flags.append(word)
+        skip = not skip and word in _VALUED
+    label = flags.pop() if family == "inet" and flags else ""
+    local = shown.partition("/")[0]
+    return InterfaceAddress(
+        on_link(f"{local}/{length}" if length else local), after(rest, "scope"), frozenset(flags), label,
+        address(far.partition("/")[0]) if far else None,
+    )

@@ -1,0 +1,85 @@
+"""The bridge and the uplink of a switched network on each of its nodes."""
+
+from __future__ import annotations
+
+import pytest
+
+from netchecks.errors import Wrong
+from netchecks.models.bridges import Bridge
+from netchecks.models.links import Link as Device
+from netchecks.models.subjects import Network, Node
+from netchecks.models.table import Table
+from netchecks.seen import By
+
+#: A bridge hands on frames that are longer than a port's MTU by the length of a VLAN tag (TRAPS, "MTU").
+VLAN_TAG = 4
+
+
+@pytest.mark.kind("switching", "routing")
+@pytest.mark.hop("bridge", "exists")
+def test_bridge_exists(network: Network, node: Node, links: By[Node, Table[Device]]) -> None:
+    """The network's bridge is there, and is a bridge.
+
+    Why: the VMs' taps are joined with the outside in it; without it they are not connected to anything.
+    Remedy: node administrator: ip link add the bridge and its ports as the boot configuration has them, or restart networking
+    Source: VMmanager knowledge base, "Коммутация"; OpenStack operations guide, chapter 13, brctl show
+    """
+    name = network.at(node).bridge
+    if name not in links[node]:
+        raise Wrong(
+            "bridge.missing", f"{node}: there is no bridge {name} for network {network}; there are {sorted(links[node])}",
+            place=node.name, remedy=f"ip link add name {name} type bridge && ip link set dev {name} up, then put back its ports",
+        )
+    kind = links[node][name].kind
+    if kind != "bridge":
+        raise Wrong("bridge.not_a_bridge", f"{node}: {name} is a {kind or 'plain'} device, expected a bridge", place=node.name)
+
+
+@pytest.mark.kind("switching")
+@pytest.mark.hop("uplink", "member")
+def test_bridge_has_uplink(network: Network, node: Node, links: By[Node, Table[Device]], bridges: By[Node, Table[Bridge]]) -> None:
+    """The network's uplink is a forwarding port of its bridge.
+
+    Why: frames from outside enter the bridge through it; without it the VMs are an island.
+    Remedy: node administrator: ip link set dev the uplink master the bridge
+    Source: VMmanager knowledge base, "Коммутация"
+    """
+    end = network.at(node)
+    if end.bridge not in bridges[node] or end.uplink not in links[node]:
+        return  # other checks say so
+    ports = bridges[node][end.bridge].ports
+    if end.uplink not in ports:
+        other = links[node][end.uplink].master
+        where = f"in {other}" if other else "in no bridge"
+        raise Wrong(
+            "uplink.not_in_bridge", f"{node}: {end.uplink} is {where}; {end.bridge} has ports {sorted(ports)}, expected {end.uplink}",
+            place=node.name, remedy=f"ip link set dev {end.uplink} master {end.bridge}",
+        )
+    state, device = ports[end.uplink].state, links[node][end.uplink]
+    if state != "forwarding" and device.up and device.carrier:
+        raise Wrong(
+            "uplink.not_forwarding", f"{node}: port {end.uplink} of {end.bridge} is {state}, expected forwarding",
+            place=node.name, layer="forwards",
+            remedy=f"bridge link set dev {end.uplink} state 3, after finding who set it (STP? bridge -d link show dev {end.uplink})",
+        )
+
+
+@pytest.mark.kind("switching")
+@pytest.mark.hop("uplink", "size")
+def test_uplink_mtu_fits(network: Network, node: Node, links: By[Node, Table[Device]]) -> None:
+    """The uplink and the bridge carry the network's MTU.
+
+    Why: a bridge drops a frame that is too long for its port without a word to anybody.
+    Remedy: node administrator: ip link set dev the device mtu the network's
+    Source: ip-link(8); Linux net/bridge/br_forward.c, is_skb_forwardable
+    """
+    end = network.at(node)
+    small = [
+        f"{name} {device.mtu}" for name in (end.uplink, end.bridge)
+        if (device := links[node].get(name)) and device.mtu is not None and device.mtu + VLAN_TAG < network.mtu
+    ]
+    if small:
+        raise Wrong(
+            "uplink.mtu_too_small", f"{node}: MTU of {', '.join(small)}, expected {network.mtu}", place=node.name,
+            breaks=frozenset({"full_size"}), remedy="; ".join(f"ip link set dev {s.split()[0]} mtu {network.mtu}" for s in small),
+        )

@@ -1,0 +1,93 @@
+"""Whether the node's own rules let a flow through that does not come back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+
+from netchecks.errors import NotSeen, Why, Wrong
+from netchecks.models.answers import Answer
+from netchecks.models.bridges import Bridge
+from netchecks.models.domains import Domain
+from netchecks.models.netfilter.path import BridgeCalls, Firewall, Verdict, flow_verdict
+from netchecks.models.netfilter.rules import Ruleset
+from netchecks.models.packets import Packet, arp_request, neighbour_solicitation, ping, tcp_syn, udp_datagram
+from netchecks.models.subjects import Flow, Node
+from netchecks.models.table import Table
+from netchecks.platforms.vmhost import tap_of
+from netchecks.seen import By
+from netchecks.world import end_of
+
+
+@pytest.mark.kind("switching")
+@pytest.mark.flow(full=False)
+@pytest.mark.hop("tap", "policy")
+def test_firewall_lets_through(  # noqa: PLR0913 - each fact is one parameter
+    flow: Flow,
+    answers: By[Flow, Answer],
+    domains: By[Node, Table[Domain]],
+    bridges: By[Node, Table[Bridge]],
+    sysctls: By[Node, Table[str]],
+    iptables: By[Node, Ruleset],
+    ip6tables: By[Node, Ruleset],
+    nftables: By[Node, Ruleset],
+    ebtables: By[Node, Ruleset],
+) -> None:
+    """No rule of the node drops or rejects a flow that gets no answer; one that comes back shows so by itself.
+
+    Why: the bridge hands frames to three firewalls, and none of them says what it dropped.
+    Remedy: node administrator: look at the rule named here, and at who put it there
+    Source: VMmanager knowledge base, last section; ebtables, iptables and nftables wikis: the bridge's hooks
+    """
+    if answers[flow].came_back:
+        return
+    node = end_of(flow)
+    tap = tap_of(flow.interface, domains) if flow.interface else flow.network.at(node).uplink
+    if not tap:
+        return
+    firewall = Firewall(
+        iptables[node], ip6tables[node], nftables[node], ebtables[node], bridge_calls=_calls(flow, node, bridges, sysctls),
+    )
+    verdict = flow_verdict(_on_its_way(flow, node, tap), firewall)
+    if verdict.outcome == "unknown":
+        raise NotSeen(Why.NOT_POSSIBLE, f"{node}: {verdict}")
+    if verdict.outcome == "dropped":
+        _raise(flow, node, verdict)
+
+
+def _raise(flow: Flow, node: Node, verdict: Verdict) -> None:
+    tool = "iptables" if verdict.tool == "ip6tables" else verdict.tool
+    raise Wrong(
+        f"firewall.{tool}_drops", f"{node}: {flow.protocol.upper()} to {flow.target}: {verdict}", place=node.name,
+        hop="tap" if flow.interface else "uplink", remedy=f"remove or narrow the rule ({verdict.chain}: {verdict.rule}) on {node}",
+    )
+
+
+def _calls(flow: Flow, node: Node, bridges: By[Node, Table[Bridge]], sysctls: By[Node, Table[str]]) -> BridgeCalls:
+    name = flow.network.at(node).bridge
+    own = bridges[node][name] if name in bridges[node] else None
+    on = [sysctls[node].get(f"net.bridge.bridge-nf-call-{which}", "0") == "1" for which in ("iptables", "ip6tables", "arptables")]
+    also = [own.nf_call_iptables, own.nf_call_ip6tables, own.nf_call_arptables] if own else [False] * 3
+    return BridgeCalls(*(bool(one or other) for one, other in zip(on, also, strict=True)))
+
+
+def _on_its_way(flow: Flow, node: Node, port: str) -> Packet:
+    """Give the flow's first packet with the devices by which it passes the node."""
+    bridge, packet = flow.network.at(node).bridge, _first(flow)
+    if flow.source == node:
+        return replace(packet, out_device=bridge, out_port=port)
+    uplink = flow.network.at(node).uplink
+    return replace(packet, in_device=bridge, out_device=bridge, in_port=uplink, out_port=port)
+
+
+def _first(flow: Flow) -> Packet:
+    target, mac = flow.target, flow.interface.mac if flow.interface else ""
+    if flow.protocol == "arp" and isinstance(target, IPv4Address):
+        return arp_request(None, target, target_mac=mac)
+    if flow.protocol == "ndp" and isinstance(target, IPv6Address):
+        return neighbour_solicitation(None, target, target_mac=mac)
+    if flow.protocol == "tcp":
+        return tcp_syn(None, target, flow.port or 0, destination_mac=mac)
+    return udp_datagram(None, target, flow.port or 0, destination_mac=mac) if flow.protocol == "udp" else ping(None, target, "", mac)
