@@ -170,6 +170,8 @@ def pytest_arguments(arguments: Sequence[str]) -> list[str]:
         # testinfra's own plugin has a fixture 'host' and options that collide with pytest-ansible's.
         *("-p", "no:pytest11.testinfra"),
         *_plugin(),
+        # This command has imported netchecks before pytest could rewrite it; only the suites' assertions need that.
+        *("-W", "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"),
         # Ids begin with suites/ wherever the suites are; nothing is written there.
         f"--rootdir={suites.parent}",
         *("-o", f"cache_dir={Path.cwd() / '.pytest_cache'}"),

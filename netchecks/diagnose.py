@@ -88,16 +88,21 @@ def diagnose(judged: Sequence[Judged], world: World) -> tuple[Diagnosis, ...]:
     lost: list[Diagnosis] = []
     for name, own in case.verdicts.items():
         failures = [verdict for verdict in own if verdict.outcome == "failed"]
-        if not failures:
+        unknown = [verdict for verdict in own if verdict.outcome == "unknown"]
+        if not failures and not unknown:
             continue
-        cause = _cause_of(case, case.flows[name], failures[0])
+        cause = _cause_of(case, case.flows[name], (failures or unknown)[0])
+        if not failures:
+            if cause is not None and cause.outcome == "failed":
+                explained.setdefault(cause.nodeid, []).extend(item.nodeid for item in unknown)
+            continue
         if cause is None:
             lost.append(_lost(case, case.flows[name], failures[0]))
             cause = failures[0]
             case.consequences.setdefault(cause.nodeid, set())
         explained.setdefault(cause.nodeid, []).extend(failure.nodeid for failure in failures)
     lost_ids = {nodeid for diagnosis in lost for nodeid in diagnosis.explains}
-    found = [*_causes(case, explained, lost_ids), *lost, *_findings(case, explained), *_unseen(judged), *_notes(judged)]
+    found = [*_causes(case, explained, lost_ids), *lost, *_findings(case, explained), *_unseen(judged, explained), *_notes(judged)]
     return _ordered(_fold(found))
 
 
@@ -108,7 +113,8 @@ def _case(judged: Sequence[Judged], world: World) -> _Case:
         if item.verdict and name in case.flows:
             case.verdicts.setdefault(name, []).append(item)
     case.passed = [
-        case.flows[name] for name, items in case.verdicts.items() if all(item.outcome == "passed" for item in items)
+        case.flows[name] for name, items in case.verdicts.items()
+        if all(item.outcome == "passed" and not item.notes for item in items)  # a note excuses, it proves nothing
     ]
     for item in case.failed:
         if item.hop:
@@ -143,10 +149,14 @@ def _breaks(case: _Case, state: Judged, flow: Flow) -> Judged | None:
 
     Another flow's failure counts by its own cause: that of one to the same guest may be this flow's too.
     """
-    if not state.breaks <= flow.needs or _acquitted(case, state):
+    if not state.breaks <= flow.needs:
         return None
-    other = case.flows.get(dict(state.subjects).get("flow", ""))
-    if not state.verdict or other is None or other == flow:
+    other = case.flows.get(dict(state.subjects).get("flow", "")) if state.verdict else None
+    if other is not None and other != flow and other.source == flow.source and other.interface == flow.interface is not None:
+        return _cause_of(case, other, state)  # the same way: what stops the one stops the other
+    if _acquitted(case, state):
+        return None
+    if other is None or other == flow:
         return state
     cause = _cause_of(case, other, state)
     same_guest = flow.interface is not None and other.interface == flow.interface
@@ -224,14 +234,16 @@ def _diagnosis(item: Judged, severity: Severity, confidence: str, explains: tupl
     )
 
 
-def _unseen(judged: Sequence[Judged]) -> list[Diagnosis]:
+def _unseen(judged: Sequence[Judged], explained: dict[str, list[str]]) -> list[Diagnosis]:
     """What could not be looked at, by its reason: it explains what could not be judged."""
+    told = {nodeid for nodeids in explained.values() for nodeid in nodeids}
+    flows = {dict(item.subjects).get("flow") for item in judged if item.nodeid in told and item.verdict}
     return [
         Diagnosis(
             item.code or "unseen", "unseen", f"Could not look: {item.message}", (item.place,) if item.place else (),
             item.owner, item.remedy, "not looked at", (item.message,), (item.nodeid,), item.readings,
         )
-        for item in judged if item.outcome == "unknown"
+        for item in judged if item.outcome == "unknown" and item.nodeid not in told and dict(item.subjects).get("flow", "") not in flows
     ]
 
 

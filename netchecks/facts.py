@@ -79,7 +79,7 @@ def _observed(observation: Observation, subject: Subject, place: PlaceRecord) ->
         raise place.missed["all"]
     key = plan.job_for(observation, subject).key
     if not observation.counter:
-        return _parsed(observation, place, _entry(place, key, "main", observation.name))
+        return _parsed(observation, place, _entry(place, key, observation.phases[-1], observation.name))
     before, after = (_entry(place, key, phase, observation.name) for phase in ("before", "after"))
     return Pair(_parsed(observation, place, before), _parsed(observation, place, after), after.ended - before.ended)
 

@@ -80,7 +80,7 @@ def passed(info: CheckInfo) -> Judged:
 def failed(info: CheckInfo, error: AssertionError) -> Judged:
     """Say of a check that its claim does not hold."""
     wrong = error if isinstance(error, Wrong) else None
-    message = str(wrong or error) or "the claim does not hold"
+    message = _said(wrong or error)
     hop, layer = info.hop
     doc = info.doc
     base = Judged(
@@ -89,6 +89,12 @@ def failed(info: CheckInfo, error: AssertionError) -> Judged:
         readings=_readings(), notes=tuple(seen.notes),
     )
     return _with(base, wrong) if wrong else base
+
+
+def _said(error: AssertionError) -> str:
+    """Give the message of an assertion, without the expression that pytest adds to it; the expression where it has none."""
+    text = str(error)
+    return text.partition("\nassert ")[0] or "the claim does not hold"
 
 
 def _with(base: Judged, wrong: Wrong) -> Judged:
@@ -139,6 +145,19 @@ def _node_of(info: CheckInfo) -> str:
 def broken(info: CheckInfo, text: str) -> Judged:
     """Say of a check that it is itself at fault."""
     return Judged(info.nodeid, info.check, "broken", info.subjects, info.verdict, info.doc.claim, text, place=info.place)
+
+
+def not_judged(info: CheckInfo) -> Judged:
+    """Say of a check that it was selected and that the run ended before its turn."""
+    return Judged(
+        info.nodeid, info.check, "unknown", info.subjects, info.verdict, info.doc.claim,
+        "not judged: the run ended before", "run.interrupted", info.place, hop=info.hop[0], layer=info.hop[1],
+    )
+
+
+def accepted(info: CheckInfo, reason: str) -> Judged:
+    """Say of a check that somebody decided to leave it out: pytest's skip and xfail."""
+    return Judged(info.nodeid, info.check, "waived", info.subjects, info.verdict, info.doc.claim, reason, place=info.place)
 
 
 def waiver_for(info: CheckInfo, waivers: Sequence[Waiver], today: dt.date) -> Waiver | None:

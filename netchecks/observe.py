@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from netchecks.models.subjects import Node
+from netchecks.script import Phase
 
 T = TypeVar("T")
 
@@ -38,9 +39,15 @@ class Observation:
     root: bool = False
     modules: tuple[str, ...] = ()
     counter: bool = False
+    late: bool = False
     seconds: float = 5.0
     limit: int = 4 * 1024 * 1024
     doc: str = ""
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """When its command runs in the trip with the probes; ``main`` alone belongs to the trip for facts."""
+        return ("before", "after") if self.counter else ("after",) if self.late else ("main",)
 
 
 #: Every observation by name; filled by importing netchecks.observations.
@@ -64,6 +71,7 @@ def observation(  # noqa: PLR0913 - one keyword for each property of DESIGN sect
     root: bool = False,
     modules: tuple[str, ...] = (),
     counter: bool = False,
+    late: bool = False,
     seconds: float = 5.0,
     limit: int = 4 * 1024 * 1024,
 ) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
@@ -72,14 +80,15 @@ def observation(  # noqa: PLR0913 - one keyword for each property of DESIGN sect
     ``or_else``: further (command, parser) pairs for the same value, tried in turn on the node when the one before
     exits with a status that is not accepted (an old tool). ``root``: needs privileges (sudo -n where configured).
     ``modules``: kernel modules without which there is nothing to see and which reading would load: the command
-    does not run then and the parser gets the empty string. ``counter``: read again after the probes.
+    does not run then and the parser gets the empty string. ``counter``: read before and after the probes.
+    ``late``: read after the probes only: what they leave (learned MACs, rule counters) shows then.
     ``seconds``: the command's deadline. ``limit``: bytes of output, more is NotSeen("truncated").
     """
 
     def declare(parse: Callable[[str], T]) -> Callable[[str], T]:
         OBSERVATIONS[parse.__name__] = Observation(
             parse.__name__, of, command(text, shell=shell, tool=tool, accept=accept), parse,
-            or_else, root, modules, counter, seconds, limit, parse.__doc__ or "",
+            or_else, root, modules, counter, late, seconds, limit, parse.__doc__ or "",
         )
         return parse
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address, ip_interface, ip_network
+from itertools import pairwise
 from typing import Any, Literal
 
 from netchecks.errors import Unreadable
@@ -71,7 +72,7 @@ def blocks(text: str, mark: str) -> list[tuple[str, list[str]]]:
 
 def looks_like_json(text: str) -> bool:
     """Tell JSON from the text form: early iproute2 takes ``-j`` and prints text all the same."""
-    return text.lstrip()[:1] in {"[", "{"}
+    return _COLOUR.sub("", text[:LINE]).lstrip()[:1] in {"[", "{"}
 
 
 def documents(text: str) -> list[Any]:
@@ -105,12 +106,7 @@ def _no_constant(name: str) -> Any:
 
 def objects(text: str) -> list[dict[str, Any]]:
     """Read a JSON array of objects. Empty objects, which iproute2 4.x prints for what it filtered, are left out."""
-    found = []
-    for document in documents(text):
-        for item in sequence(document):
-            if mapping(item):
-                found.append(item)
-    return found
+    return [item for document in documents(text) for item in map(mapping, sequence(document)) if item]
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -132,8 +128,10 @@ def sequence(value: Any) -> list[Any]:
 
 
 def string(item: Mapping[str, Any], key: str, default: str = "") -> str:
-    """Take a string or a number as a string: tools change between the two."""
-    value = item.get(key, default)
+    """Take a string or a number as a string: tools change between the two. Null is as good as not there."""
+    value = item.get(key)
+    if value is None:
+        return default
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -231,10 +229,7 @@ def prefix(text: str, family: Family) -> Prefix:
 
 def after(tokens: Sequence[str], key: str) -> str:
     """Give the word that follows the first ``key``; empty where there is none."""
-    for token, following in zip(tokens, tokens[1:], strict=False):
-        if token == key:
-            return following
-    return ""
+    return next((following for word, following in pairwise(tokens) if word == key), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,27 +7,31 @@ import datetime as dt
 import signal
 import sys
 import types
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.junitxml import xml_key  # the only way to a test case's name
 
 import netchecks.causes
 import netchecks.observations
 import netchecks.platforms
 import netchecks.probes  # the catalogues fill themselves when imported
-from netchecks import judge, plan, seen
+from netchecks import evidence, judge, plan, seen
 from netchecks.diagnose import Judged
 from netchecks.errors import Harmless, NetchecksError, NotSeen, Wrong
 from netchecks.models.subjects import Flow, Network
 from netchecks.observe import OBSERVATIONS
 from netchecks.probe import PROBES
+from netchecks.reporters import junit, progress
 from netchecks.session import Session
 from netchecks.world import KINDS, Selection, Subject, combinations
 
 SESSION = pytest.StashKey[Session]()
 INFO = pytest.StashKey[judge.CheckInfo]()
+JUDGED = pytest.StashKey[Judged]()
 EXIT_ONLY_UNKNOWN = 6
 #: Stands for "this check applies to nothing here"; its item is dropped before pytest counts it.
 _NOTHING = object()
@@ -225,10 +229,24 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     ours = [item for item in session.items if _is_ours(item)] if run else []
     if run is not None:
         run.selected.update({item.nodeid: info_of(item) for item in ours})
-        if ours and not session.config.option.collectonly:
-            terminal = session.config.pluginmanager.getplugin("terminalreporter")
-            run.look([_want(item) for item in ours], terminal.write_line if terminal else lambda _line: None)
+        if ours and not session.config.option.collectonly and not session.testsfailed:
+            if run.settings["worker"]:
+                run.write_selected()
+            run.look([_want(item) for item in ours], _screen(session.config))
     return (yield)
+
+
+def _screen(config: pytest.Config) -> progress.Screen:
+    """Give where progress is shown; a worker of xdist has no terminal."""
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal is None or config.get_verbosity() < 0:
+        return progress.silent()
+
+    def rewrite(line: str) -> None:
+        terminal.rewrite(line)
+        terminal.flush()
+
+    return progress.Screen(terminal.write_line, rewrite if terminal.isatty else None, terminal._tw.fullwidth)  # noqa: SLF001 - no public way
 
 
 def _want(item: pytest.Item) -> plan.Wanted:
@@ -271,44 +289,84 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Give the report of one of our checks its outcome, as plain data."""
     report = yield
     run = item.config.stash.get(SESSION, None)
-    if run is not None and _is_ours(item) and (call.when == "call" or report.failed):
-        judged = _judge(item, call, report)
-        _shape(report, judged, item, run)
+    if run is not None and _is_ours(item) and (call.when == "call" or not report.passed):
+        judged = _waived(item, _cleaned(_judge(item, call, report)), run)
+        report.netchecks = judge.to_plain(judged)
+        _shape(report, judged, item)
+        _prove(report, judged, item, run)
+        item.stash[JUDGED] = judged
     return report
 
 
-def _judge(item: pytest.Item, call: pytest.CallInfo[None], report: Any) -> Judged | None:
+def _judge(item: pytest.Item, call: pytest.CallInfo[None], report: Any) -> Judged:
     info = info_of(item)
+    if report.skipped:
+        return judge.accepted(info, getattr(report, "wasxfail", "") or str(getattr(call.excinfo, "value", "")))
     if call.excinfo is None:
         return judge.passed(info)
     error = call.excinfo.value
     if isinstance(error, NotSeen):
         return judge.unknown(info, error)
-    if isinstance(error, pytest.skip.Exception):
-        return None
     if isinstance(error, AssertionError):
         return judge.failed(info, error)
     return judge.broken(info, str(report.longrepr)[-2000:])
 
 
-def _shape(report: Any, judged: Judged | None, item: pytest.Item, run: Session) -> None:
-    if judged is None:
-        return
-    waiver = None
-    if judged.outcome in {"failed", "unknown"}:
-        waiver = judge.waiver_for(info_of(item), run.world.inventory.waivers, run.today())
-    report.netchecks = judge.to_plain(judged)
-    if waiver:
-        report.netchecks |= {"outcome": "waived", "message": f"{waiver.reason} ({judged.message})"}
-        report.outcome, report.wasxfail = "skipped", f"waived: {waiver.reason}"
+def _cleaned(judged: Judged) -> Judged:
+    """Take secrets and what cannot be written out of what was said: from here on it goes to every report."""
+    notes = tuple((code, evidence.clean(message)) for code, message in judged.notes)
+    if judged.outcome == "passed" and not notes:
+        return judged
+    return replace(judged, message=evidence.clean(judged.message), remedy=evidence.clean(judged.remedy), notes=notes)
+
+
+def _waived(item: pytest.Item, judged: Judged, run: Session) -> Judged:
+    """Take a failure for waived where the inventory says so."""
+    if judged.outcome not in {"failed", "unknown"}:
+        return judged
+    waiver = judge.waiver_for(info_of(item), run.world.inventory.waivers, run.today())
+    return replace(judged, outcome="waived", message=f"{waiver.reason} ({judged.message})") if waiver else judged
+
+
+def _shape(report: Any, judged: Judged, item: pytest.Item) -> None:
+    """Make pytest and everything that reads its reports see the outcome as what it is."""
+    if judged.outcome == "waived" and not report.skipped:
+        report.outcome, report.wasxfail = "skipped", f"waived: {judged.message}"
+        report.longrepr = judged.message
     elif judged.outcome == "unknown":
         report.outcome, report.when = "failed", "setup"
         report.longrepr = f"unknown: {judged.message}"
-    elif judged.outcome == "failed" and "host" not in getattr(item, "fixturenames", ()):
+    elif judged.outcome == "failed" and not _is_imperative(item):
         report.longrepr = judged.message
-    if judged.outcome in {"failed", "unknown"}:
-        report.user_properties += [(name, getattr(judged, name)) for name in ("code", "place", "owner", "remedy")]
-        report.sections += [("evidence", text) for text in run.evidence_texts(judged)]
+
+
+def _is_imperative(item: pytest.Item) -> bool:
+    """Tell whether it is a test of a site's own, that asks a host itself: its traceback says what it did."""
+    return "host" in getattr(item, "fixturenames", ())
+
+
+def _prove(report: Any, judged: Judged, item: pytest.Item, run: Session) -> None:
+    """Hang on a report what JUnit shows of it. pytest reads the properties of an item when it is torn down."""
+    own = [pair for pair in junit.properties(judged) if pair not in item.user_properties]
+    item.user_properties += own
+    report.user_properties += own
+    if judged.outcome not in {"passed", "broken"} and item.config.getoption("xmlpath", None):
+        report.sections += [(junit.SECTION, evidence.text(one)) for one in run.evidence(judged)]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Tell Allure, if it listens, while the test is open and its outcome is known."""
+    run = item.config.stash.get(SESSION, None)
+    listener = item.config.pluginmanager.getplugin("allure_listener")
+    if run is None or listener is None or not _is_ours(item):
+        return
+    from netchecks.reporters import allure
+
+    judged = item.stash.get(JUDGED, None)
+    proofs = run.evidence(judged) if judged and judged.outcome not in {"passed", "broken"} else []
+    traceback = judged is not None and (judged.outcome == "broken" or _is_imperative(item))
+    allure.tell(listener, info_of(item), judged, proofs, traceback=traceback)
 
 
 def pytest_report_teststatus(report: Any) -> tuple[str, str, Any] | None:
@@ -316,8 +374,10 @@ def pytest_report_teststatus(report: Any) -> tuple[str, str, Any] | None:
     outcome = getattr(report, "netchecks", {}).get("outcome")
     if outcome == "unknown" and report.failed:
         return "unknown", "U", ("UNKNOWN", {"yellow": True})
-    if outcome == "waived":
+    if outcome == "waived" and getattr(report, "wasxfail", "").startswith("waived: "):
         return "waived", "W", ("WAIVED", {"yellow": True})
+    if outcome == "broken" and report.failed:
+        return "failed", "B", ("BROKEN", {"red": True})
     return None
 
 
@@ -330,21 +390,33 @@ class Controller:
     def __init__(self, config: pytest.Config, run: Session) -> None:
         self.config, self.run = config, run
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        """Take one check's outcome."""
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logreport(self, report: Any) -> Generator[None, object, object]:
+        """Take one check's outcome, after JUnit's own part took the report."""
+        result = yield
         plain = getattr(report, "netchecks", None)
         if plain:
             self.run.take(plain)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: Any, ids: Iterable[str]) -> None:
-        """Take the list of checks from a worker: the controller collects none."""
-        self.run.collected.update(dict.fromkeys(ids))
+            xml = self.config.stash.get(xml_key, None)
+            if xml is not None and report.when != "teardown":
+                junit.tell(xml, report)
+        return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> Generator[None, object, object]:
-        """Write the diagnosis below everything else that pytest says."""
-        result = yield
+        """Write the diagnosis below everything else that pytest says, which leaves out what the diagnosis says better.
+
+        Tests of a site's own and broken checks keep their tracebacks; ``-vv`` shows all.
+        """
+        stats: dict[str, list[Any]] = terminalreporter.stats
+        every = stats.get("failed", [])
+        if every and self.config.get_verbosity() < 2:  # noqa: PLR2004 - -vv
+            stats["failed"] = [report for report in every if not _is_told(report)]
+        try:
+            result = yield
+        finally:
+            if every:
+                stats["failed"] = every  # pytest counts them in its last line
         self.run.tell(terminalreporter)
         return result
 
@@ -355,9 +427,15 @@ class Controller:
             return
         self.run.finish(int(exitstatus))
         counts = self.run.counts()
-        only_unknown = counts["unknown"] and not counts["failed"] and not counts["broken"]
-        if exitstatus == pytest.ExitCode.TESTS_FAILED and only_unknown and session.testsfailed == counts["unknown"]:
+        unknown = counts["unknown"] - self.run.interrupted
+        only_unknown = unknown and not counts["failed"] and not counts["broken"]
+        if exitstatus == pytest.ExitCode.TESTS_FAILED and only_unknown and session.testsfailed == unknown:
             session.exitstatus = EXIT_ONLY_UNKNOWN
+
+
+def _is_told(report: Any) -> bool:
+    """Tell whether the diagnosis says all that a report of a failure says."""
+    return getattr(report, "netchecks", {}).get("outcome") == "failed" and isinstance(report.longrepr, str)
 
 
 @pytest.hookimpl(trylast=True)

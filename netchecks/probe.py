@@ -16,14 +16,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Frames:
     """Frames to send out of a device. ``at``: seconds after the start. ``gap``: seconds between frames.
 
-    ``unless``: (offset, bytes): nothing is sent when a frame captured so far has these bytes there.
+    ``unless``: (offset, bytes) ...: nothing is sent when one frame captured so far has all these bytes there.
     """
 
     device: str
     frames: tuple[bytes, ...]
     at: float = 0.0
     gap: float = 0.0
-    unless: tuple[int, bytes] | None = None
+    unless: tuple[tuple[int, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,8 @@ class Ask:
 class Got:
     """What the agent says of one action, in the action's order.
 
-    ``packets``: (seconds, device, outgoing, data). ``outcome`` and ``error`` are the agent's words for sockets.
+    ``packets``: (seconds, device, outgoing, data). ``outcome`` and ``error`` are the agent's words for sockets, and
+    ``target`` whom a socket talked to.
     """
 
     outcome: str = ""
@@ -91,6 +92,7 @@ class Got:
     sent: int = 0
     packets: tuple[tuple[float, str, bool, bytes], ...] = ()
     dropped: int = 0
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)

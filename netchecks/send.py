@@ -12,7 +12,7 @@ from typing import Any
 from netchecks.errors import NotSeen, Unreadable, Why
 from netchecks.models.answers import Answer
 from netchecks.models.subjects import Flow
-from netchecks.probe import Action, Ask, Got
+from netchecks.probe import Action, Ask, Capture, Frames, Got
 from netchecks.record import Layout
 
 #: The key under which an agent's run stands in a record.
@@ -53,9 +53,13 @@ def _value(value: Any) -> Any:
 def layout(asks: dict[str, Ask]) -> Layout:
     """Give what a record has to know to split the agent's answer up without making the asks again."""
     return tuple(
-        (key, tuple(f"{type(action).__name__}:{getattr(action, 'device', '')}" for action in ask.actions))
-        for key, ask in asks.items()
+        (key, tuple(f"{type(action).__name__}:{_object(action)}" for action in ask.actions)) for key, ask in asks.items()
     )
+
+
+def _object(action: Action) -> str:
+    """Name what an action is about: its device, or whom a socket talks to."""
+    return action.device if isinstance(action, (Frames, Capture)) else str(action.target)
 
 
 def split(parts: Layout, stdout: bytes) -> dict[str, tuple[Got, ...]]:
@@ -67,9 +71,10 @@ def split(parts: Layout, stdout: bytes) -> dict[str, tuple[Got, ...]]:
         flat = [(key, action) for key, actions in parts for action in actions]
         found: dict[str, tuple[Got, ...]] = {key: () for key, _ in parts}
         for number, ((key, action), result) in enumerate(zip(flat, results, strict=True)):
-            do, _, device = action.partition(":")
-            source = {"Capture": device, "Datagram": f"udp:{number}"}.get(do, "")
-            found[key] += (_got(result, kept.get(source, ()), dropped),)
+            do, _, about = action.partition(":")
+            source = {"Capture": about, "Datagram": f"udp:{number}"}.get(do, "")
+            target = "" if do in {"Capture", "Frames"} else about
+            found[key] += (_got(result, kept.get(source, ()), dropped, target),)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unreadable("the agent's JSON document", stdout[:120].decode("utf-8", "replace")) from error
     return found
@@ -79,9 +84,9 @@ def _packet(device: str, at: float, outgoing: bool, data: str) -> tuple[float, s
     return (float(at), device, bool(outgoing), base64.b64decode(data))
 
 
-def _got(result: dict[str, Any], packets: tuple[tuple[float, str, bool, bytes], ...], dropped: int) -> Got:
+def _got(result: dict[str, Any], packets: tuple[tuple[float, str, bool, bytes], ...], dropped: int, target: str) -> Got:
     outcome, error = str(result["outcome"]), str(result["error"])
-    return Got(outcome, error, float(result["seconds"]), int(result["sent"]), packets, dropped)
+    return Got(outcome, error, float(result["seconds"]), int(result["sent"]), packets, dropped, target)
 
 
 def check(got: tuple[Got, ...]) -> tuple[Got, ...]:

@@ -5,28 +5,34 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import fcntl
+import json
 import os
-import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netchecks import __version__, inventory, plan, record, waves
+from netchecks import __version__, evidence, inventory, plan, record, waves
 from netchecks.diagnose import Diagnosis, Judged, diagnose
 from netchecks.errors import NetchecksError, NotSeen, Why
+from netchecks.evidence import Evidence
+from netchecks.excerpt import excerpt
 from netchecks.facts import Facts, make
-from netchecks.judge import CheckInfo, from_plain
+from netchecks.judge import CheckInfo, from_plain, not_judged, to_plain
 from netchecks.models.subjects import Inventory, Node
-from netchecks.report import Report, write
+from netchecks.observe import OBSERVATIONS
+from netchecks.plan import Wanted
+from netchecks.probe import PROBES
+from netchecks.report import INTERRUPTED, QUOTED_EVIDENCE, Report, write
 from netchecks.reporters import terminal
+from netchecks.reporters.progress import Progress, Screen
 from netchecks.world import Selection, World, build
 
-#: Bytes of one command's output that a failure's evidence quotes.
-EVIDENCE_BYTES = 4000
+#: Where a worker of xdist leaves what was selected, until the controller has read it.
+_SELECTED = "selected.json"
 
 
 @dataclass(slots=True)
@@ -40,7 +46,6 @@ class Session:
     replay: Path | None
     started: dt.datetime
     selected: dict[str, CheckInfo] = field(default_factory=dict)
-    collected: dict[str, None] = field(default_factory=dict)
     judged: dict[str, Judged] = field(default_factory=dict)
     not_applicable: int = 0
     seen: record.Record | None = None
@@ -90,7 +95,7 @@ class Session:
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
-    def look(self, wanted: Iterable[plan.Wanted], say: Callable[[str], None]) -> None:
+    def look(self, wanted: Iterable[Wanted], screen: Screen) -> None:
         """Look once, whatever the number of workers: the first that gets the lock looks, the others read its record."""
         self.plan = plan.make(wanted, self.world)
         if self.replay:
@@ -103,12 +108,12 @@ class Session:
             if (folder / "manifest.json").exists():
                 self.seen = record.read(folder)
             else:
-                self._look(folder, say)
+                self._look(folder, screen)
 
-    def _look(self, folder: Path, say: Callable[[str], None]) -> None:
+    def _look(self, folder: Path, screen: Screen) -> None:
         self.seen = record.Record()
         started = time.monotonic()
-        progress = terminal.Progress(plan.places(self.plan), say)
+        progress = Progress(plan.places(self.plan), screen)
         limits = waves.Limits(self.settings["node_seconds"], self.settings["run_seconds"], self.settings["connections"])
         try:
             waves.look(waves.Look(
@@ -124,6 +129,7 @@ class Session:
             "netchecks": __version__, "python": sys.version.split()[0], "argv": list(self.settings["argv"]),
             "hosts": sorted(self.selection.hosts), "vms": sorted(self.selection.vms),
             "started": self.started.isoformat(), "ended": dt.datetime.now(dt.UTC).isoformat(),
+            "looking_seconds": round(self.looking_seconds, 3),
         }
 
     # -- judging -----------------------------------------------------------------------------------------------------
@@ -138,37 +144,55 @@ class Session:
         """Count the outcomes; together they are the selected checks."""
         return Counter(judged.outcome for judged in self.judged.values())
 
-    def evidence_texts(self, judged: Judged) -> list[str]:
-        """Give what the failing check read: each command with its place, status and output."""
-        return [text for fact, subject in judged.readings if (text := self._evidence(fact, subject))]
+    def evidence(self, judged: Judged) -> list[Evidence]:
+        """Give what the failing check read, each command with its place, status and output; what proves it first."""
+        found = [one for reading in judged.readings if (one := self._evidence(*reading)) is not None]
+        return sorted(found, key=lambda one: -excerpt(one, [judged.message]).weight)
 
-    def _evidence(self, fact: str, name: str) -> str:
-        subject = self.plan.facts.get(fact, {}).get(name)
+    def _evidence(self, fact: str, name: str) -> Evidence | None:
+        subject = self.plan.facts.get(fact, {}).get(name) or self._subject(fact, name)
         entry = self.facts.evidence(fact, subject) if subject is not None else None
-        if entry is None:
-            return ""
-        out, error = (data[:EVIDENCE_BYTES].decode("utf-8", "replace") for data in (entry.stdout, entry.stderr))
-        return f"{fact} of {name}: {_short(entry.argv)} (exit status {entry.status})\n{out}{error}"
+        return evidence.quote(fact, subject, entry) if subject is not None and entry is not None else None
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def finish(self, exitstatus: int) -> None:
         """Account for what did not run, diagnose, and write the reports."""
-        if self.seen is None and (self.folder / "record" / "manifest.json").exists():
-            self.seen = record.read(self.folder / "record")  # under xdist a worker looked
+        folder = self.folder / "record"
+        if self.seen is None and (folder / "manifest.json").exists():  # under xdist a worker looked
+            self.seen = record.read(folder)
+            self.looking_seconds = self.seen.manifest.get("looking_seconds", 0.0)
+        elif self.replay:
+            self.looking_seconds = record.read_manifest(self.replay).get("looking_seconds", 0.0)
         self._account()
         diagnoses = diagnose(list(self.judged.values()), self.world)
         self.report = self._report(diagnoses, exitstatus)
         write(self.folder, self.report)
 
+    def write_selected(self) -> None:
+        """Leave for xdist's controller, which collects nothing, what was selected."""
+        rows = {nodeid: to_plain(not_judged(info)) for nodeid, info in self.selected.items()}
+        part = self.folder / f"selected.{os.getpid()}.part"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps({"not_applicable": self.not_applicable, "checks": rows}), encoding="utf-8")
+        part.rename(self.folder / _SELECTED)
+
     def _account(self) -> None:
-        for nodeid in {**self.selected, **self.collected}:
-            if nodeid not in self.judged and (nodeid in self.selected or "suites/" in nodeid):
-                info = self.selected.get(nodeid)
-                self.judged[nodeid] = Judged(
-                    nodeid, info.check if info else nodeid, "unknown", info.subjects if info else (),
-                    message="not judged: the run ended before", code="run.interrupted", place=info.place if info else "",
-                )
+        """Every check that was selected and not judged is unknown."""
+        for nodeid, info in self.selected.items():
+            self.judged.setdefault(nodeid, not_judged(info))
+        path = self.folder / _SELECTED
+        if path.exists():
+            left = json.loads(path.read_text(encoding="utf-8"))
+            self.not_applicable = left["not_applicable"]
+            for nodeid, plain in left["checks"].items():
+                self.judged.setdefault(nodeid, from_plain(plain))
+            path.unlink()
+
+    @property
+    def interrupted(self) -> int:
+        """How many checks were selected and not judged."""
+        return sum(judged.code == INTERRUPTED for judged in self.judged.values())
 
     def _report(self, diagnoses: tuple[Diagnosis, ...], exitstatus: int) -> Report:
         return Report(
@@ -180,21 +204,14 @@ class Session:
             seen=self.seen or record.Record(), evidence=self._evidence_of(diagnoses), looking_seconds=self.looking_seconds,
         )
 
-    def _evidence_of(self, diagnoses: Iterable[Diagnosis]) -> dict[tuple[str, str], record.Entry]:
-        found: dict[tuple[str, str], record.Entry] = {}
-        if not self.plan.facts and self.seen is not None and self.selected:
-            self.plan = plan.make([plan.Wanted(i.check, i.row, frozenset()) for i in self.selected.values()], self.world)
-        for diagnosis in diagnoses:
-            for fact, name in diagnosis.readings:
-                subject = self.plan.facts.get(fact, {}).get(name) or self._subject(name)
-                entry = self.facts.evidence(fact, subject) if subject is not None else None
-                if entry is not None:
-                    found[fact, name] = entry
-        return found
+    def _evidence_of(self, diagnoses: Iterable[Diagnosis]) -> dict[tuple[str, str], Evidence]:
+        wanted = {reading: None for diagnosis in diagnoses for reading in diagnosis.readings[:2 * QUOTED_EVIDENCE]}
+        return {reading: one for reading in wanted if (one := self._evidence(*reading)) is not None}
 
-    def _subject(self, name: str) -> Any:
-        every = (*self.world.inventory.nodes, *self.world.flows, *self.world.inventory.interfaces, *self.world.links)
-        return next((subject for subject in every if subject.name == name), None)
+    def _subject(self, fact: str, name: str) -> Any:
+        """Find a subject where there is no plan: on xdist's controller."""
+        kinds = {OBSERVATIONS[fact].of} if fact in OBSERVATIONS else {probe.of for probe in PROBES.get(fact, ())}
+        return next((subject for kind in kinds for subject in self.world.all(kind) if subject.name == name), None)
 
     def tell(self, writer: Any) -> None:
         """Write the diagnosis to the terminal."""
@@ -205,11 +222,6 @@ class Session:
 def record_folder(path: Path) -> Path:
     """Find the record in a run's folder, or take the folder itself."""
     return path / "record" if (path / "record").is_dir() else path
-
-
-def _short(argv: Iterable[str]) -> str:
-    text = shlex.join(argv)
-    return text if len(text) <= 200 else text[:197] + "..."  # noqa: PLR2004 - one screen line or two
 
 
 def _folder(settings: Mapping[str, Any]) -> Path:

@@ -97,7 +97,7 @@ class Look:
         await self._rendezvous(node, probes)
         self.tell(node.name, "probing")
         asks = self._asks(probes, place)
-        jobs = self._counters(node)
+        jobs = self._around(node)
         layout: Layout = ()
         if asks:
             agent, layout = _agent(asks)
@@ -121,22 +121,21 @@ class Look:
         found: dict[tuple[str, str], Job] = {}
         for observation, subject in self._observations(node):
             job = job_for(observation, subject)
-            if not observation.counter:
+            if observation.phases == ("main",):
                 found.setdefault((job.key, job.phase), job)
         jobs = list(found.values())
-        if counters and (extra := self._counters(node)):
-            pause = Job("pause", (Alternative(("sleep", f"{COUNTER_SECONDS:g}")),))
-            return [*jobs, pause, *extra]
-        return jobs
+        extra = self._around(node) if counters else []
+        if any(job.phase == "before" for job in extra):
+            jobs.append(Job("pause", (Alternative(("sleep", f"{COUNTER_SECONDS:g}")),)))
+        return [*jobs, *extra]
 
-    def _counters(self, node: Node) -> list[Job]:
+    def _around(self, node: Node) -> list[Job]:
+        """Give what is read before or after the probes."""
         found: dict[tuple[str, str], Job] = {}
         for observation, subject in self._observations(node):
-            if observation.counter:
-                phases: tuple[Phase, ...] = ("before", "after")
-                for phase in phases:
-                    job = _in_phase(job_for(observation, subject), phase)
-                    found.setdefault((job.key, phase), job)
+            for phase in observation.phases:
+                if phase != "main":
+                    found.setdefault((job_for(observation, subject).key, phase), _in_phase(job_for(observation, subject), phase))
         return list(found.values())
 
     def _observations(self, node: Node) -> list[tuple[Observation, Subject]]:

@@ -11,10 +11,13 @@ import struct
 import subprocess
 import time
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Any
 
 from netchecks.models.packets import Packet, arp_request, neighbour_solicitation, ping, tcp_syn, udp_datagram
 
+Socket = socket.socket
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
 A, B, C, N = "a", "b", "c", "n"
@@ -62,7 +65,7 @@ class Probe:
     source: str
     packet: Packet
     answered: bool = False
-    sock: socket.socket | None = None
+    sock: Socket | None = None
     port: int = 0
 
 
@@ -71,7 +74,7 @@ class Lab:
     """The namespaces, and the sockets in them."""
 
     prefix: str = field(default_factory=lambda: f"nfv{os.getpid()}")
-    services: list[socket.socket] = field(default_factory=list)
+    services: list[Socket] = field(default_factory=list)
     serial: int = 0
 
     def up(self) -> None:
@@ -95,10 +98,11 @@ class Lab:
         assert done.returncode == 0, (argv[:3], done.stderr)
         return done.stdout
 
-    def socket(self, place: str, family: int, kind: int, protocol: int = 0) -> socket.socket:
+    def enter(self, place: str, family: int, kind: int, protocol: int = 0) -> Socket:
         """Make a socket in a namespace: it stays there."""
         libc = ctypes.CDLL(None, use_errno=True)
-        with open("/proc/thread-self/ns/net", "rb") as here, open(f"/run/netns/{self.prefix}{place}", "rb") as there:
+        here_path, there_path = Path("/proc/thread-self/ns/net"), Path(f"/run/netns/{self.prefix}{place}")
+        with here_path.open("rb") as here, there_path.open("rb") as there:
             assert libc.setns(there.fileno(), CLONE_NEWNET) == 0
             try:
                 made = socket.socket(family, kind, protocol)
@@ -108,8 +112,8 @@ class Lab:
             finally:
                 assert libc.setns(here.fileno(), CLONE_NEWNET) == 0
 
-    def _listen(self, place: str, kind: int, port: int) -> socket.socket:
-        made = self.socket(place, socket.AF_INET6, kind)
+    def _listen(self, place: str, kind: int, port: int) -> Socket:
+        made = self.enter(place, socket.AF_INET6, kind)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         made.bind(("::", port))
@@ -166,13 +170,13 @@ class Lab:
         packet = probe.packet
         family = socket.AF_INET if packet.family == "ipv4" else socket.AF_INET6
         if packet.protocol in {"arp", "ndp"}:
-            probe.sock = self.socket(probe.source, socket.AF_PACKET, socket.SOCK_RAW, 0)
+            probe.sock = self.enter(probe.source, socket.AF_PACKET, socket.SOCK_RAW, 0)
             probe.sock.setblocking(False)
             probe.sock.send(_frame(packet))
             return
         number = packet.number or 0
         kind = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}.get(packet.protocol, socket.SOCK_RAW)
-        probe.sock = self.socket(probe.source, family, kind, number)
+        probe.sock = self.enter(probe.source, family, kind, number)
         probe.sock.setblocking(False)
         target = str(packet.destination)
         if kind == socket.SOCK_RAW:
@@ -187,7 +191,7 @@ class Lab:
                 probe.sock.send(b"netchecks")
 
 
-def _serve(service: socket.socket) -> None:
+def _serve(service: Socket) -> None:
     with contextlib.suppress(BlockingIOError, ConnectionError, PermissionError):
         if service.type == socket.SOCK_STREAM:
             service.accept()[0].close()
@@ -199,27 +203,25 @@ def _serve(service: socket.socket) -> None:
 def _packets() -> list[tuple[str, str, Packet]]:
     """Every way through the node: bridged a-b, out n-b, in a-n, routed a-c."""
     found: list[tuple[str, str, Packet]] = []
-    mac = {"source_mac": MACS[A], "target_mac": MACS[B]}
-    found.append(("bridged arp", A, arp_request(ip_address(V4[A]), ip_address(V4[B]), **mac)))
-    found.append(("bridged ndp", A, neighbour_solicitation(ip_address(V6[A]), ip_address(V6[B]), **mac)))
+    found.append(("bridged arp", A, arp_request(IPv4Address(V4[A]), IPv4Address(V4[B]), MACS[A], MACS[B])))
+    found.append(("bridged ndp", A, neighbour_solicitation(IPv6Address(V6[A]), IPv6Address(V6[B]), MACS[A], MACS[B])))
     ways = (("bridged", A, B, B), ("out", N, B, B), ("in", A, N, N), ("routed", A, C, N))
     for way, source, target, hop in ways:
         for family, of in (("4", V4), ("6", V6)):
             ends = (ip_address(of[source]), ip_address(of[target]))
             macs = (MACS[source], MACS[hop])
             found.append((f"{way} ping{family}", source, ping(*ends, *macs)))
-            for port in TCP_PORTS:
-                found.append((f"{way} tcp{port} ipv{family}", source, tcp_syn(*ends, port, *macs)))
+            found += [(f"{way} tcp{port} ipv{family}", source, tcp_syn(*ends, port, *macs)) for port in TCP_PORTS]
             found.append((f"{way} udp53 ipv{family}", source, udp_datagram(*ends, 53, *macs)))
     return [(name, source, _placed(name, packet)) for name, source, packet in found]
 
 
 def _placed(name: str, packet: Packet) -> Packet:
-    devices = {
+    devices: dict[str, Any] = {
         "bridged": {"in_port": "pa", "out_port": "pb", "in_device": "br0", "out_device": "br0"},
         "out": {"out_port": "pb", "out_device": "br0"}, "in": {"in_port": "pa", "in_device": "br0"},
         "routed": {"in_port": "pa", "in_device": "br0", "out_device": "pc"},
-    }[name.split()[0]]
+    }[name.partition(" ")[0]]
     return replace(packet, **devices)
 
 
@@ -243,7 +245,7 @@ def _frame(packet: Packet) -> bytes:
 
 
 def _checksum(data: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -260,11 +262,11 @@ def _is_answer(probe: Probe, data: bytes) -> bool:
     packet = probe.packet
     if packet.protocol == "udp":
         return data == b"netchecks"
-    assert packet.target is not None or packet.protocol not in {"arp", "ndp"}
+    asked = packet.target.packed if packet.target is not None else b""
     if packet.protocol == "arp":
-        return data[12:14] == b"\x08\x06" and data[20:22] == b"\x00\x02" and data[28:32] == packet.target.packed
+        return data[12:14] == b"\x08\x06" and data[20:22] == b"\x00\x02" and data[28:32] == asked
     if packet.protocol == "ndp":
-        return data[12:14] == b"\x86\xdd" and data[20] == 58 and data[54] == 136 and data[62:78] == packet.target.packed
+        return data[12:14] == b"\x86\xdd" and data[20] == 58 and data[54] == 136 and data[62:78] == asked
     body = data[20:] if packet.family == "ipv4" else data
     answer = 0 if packet.family == "ipv4" else 129
     return body[0] == answer and struct.unpack("!H", body[4:6])[0] == probe.port

@@ -10,8 +10,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +27,9 @@ assert _SPEC.loader is not None
 netfilter_lab = importlib.util.module_from_spec(_SPEC)
 sys.modules["netfilter_lab"] = netfilter_lab
 _SPEC.loader.exec_module(netfilter_lab)
+
+if TYPE_CHECKING:
+    from tests.netfilter_lab import Lab, Probe
 
 FACTS = ("iptables", "ip6tables", "arptables", "ebtables", "nftables")
 RESET = """
@@ -50,7 +55,8 @@ class Case:
 
 
 def nft(text: str) -> str:
-    return f"nft -f - <<'E'\n{text}\nE\n"
+    """Load with nft; 1.0.6 wants a line end between two closing braces."""
+    return "nft -f - <<'E'\n" + re.sub(r"\} ?\}", "}\n}", text) + "\nE\n"
 
 
 CASES = [
@@ -80,13 +86,13 @@ iptables -A third ! -d 10.77.0.0/24 -j DROP; iptables -A third -j RETURN""",
          " -m mac --mac-source 02:77:00:00:00:0a -j DROP", r"(bridged|routed) tcp22 ipv4", calls="1 0 0"),
     Case("physdev in and out", "iptables -A FORWARD -m physdev --physdev-in pa --physdev-out pb -p icmp -j DROP;"
          "iptables -A FORWARD -m physdev --physdev-is-bridged -p udp -j DROP;"
-         "iptables -A INPUT -m physdev --physdev-in p+ -p udp -j DROP", r"bridged (ping4|udp53 ipv4)|in udp53 ipv4", calls="1 0 0"),
+         "iptables -A INPUT -m physdev --physdev-in p+ -p udp -j DROP", r"bridged (ping4|udp53 ipv4)|(in|out) udp53 ipv4", calls="1 0 0"),
     Case("physdev without br_netfilter", "iptables -A INPUT -m physdev --physdev-in pa -j DROP;"
          "iptables -A FORWARD -m physdev --physdev-is-bridged -j DROP"),
     Case("the bridge as the interface", "iptables -A FORWARD -i br0 -o br0 -p icmp -j DROP; iptables -A FORWARD -i br0 -o p+ -p udp -j DROP",
          r"bridged ping4|routed udp53 ipv4", calls="1 0 0"),
     Case("raw and mangle drop", "iptables -t raw -A PREROUTING -p icmp -i br0 -j DROP; iptables -t mangle -A POSTROUTING -p udp -j DROP",
-         r"(bridged|in|routed) ping4|(bridged|out|in|routed) udp53 ipv4", calls="1 0 0"),
+         r"(bridged|out|in|routed) (ping4|udp53 ipv4)", calls="1 0 0"),
     Case("untracked is not established", "iptables -t raw -A PREROUTING -p udp -j NOTRACK; iptables -t raw -A OUTPUT -p udp -j NOTRACK;"
          "iptables -A FORWARD -m state ! --state NEW,ESTABLISHED -j DROP", r"(bridged|routed) udp53 ipv4", calls="1 0 0"),
     Case("raw sees no state", "iptables -t raw -A PREROUTING -m state --state INVALID -p icmp -j DROP", r"(bridged|in|out|routed) ping4",
@@ -94,7 +100,7 @@ iptables -A third ! -d 10.77.0.0/24 -j DROP; iptables -A third -j RETURN""",
     Case("OUTPUT and INPUT of the node", "iptables -A OUTPUT -p tcp --dport 22 -o br0 -j REJECT; iptables -A INPUT -p icmp --icmp-type 8 -j DROP;"
          "ip6tables -A INPUT -p icmpv6 --icmpv6-type 128 -s fd77::/64 -j DROP", r"out tcp22 ipv4|in ping[46]"),
     Case("addrtype", "iptables -A INPUT -m addrtype --dst-type LOCAL -p udp -j DROP; iptables -A FORWARD -m addrtype --dst-type LOCAL -j DROP",
-         r"in udp53 ipv4", calls="1 0 0"),
+         r"(in|out) udp53 ipv4", calls="1 0 0"),
     Case("mark before the end: told, if nothing follows from it", "iptables -A FORWARD -m mark --mark 7 -j ACCEPT"),
     Case("mark decides: unknown", "iptables -P FORWARD DROP; iptables -A FORWARD -m mark --mark 7 -j ACCEPT", "",
          r"(bridged|routed).*4$", calls="1 0 0"),
@@ -129,15 +135,15 @@ iptables -A third ! -d 10.77.0.0/24 -j DROP; iptables -A third -j RETURN""",
  set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 192.168.0.1-192.168.0.9 } }
  set c { type ipv4_addr . inet_proto . inet_service; flags interval; elements = { 10.77.0.0/24 . tcp . 20-22, 10.78.0.30 . udp . 53 } }
  chain x { type filter hook forward priority 0; ip saddr != @s counter drop
-  ip daddr . meta l4proto . th dport @c counter drop } }"""), r"bridged tcp22 ipv4|routed udp53 ipv4", calls="1 0 0"),
+  ip daddr . meta l4proto . th dport @c counter drop; } }"""), r"bridged tcp22 ipv4|routed udp53 ipv4", calls="1 0 0"),
     Case("verdict maps", nft("""table inet f {
  map m { type inet_proto . inet_service : verdict; elements = { tcp . 22 : drop, tcp . 80 : goto y, udp . 53 : jump y } }
  chain y { meta nfproto ipv6 return; counter accept; }
  chain x { type filter hook forward priority 0; ct state vmap { established : accept, related : accept }
-  meta l4proto . th dport vmap @m; counter drop } }"""),
+  meta l4proto . th dport vmap @m; counter drop; } }"""),
          r"(bridged|routed) (ping[46]|tcp22 ipv[46]|udp53 ipv6)|bridged ndp", calls="1 1 0"),
     Case("ct state of nft", nft("""table inet f { chain x { type filter hook forward priority 0; policy drop
-  ct state established,related accept; ct state new tcp dport 80 accept; ct state untracked accept } }"""),
+  ct state established,related accept; ct state new tcp dport 80 accept; ct state untracked accept; } }"""),
          r"(bridged|routed) (ping[46]|tcp22 ipv[46]|udp53 ipv[46])", calls="1 1 0"),
     Case("tcp flags", nft("table inet f { chain x { type filter hook forward priority 0; tcp flags & (syn|ack) == (syn|ack) tcp sport 22 counter drop; } }"),
          r"(bridged|routed) tcp22", calls="1 1 0"),
@@ -174,7 +180,7 @@ ebtables -t nat -A I-pa-ip -p IPv4 --ip-src 10.77.0.11 -j RETURN; ebtables -t na
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[netfilter_lab.Lab]:
+def lab() -> Iterator[Lab]:
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
     made = netfilter_lab.Lab()
@@ -185,31 +191,31 @@ def lab() -> Iterator[netfilter_lab.Lab]:
         made.down()
 
 
-def seen(lab: netfilter_lab.Lab, calls: str) -> Firewall:
-    facts = {}
-    for name in FACTS:
-        command = OBSERVATIONS[name].command
-        facts[name] = OBSERVATIONS[name].parse(lab.run(["sh", "-c", command.shell, "sh", *command.argv]))
+def seen(lab: Lab, calls: str) -> Firewall:
+    commands = [OBSERVATIONS[name].command for name in FACTS]
+    with ThreadPoolExecutor() as pool:
+        texts = pool.map(lab.run, [["sh", "-c", command.shell, "sh", *command.argv] for command in commands])
+        facts = {name: OBSERVATIONS[name].parse(text) for name, text in zip(FACTS, texts, strict=True)}
     return Firewall(**facts, bridge_calls=BridgeCalls(*(word == "1" for word in calls.split())), own=netfilter_lab.OWN)
 
 
-def load(lab: netfilter_lab.Lab, case: Case) -> None:
+def load(lab: Lab, case: Case) -> None:
     names = ("iptables", "ip6tables", "arptables")
     switches = "".join(f"echo {value} >/proc/sys/net/bridge/bridge-nf-call-{name}\n" for name, value in zip(names, case.calls.split(), strict=True))
     lab.run(["sh"], RESET + "set -e\n" + switches + case.script)
 
 
-def judged(lab: netfilter_lab.Lab, probes: list[netfilter_lab.Probe], calls: str) -> dict[str, Verdict]:
+def judged(lab: Lab, probes: list[Probe], calls: str) -> dict[str, Verdict]:
     firewall = seen(lab, calls)
     return {probe.name: flow_verdict(probe.packet, firewall) for probe in probes}
 
 
 def matching(pattern: str, names: list[str]) -> set[str]:
-    return {name for name in names if pattern and re.search(pattern, name)}
+    return {name for name in names if pattern and re.match(pattern, name)}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_verdict_is_what_happens(lab: netfilter_lab.Lab, case: Case) -> None:
+def test_verdict_is_what_happens(lab: Lab, case: Case) -> None:
     load(lab, case)
     probes = lab.probes()
     names = [probe.name for probe in probes]

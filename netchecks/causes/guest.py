@@ -5,9 +5,13 @@ from __future__ import annotations
 from netchecks.cause import cause
 from netchecks.errors import Harmless, Wrong
 from netchecks.models.answers import Answer
-from netchecks.models.subjects import Flow
+from netchecks.models.links import Link
+from netchecks.models.subjects import Flow, Node
+from netchecks.models.table import Table
 from netchecks.seen import By
 
+#: A bridge hands on frames that are longer than a port's MTU by the length of a VLAN tag (TRAPS, "MTU").
+VLAN_TAG = 4
 _SILENT = ("vmhost.vm_answers_ping", "vmhost.tcp_port_answers", "vmhost.mtu_is_consistent")
 
 
@@ -74,12 +78,21 @@ def guest_has_no_ipv6(flow: Flow, answers: By[Flow, Answer]) -> None:
         )
 
 
+@cause("vmhost.mtu_is_consistent")
+def sender_is_a_little_short(flow: Flow, answers: By[Flow, Answer], links: By[Node, Table[Link]]) -> None:
+    """The asker's own bridge is up to 4 bytes short: it cannot send a full packet, though the ports pass those of others."""
+    device = next((end.bridge for end in flow.network.attachments if end.node == flow.source), "")
+    mtu = links[flow.source][device].mtu if device else None
+    if mtu is not None and flow.network.mtu - VLAN_TAG <= mtu < flow.network.mtu and answers[flow].outcome == "too_big":
+        raise Harmless("bridge.mtu_short", f"{flow.source}: {device} has MTU {mtu}, so a full {flow.network.mtu} cannot be sent from there")
+
+
 @cause("vmhost.gateway_answers_ping")
 def gateway_drops_icmp(flow: Flow, answers: By[Flow, Answer]) -> None:
     """The gateway resolves, and keeps silent to ping: many do."""
     asked = [
         answer for other, answer in answers.seen().items()
-        if other.interface is None and other.target == flow.target and other.protocol in {"arp", "ndp"}
+        if other.source == flow.source and other.target == flow.target and other.protocol in {"arp", "ndp"}
     ]
     if any(answer.came_back for answer in asked):
         raise Harmless("gateway.drops_icmp", f"the gateway {flow.target} of {flow.network} resolves, but does not answer ping")

@@ -11,6 +11,7 @@ from netchecks.inventory.entries import InterfaceEntry, NetworkEntry, NodeEntry,
 from netchecks.inventory.gathering import Gathered
 from netchecks.inventory.problems import Problems
 from netchecks.inventory.site import Object, Site, objects
+from netchecks.inventory.tree import find
 from netchecks.models.subjects import (
     Attachment,
     Connection,
@@ -67,7 +68,7 @@ def _connection(node: Object[NodeEntry], site: Site) -> Connection:
     if written.connection == "local":
         for name in sorted(node.own.intersection(_NOT_LOCAL)):
             message = f"found {name!r}, but the connection is local: this machine, as the user who runs netchecks"
-            site.problems.add(node.place(name), message)
+            site.problems.add(find(node.tree, (name,)).key.place, message)
         return Connection("local", sudo=written.sudo)
     address = written.address or node.name
     if written.connection in _SSH:
@@ -183,15 +184,24 @@ def _subnet(entry: SubnetEntry) -> Subnet:
 def _attachments(network: Object[NetworkEntry], site: Site) -> tuple[Attachment, ...]:
     """Give the nodes that the network is on: those named, else every hypervisor."""
     written = network.written
-    if written.nodes is None:
-        usable = (node for node in site.nodes.values() if node is not None and "hypervisor" in node.roles)
-        found = tuple(Attachment(node, written.bridge, written.uplink) for node in usable)
-    else:
-        found = tuple(_named_attachments(network, site))
-    if site.complete and not found and not network.damaged and None not in site.nodes.values() and not written.nodes:
+    if _unsure(network, site):
+        site.unsure.add(network.name)
+    hypervisors = (node for node in site.nodes.values() if node is not None and "hypervisor" in node.roles)
+    everywhere = (Attachment(node, written.bridge, written.uplink) for node in hypervisors)
+    found = tuple(everywhere if written.nodes is None else _named_attachments(network, site))
+    if site.complete and not found and network.name not in site.unsure:
         message = f"the network {network.name!r} is on no node, expected 'nodes', or nodes of the role hypervisor"
         site.problems.add(network.place("nodes"), message)
     return found
+
+
+def _unsure(network: Object[NetworkEntry], site: Site) -> bool:
+    """Tell whether a mistake told already leaves open on which nodes the network is."""
+    return (
+        "nodes" in network.damaged
+        or None in site.nodes.values()
+        or (network.written.nodes is None and any("roles" in node.damaged for node in site.written_nodes.values()))
+    )
 
 
 def _named_attachments(network: Object[NetworkEntry], site: Site) -> Iterator[Attachment]:
@@ -200,6 +210,9 @@ def _named_attachments(network: Object[NetworkEntry], site: Site) -> Iterator[At
     for index, entry in enumerate(written.nodes or ()):
         place = network.place("nodes", index)
         for node in site.look_up_nodes(entry.node, place):
+            if node is None:
+                site.unsure.add(network.name)
+                continue
             if node.name in seen:
                 site.problems.add(place, f"found the node {node.name!r} again on the network {network.name!r}", "node again")
                 continue
@@ -213,7 +226,7 @@ def _probe_from(network: Object[NetworkEntry], site: Site) -> tuple[Node, ...]:
     if named is None:
         return tuple(node for node in site.nodes.values() if node is not None and "controller" in node.roles)
     found = (node for index, text in enumerate(named) for node in site.look_up_nodes(text, network.place("probe_from", index)))
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _vm(vm: Object[VmEntry], site: Site) -> Vm | None:
@@ -250,9 +263,9 @@ def _interface(vm: Object[VmEntry], made: Vm, index: int, entry: InterfaceEntry,
 def _check_membership(made: Vm, network: Network, vm: Object[VmEntry], index: int, site: Site) -> None:
     """Note a VM whose node is not on its network."""
     node = made.node.name
-    if node not in site.nodes or node in site.members[network.name] or "nodes" in site.written_networks[network.name].damaged:
+    if node in site.members[network.name] or network.name in site.unsure:
         return
-    if site.nodes[node] is not None:
+    if site.nodes.get(node) is not None:
         message = f"{vm.name!r} is on the node {node!r}, which is not on the network {network.name!r}"
         site.problems.add(vm.place("interfaces", index, "network"), message, "not on network")
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import typing
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
 from pydantic_core import CoreSchema
 
 from netchecks.inventory.fields import (
+    KEY_PATTERN,
+    PORT_JSON,
     Backend,
     Cidr,
     Device,
@@ -69,7 +71,8 @@ def _one_or_more(found: object) -> object:
     return [found] if isinstance(found, str) else found
 
 
-Ports: TypeAlias = Annotated[tuple[Port, ...], BeforeValidator(_one_or_more)]
+_ONE_OR_MORE = WithJsonSchema({"anyOf": [PORT_JSON, {"type": "array", "items": PORT_JSON}]})
+Ports: TypeAlias = Annotated[tuple[Port, ...], BeforeValidator(_one_or_more), _ONE_OR_MORE]
 
 
 class LinkEntry(Written):
@@ -255,9 +258,30 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def schema() -> dict[str, Any]:
     """Give the JSON Schema (2020-12) of an inventory file, for editors."""
     made = FileEntry.model_json_schema(by_alias=True)
-    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    made["title"] = "netchecks inventory"
     for name in ("NodeEntry", "NetworkEntry", "VmEntry"):
         # What is required here may stand in the defaults.
         made["$defs"][name].pop("required", None)
-    return made
+    for model in (made, *made["$defs"].values()):
+        _allow_empty(model)
+    for section in ("nodes", "networks", "vms"):
+        made["properties"][section]["anyOf"][0]["propertyNames"] = {"pattern": KEY_PATTERN}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | made | {"title": "netchecks inventory"}
+
+
+def _allow_empty(model: dict[str, Any]) -> None:
+    """Allow null where a field may be left out: that is what an empty one is in YAML."""
+    whole = model["anyOf"][1] if "anyOf" in model else model
+    properties, required = whole.get("properties", {}), whole.get("required", ())
+    for name, written in properties.items():
+        if "additionalProperties" in written and written["additionalProperties"] is not False:
+            written["additionalProperties"] = _or_null(written["additionalProperties"])
+        if name not in required:
+            properties[name] = _or_null(written)
+
+
+def _or_null(written: dict[str, Any]) -> dict[str, Any]:
+    """Give the schema with null as one more possibility; what describes the field stays outside."""
+    outside: dict[str, Any] = {key: written[key] for key in ("description", "title", "default") if key in written}
+    inside = {key: value for key, value in written.items() if key not in outside}
+    possible = inside["anyOf"] if set(inside) == {"anyOf"} else [inside]
+    return {"anyOf": possible if {"type": "null"} in possible else [*possible, {"type": "null"}], **outside}

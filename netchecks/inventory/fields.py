@@ -40,6 +40,9 @@ LONGEST_DNS_NAME = 253
 
 T = TypeVar("T")
 
+_DIGITS = frozenset("0123456789")
+#: Some read 010 as 8: ipaddress takes neither.
+_LEADING_ZERO = re.compile(r"(?=[0-9.]*(?<![0-9])0[0-9])[0-9]{1,3}(\.[0-9]{1,3}){3}(?:/[0-9]+)?$")
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._@+~-]{{0,{LONGEST_NAME - 1}}}")
 _NAME_EXPECTED = f"a name of letters, digits and . _ @ + ~ - (at most {LONGEST_NAME}, beginning with a letter or digit)"
@@ -93,7 +96,7 @@ def whole(found: object, *, low: int, high: int, what: str) -> int:
     if not isinstance(found, str):
         wrong(found, expected)
     if not _WHOLE.fullmatch(found):
-        wrong(found, expected, " in decimal digits, without a leading 0" if found[:1].isdigit() else "")
+        wrong(found, expected, " in decimal digits, without a leading 0" if found[:1] in _DIGITS else "")
     if not low <= int(found) <= high:
         wrong(found, expected)
     return int(found)
@@ -201,11 +204,11 @@ def address_on_link(found: object) -> AddressOnLink:
 
 
 def _parsed(parse: Callable[[str], T], found: str, expected: str) -> T:
-    """Parse with ipaddress; where it fails, say what it says if that helps."""
+    """Parse with ipaddress."""
     try:
         return parse(found)
-    except ValueError as error:
-        wrong(found, expected, " (leading zeros are ambiguous)" if "eading zeros" in str(error) else "")
+    except ValueError:
+        wrong(found, expected, " (leading zeros are ambiguous)" if _LEADING_ZERO.match(found) else "")
 
 
 def until(found: object) -> str:
@@ -227,8 +230,14 @@ def _json(description: str, **more: object) -> WithJsonSchema:
 
 def _number(low: int, high: int, what: str) -> tuple[PlainValidator, WithJsonSchema]:
     """Give reader and schema of a whole number; in a range it may be a placeholder."""
-    plain = {"type": "integer", "minimum": low, "maximum": high}
-    return PlainValidator(partial(whole, low=low, high=high, what=what)), WithJsonSchema({"anyOf": [plain, _PLACEHOLDER_JSON]})
+    return PlainValidator(partial(whole, low=low, high=high, what=what)), WithJsonSchema(_number_json(low, high))
+
+
+def _number_json(low: int, high: int) -> dict[str, object]:
+    return {"anyOf": [{"type": "integer", "minimum": low, "maximum": high}, _PLACEHOLDER_JSON]}
+
+
+PORT_JSON = _number_json(1, LAST_PORT)
 
 
 def _syntax(pattern: str, expected: str) -> tuple[PlainValidator, WithJsonSchema]:
@@ -237,13 +246,14 @@ def _syntax(pattern: str, expected: str) -> tuple[PlainValidator, WithJsonSchema
 
 
 _JUMP_EXPECTED = "a node or what ssh -J takes: [user@]host[:port]"
-_KEY = r"^[A-Za-z0-9][A-Za-z0-9._@+~-]*(\[[0-9, -]+\][A-Za-z0-9._@+~-]*)?$"
+#: The form of a key that names objects, for editors: with at most one range.
+KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+~-]*(\[[0-9, -]+\][A-Za-z0-9._@+~-]*)?$"
 _NAMES_EXPECTED = "a name, or a range such as node[2-50]"
 _TEXT_OR_NUMBER = {"type": ["string", "number", "boolean"]}
 
 Name = Annotated[str, PlainValidator(name), _json("A name, or a range such as node[2-50].")]
-#: A name in the place of a key: the editor checks its form, with at most one range.
-Key = Annotated[str, PlainValidator(str), _json("A name, or a range.", pattern=_KEY)]
+#: A name in the place of a key; ranges are expanded before models see them.
+Key = Annotated[str, PlainValidator(str), _json("A name, or a range.")]
 #: Names, one or a range of them; looked up when the inventory is built.
 Names = Annotated[str, PlainValidator(partial(line, expected=_NAMES_EXPECTED)), _json("A name, or a range.")]
 Line = Annotated[str, PlainValidator(line), WithJsonSchema(_TEXT_OR_NUMBER)]

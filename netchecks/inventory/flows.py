@@ -108,7 +108,7 @@ def _sources(written: Object[FlowEntry], site: Site) -> list[Node]:
     if text not in site.nodes and text in site.vms:
         site.problems.add(place, f"found the VM {text!r}, expected a node: commands run on nodes")
         return []
-    return site.look_up_nodes(text, place)
+    return [node for node in site.look_up_nodes(text, place) if node is not None]
 
 
 def _targets(name: str, written: Object[FlowEntry], targets: _Targets, known: dict[str, list[Interface] | None]) -> list[_Target]:

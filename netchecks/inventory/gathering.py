@@ -203,12 +203,12 @@ def _filled(tree: Tree, name: str, number: int | None, problems: Problems) -> Tr
         scalar = _placeholder(tree)
         if scalar:
             message = f"found the placeholder {placeholder_in(scalar.text)!r}, but {name!r} is no range such as {name}[1-9]"
-            problems.add(scalar.place, message, "no range")
+            problems.add(scalar.place, message, "no range", last=True)
         return tree
     try:
         return filled(tree, number)
     except BadPlaceholder as error:
-        problems.add(error.scalar.place, str(error), "placeholder")
+        problems.add(error.scalar.place, str(error), "placeholder", last=True)
         return tree
 
 

@@ -19,15 +19,23 @@ _LONGEST_FOUND = 60
 class Problems:
     """Gathers mistakes; one line that serves many objects (a range, a default, an alias) is told once."""
 
-    __slots__ = ("_found", "_hints")
+    __slots__ = ("_closed", "_found", "_hints")
 
     def __init__(self) -> None:
         """Start without any."""
         self._found: dict[tuple[Place, str], list[str | int]] = {}
+        self._closed: set[Place] = set()
         self._hints = 0
 
-    def add(self, place: Place, message: str, kind: str = "") -> None:
-        """Note a mistake. Those of one ``kind`` at one place are one: the first message stands, the rest are counted."""
+    def add(self, place: Place, message: str, kind: str = "", *, last: bool = False) -> None:
+        """Note a mistake. Those of one ``kind`` at one place are one: the first message stands, the rest are counted.
+
+        ``last``: whatever else is found wrong with what stands there follows from this.
+        """
+        if place in self._closed and not last:
+            return
+        if last:
+            self._closed.add(place)
         known = self._found.setdefault((place, kind or message), [message, 0])
         known[1] = int(known[1]) + 1
 
@@ -72,7 +80,7 @@ def shown(found: object) -> str:
     """Say what was found: a value in quotes and never longer than a line, else what kind of thing it is.
 
     >>> shown("x" * 100)[-5:], shown(["a"]), shown(None)
-    ("xx…'", 'a list', 'nothing')
+    ("xxx…'", 'a list', 'nothing')
     """
     if isinstance(found, Scalar):
         found = None if found.is_null else found.text

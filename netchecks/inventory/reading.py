@@ -93,16 +93,16 @@ class _Reader:
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            binary = b"\x00" in data
-            what = "a binary file" if binary else f"the byte 0x{data[error.start]:02x}, which is not UTF-8"
-            line, column = _line_and_column(data[: error.start].decode("utf-8", "replace"))
-            self.stop(self.at(line, column), f"found {what}, expected YAML in UTF-8")
+            before = data[: error.start].decode("utf-8", "replace")
+            self._not_text(data, before, f"the byte 0x{data[error.start]:02x}, which is not UTF-8")
         control = _CONTROL.search(text)
         if control:
-            line, column = _line_and_column(text[: control.start()])
-            what = "a binary file" if control.group() == "\x00" else f"the control character U+{ord(control.group()):04X}"
-            self.stop(self.at(line, column), f"found {what}, expected YAML in UTF-8")
+            self._not_text(data, text[: control.start()], f"the control character U+{ord(control.group()):04X}")
         return text
+
+    def _not_text(self, data: bytes, before: str, what: str) -> NoReturn:
+        line, column = _line_and_column(before)
+        self.stop(self.at(line, column), f"found {'a binary file' if 0 in data else what}, expected YAML in UTF-8")
 
     def _tree(self, text: str) -> Tree | None:
         builder = _Builder(self)

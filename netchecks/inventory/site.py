@@ -61,6 +61,8 @@ class Site:
     interfaces: list[tuple[Interface, Object[VmEntry], int]] = field(default_factory=list)
     #: The names of the nodes that a network is on.
     members: dict[str, frozenset[str]] = field(default_factory=dict)
+    #: Networks of which that is not known: a node of theirs is misspelt, or the roles of some node are.
+    unsure: set[str] = field(default_factory=set)
 
     def look_up(self, known: Mapping[str, T | None], name: str, what: str, place: Place) -> T | None:
         """Give the object of a name; note it where there is none. None too where the object cannot be used."""
@@ -86,7 +88,6 @@ class Site:
             self.problems.add(place, f"the range {text!r} cannot be read: {error}")
             return []
 
-    def look_up_nodes(self, text: str, place: Place) -> list[Node]:
-        """Give the nodes of a name or a range; note those there are not."""
-        found = [self.look_up(self.nodes, name, "node", place) for name in self.names(text, place)]
-        return [node for node in found if node is not None]
+    def look_up_nodes(self, text: str, place: Place) -> list[Node | None]:
+        """Give the nodes of a name or a range; None for each that there is not, and for a range that cannot be read."""
+        return [self.look_up(self.nodes, name, "node", place) for name in self.names(text, place)] or [None]

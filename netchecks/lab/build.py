@@ -66,11 +66,13 @@ class _Links:
             self.sockets[name].link("set", index=1, state="up")
         for name, device, interface in self._interfaces("bridge"):
             self.sockets[name].link("add", ifname=device, kind="bridge", br_forward_delay=0, br_stp_state=0, mtu=interface.mtu)
-            self._up(name, device)
+            self._find(name, device)
         for name, device, interface in self._interfaces("veth"):
             self._cable(name, device, interface)
         for name, device, interface in self._interfaces("veth"):
             self._enslave(name, device, interface)
+        for name, device, _ in self._interfaces("bridge"):
+            self._up(name, device)  # last: its link-local address comes from the MAC that its ports give it
         for name, place in self.topology.places.items():
             self._addresses(name, place)
         for name, place in self.topology.places.items():
@@ -83,11 +85,15 @@ class _Links:
                 if interface.kind == kind:
                     yield name, device, interface
 
+    def _find(self, place: str, device: str) -> int:
+        """Give the index of a link, and remember it."""
+        if (place, device) not in self.index:
+            self.index[place, device] = self.sockets[place].link_lookup(ifname=device)[0]
+        return self.index[place, device]
+
     def _up(self, place: str, device: str) -> None:
-        """Set a link up and remember its index."""
-        index = self.sockets[place].link_lookup(ifname=device)[0]
-        self.index[place, device] = index
-        self.sockets[place].link("set", index=index, state="up")
+        """Set a link up."""
+        self.sockets[place].link("set", index=self._find(place, device), state="up")
 
     def _cable(self, place: str, device: str, near: Interface) -> None:
         """Make a veth pair with both ends where they belong, and up."""

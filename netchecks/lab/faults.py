@@ -6,6 +6,7 @@ with all capabilities over its namespaces) in a place, under ``set -eu``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -24,9 +25,9 @@ start() {
   name=$1; shift; [ $# -gt 0 ] || set -- sh "/run/lab/$PLACE-$name.sh"
   setsid "$@" </dev/null >/dev/null 2>&1 & echo $! >"$(pidfile "$name")"
 }
-gone() { ! kill -0 -- "-$1"; }
+gone() { ! kill -0 "-$1"; }
 stop() {
-  group=$(cat "$(pidfile "$1")"); kill -9 -- "-$group"; await gone "$group"
+  group=$(cat "$(pidfile "$1")"); kill -9 "-$group"; await gone "$group"
   rm "$(pidfile "$1")"; rmdir /run/lab 2>/dev/null || true
 }
 """
@@ -40,10 +41,18 @@ class Step(Strict):
 
 
 class Expected(Strict):
-    """A cause code and the place it has to be named at: a node, a VM or a network."""
+    """A cause code and the place it has to be named at: a node, a VM, the address of a gateway or resolver.
+
+    ``also``: other places that are right too (the other family's address, the second of two duplicates).
+    """
 
     code: str = Field(pattern=r"^[a-z]+\.[a-z0-9_]+$")
     place: str
+    also: tuple[str, ...] = ()
+
+    def named_by(self, code: str, places: Sequence[str]) -> bool:
+        """Tell whether a diagnosis says this, at a right place and at no wrong one."""
+        return code == self.code and bool(places) and set(places) <= {self.place, *self.also}
 
 
 class Fault(Strict):

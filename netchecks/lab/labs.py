@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -113,9 +114,9 @@ class Lab:
         if reason:
             raise LabError(f"{fault.name}: {reason}")
         try:
-            self._steps(fault.name, fault.breaks)
-            self._note(fault.name, broken=True)
             self._step("forget", faults.Step(at="lab", run=FORGET_NEIGHBOURS))
+            self._steps(fault.name, fault.breaks)
+            self._note(fault, broken=True)
         except BaseException:
             with contextlib.suppress(LabError):
                 self.revert(fault)
@@ -125,7 +126,7 @@ class Lab:
     def revert(self, fault: faults.Fault) -> None:
         """Undo it, and wait until all that listens answers again. Raises LabError."""
         self._steps(f"undo {fault.name}", fault.undo)
-        self._note(fault.name, broken=False)
+        self._note(fault, broken=False)
         self._step("forget", faults.Step(at="lab", run=FORGET_NEIGHBOURS + FORGET_PORTS))
         if not self.broken:
             self.await_healthy()
@@ -135,15 +136,15 @@ class Lab:
         """The faults that the lab has now."""
         return sorted(path.name for path in (self.state.folder / "broken").glob("*"))
 
-    def _note(self, name: str, *, broken: bool) -> None:
+    def _note(self, fault: faults.Fault, *, broken: bool) -> None:
         """Write down that a fault is there or gone, and what is meant with it."""
-        mark = self.state.folder / "broken" / name
-        mark.parent.mkdir(exist_ok=True)
+        folder = self.state.folder / "broken"
+        folder.mkdir(exist_ok=True)
         if broken:
-            mark.touch()
+            (folder / fault.name).write_text(json.dumps(fault.inventory), encoding="utf-8")
         else:
-            mark.unlink(missing_ok=True)
-        overlays = [faults.find(self.topology.name, one).inventory for one in self.broken]
+            (folder / fault.name).unlink(missing_ok=True)
+        overlays = [json.loads((folder / name).read_text(encoding="utf-8")) for name in self.broken]
         self.inventory.write_text(inventory(self.state, self.topology, overlays), encoding="utf-8")
 
     def await_healthy(self, seconds: float = 10.0) -> None:

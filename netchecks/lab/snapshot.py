@@ -19,8 +19,8 @@ section links; ip -j -d link
 section addresses; ip -j addr
 section routes; ip -j route show table all; ip -j -6 route show table all
 section rules; ip -j rule; ip -j -6 rule
-section ports; bridge -j -d link
-section fdb; bridge -j fdb
+section ports; timeout 5 bridge -j -d link
+section fdb; timeout 5 bridge -j fdb
 section filters; for d in /sys/class/net/*; do tc qdisc show dev "${d##*/}"; tc filter show dev "${d##*/}" ingress; done
 section nft; nft -s list ruleset
 section xtables; cat /proc/net/ip_tables_names /proc/net/ip6_tables_names
@@ -32,7 +32,7 @@ section conntrack; cat /proc/sys/net/netfilter/nf_conntrack_count
 
 #: In a node that is a host of its own, its files and processes too.
 HOST_SCRIPT = r"""
-section files; find /etc /tmp /home /root /usr/sbin /usr/bin -newer /etc/machine-id -type f -exec md5sum {} +; ls -A /tmp /root /home/lab/.ssh /etc/lab /run/lab
+section files; find /etc /tmp /home /usr/sbin /usr/bin -newer /etc/machine-id -type f -exec md5sum {} +; ls -A /tmp /root /home/lab/.ssh /etc/lab /run/lab
 section tools; command -v bridge tcpdump dig ip
 section units; systemctl --no-pager --plain --no-legend list-units --type=service --state=active
 section processes; ps -eo user,args --no-headers
@@ -40,7 +40,7 @@ section processes; ps -eo user,args --no-headers
 
 #: Fields of iproute2's JSON that change by themselves or with the order of making.
 VOLATILE = frozenset({
-    "ifindex", "stats", "stats64", "link_index", "link_netnsid", "preferred_life_time", "valid_life_time", "gc_timer", "hello_timer",
+    "ifindex", "link", "stats", "stats64", "link_index", "link_netnsid", "preferred_life_time", "valid_life_time", "gc_timer", "hello_timer",
     "tcn_timer", "topology_change_timer", "id", "port", "no", "designated_port", "cost", "tentative", "age", "used", "expires",
     "bridge_id", "root_id", "designated_bridge", "designated_root", "hold_timer", "message_age_timer", "forward_delay_timer",
     "group_fwd_mask_str", "parentdev", "num_tx_queues", "num_rx_queues", "metrics",
@@ -82,7 +82,10 @@ def _lines(name: str, text: str) -> list[str]:
     """Give one line for each object of the JSON documents in the text."""
     items: list[Any] = []
     for document in filter(None, (line.strip() for line in text.splitlines())):
-        items += json.loads(document)
+        try:
+            items += json.loads(document)
+        except ValueError:
+            return [document]
     if name == "fdb":
         items = [item for item in items if item.get("state") == "permanent"]
     return [json.dumps(_stable(item), sort_keys=True) for item in items]

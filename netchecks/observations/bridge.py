@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from netchecks.errors import Unreadable
@@ -118,7 +119,7 @@ def _device_of_text(stanza: Stanza) -> _Device:
 
 def _settings(line: list[str]) -> dict[str, str]:
     """Give each word with the one that follows it: the settings are pairs, and their names are no values."""
-    return dict(zip(line, line[1:], strict=False))
+    return dict(pairwise(line))
 
 
 def _fdb(text: str) -> tuple[FdbEntry, ...]:
@@ -127,7 +128,7 @@ def _fdb(text: str) -> tuple[FdbEntry, ...]:
     return tuple(map(_entry_of_text, lines(text)))
 
 
-@observation("bridge -j fdb show", or_else=((command("bridge fdb show"), _fdb),), counter=True)
+@observation("bridge -j fdb show", or_else=((command("bridge fdb show"), _fdb),), late=True)
 def fdb(text: str) -> tuple[FdbEntry, ...]:
     """What every bridge and tunnel of the node has in its forwarding table, in the kernel's order.
 
@@ -157,15 +158,15 @@ def _entry_of_text(line: str) -> FdbEntry:
     mac, *rest = line.split()
     told: dict[str, str] = {}
     flags: set[str] = set()
-    tokens = iter(rest)
-    for token in tokens:
-        value = next(tokens, "") if token in _VALUED else ""
-        if token not in _VALUED or not value:
-            flags.add(token)
-        elif token == "master" and value in _FLAGS:
-            flags |= {token, value}
+    rest_of_line = iter(rest)
+    for word in rest_of_line:
+        value = next(rest_of_line, "") if word in _VALUED else ""
+        if word not in _VALUED or not value:
+            flags.add(word)
+        elif word == "master" and value in _FLAGS:
+            flags |= {word, value}
         else:
-            told[token] = value
+            told[word] = value
     if mac_or_none(mac) is None or "dev" not in told:
         raise Unreadable("'52:54:00:00:00:01 dev vnet0 master br0'", line)
     far = told.get("dst")
@@ -186,13 +187,18 @@ def bridge_vlans(text: str) -> tuple[BridgeVlan, ...]:
 
 
 def _vlans(text: str) -> list[BridgeVlan]:
-    found = []
+    found: list[BridgeVlan] = []
     for document in documents(text):
-        # iproute2 up to 4.18 prints {"eth0": [...]}, later [{"ifname": "eth0", "vlans": [...]}]
-        listed = [(needed(item, "ifname"), item.get("vlans")) for item in document if mapping(item)] if isinstance(document, list) else []
-        for device, vlans in listed or mapping(document if not isinstance(document, list) else None).items():
+        for device, vlans in _vlans_by_port(document):
             found.extend(_vlan(device, mapping(vlan)) for vlan in sequence(vlans))
     return found
+
+
+def _vlans_by_port(document: Any) -> list[tuple[str, Any]]:
+    """Give (port, its VLANs): up to 4.18 (EL 7) ``{"eth0": [...]}``, later ``[{"ifname": "eth0", "vlans": [...]}]``."""
+    if isinstance(document, dict):
+        return list(document.items())
+    return [(needed(item, "ifname"), item.get("vlans")) for item in map(mapping, sequence(document)) if item]
 
 
 def _vlan(device: str, vlan: dict[str, Any]) -> BridgeVlan:
@@ -200,7 +206,8 @@ def _vlan(device: str, vlan: dict[str, Any]) -> BridgeVlan:
     if first is None:
         raise Unreadable("a VLAN's number", repr(vlan)[:100])
     last = integer(vlan, "vlanEnd")
-    return BridgeVlan(device, first, first if last is None else last, words(vlan.get("flags")))
+    flags = frozenset(flag.replace("EgressUntagged", "Egress Untagged") for flag in words(vlan.get("flags")))
+    return BridgeVlan(device, first, first if last is None else last, flags)
 
 
 def _vlans_of_text(text: str) -> list[BridgeVlan]:
@@ -212,14 +219,14 @@ def _vlans_of_text(text: str) -> list[BridgeVlan]:
             continue
         if not line[0].isspace():
             device, *tokens = tokens
-        if tokens and tokens != ["None"]:
+        if tokens != ["None"]:
             found.append(_vlan_of_text(device, tokens, line))
     return found
 
 
 def _vlan_of_text(device: str, tokens: list[str], line: str) -> BridgeVlan:
+    if not device or not tokens:
+        raise Unreadable("'br0 1 PVID Egress Untagged'", line)
     first, _, last = tokens[0].partition("-")
-    if not device:
-        raise Unreadable("a port before its VLANs", line)
     flags = " ".join(tokens[1:]).replace("Egress Untagged", "Egress_Untagged").split()
     return BridgeVlan(device, number(first), number(last or first), frozenset(flag.replace("_", " ") for flag in flags))

@@ -127,7 +127,7 @@ def link_counters(text: str) -> Table[LinkCounters]:
 
 def _counters(item: dict[str, Any]) -> LinkCounters:
     stats = mapping(item.get("stats64")) or mapping(item.get("stats"))
-    values = {}
+    values: dict[str, Any] = {}
     for direction, _, key in _COUNTERS:
         values[_counter_name(direction, key)] = integer(mapping(stats.get(direction)), key)
     return _counters_of(needed(item, "ifname"), values)
@@ -139,7 +139,7 @@ def _counters_of_text(stanza: Stanza) -> LinkCounters:
         if head[0] in {"RX:", "TX:", "RX", "TX"} and row[0].isdigit():
             columns = head[1:] if head[0].endswith(":") else head[2:]
             told.update({(head[0][:2].lower(), column): number(cell) for column, cell in zip(columns, row, strict=False)})
-    values: dict[str, int | None] = {}
+    values: dict[str, Any] = {}
     for direction, column, key in _COUNTERS:
         if (direction, column) in told:
             values[_counter_name(direction, key)] = told[direction, column]
@@ -150,15 +150,12 @@ def _counter_name(direction: str, key: str) -> str:
     return key if key == "carrier_changes" else f"{direction}_{key}"
 
 
-def _counters_of(name: str, values: dict[str, int | None]) -> LinkCounters:
-    basic = {}
+def _counters_of(name: str, values: dict[str, Any]) -> LinkCounters:
     for key in ("bytes", "packets", "errors", "dropped"):
         for direction in ("rx", "tx"):
-            value = values.pop(f"{direction}_{key}", None)
-            if value is None:
+            if values.get(f"{direction}_{key}") is None:
                 raise Unreadable(f"{direction} {key} of {name}", repr(values)[:100])
-            basic[f"{direction}_{key}"] = value
-    return LinkCounters(name, **basic, **values)
+    return LinkCounters(name, **values)
 
 
 def _addresses(text: str) -> Table[tuple[InterfaceAddress, ...]]:
@@ -198,8 +195,9 @@ def _text_addresses(stanza: Stanza) -> list[InterfaceAddress]:
 
 
 def _text_address(line: list[str]) -> InterfaceAddress:
-    family, shown, *rest = [*line, ""]
-    rest.pop()
+    if len(line) < 2:  # noqa: PLR2004 - the family and the address
+        raise Unreadable("'inet 10.0.0.1/24 ...'", " ".join(line))
+    family, shown, *rest = line
     far = after(rest, "peer")
     length = (far or shown).partition("/")[2]
     flags, skip = [], False

@@ -13,7 +13,6 @@ from netchecks.parsing import (
     Family,
     address,
     after,
-    integer,
     lines,
     looks_like_json,
     mac_or_none,
@@ -148,9 +147,9 @@ _NO_CONDITION = frozenset({
 
 def _json_rule(item: dict[str, Any], family: Family) -> Rule:
     conditions = set()
-    for key in item:
-        if key not in _NO_CONDITION and not (key.endswith("_mask") and item[key] == "0xffff"):
-            value = "" if item[key] is None else string(item, key)
+    for key, told in item.items():
+        if key not in _NO_CONDITION and not (key.endswith("_mask") and told == "0xffff"):
+            value = "" if told is None else string(item, key)
             mask = f"/{string(item, 'fwmask')}" if key == "fwmark" and "fwmask" in item else ""
             conditions.add(f"{key} {value}{mask}".rstrip())
     action = string(item, "action") or string(item, "to_tbl") or _json_action(item)
@@ -207,12 +206,12 @@ def _text_action(tokens: list[str]) -> str:
 
 def _text_conditions(tokens: list[str]) -> frozenset[str]:
     found, rest = set(), iter(tokens)
-    for token in rest:
-        value = next(rest, "") if token in _RULE_VALUES else ""
-        if token in _RULE_CONDITIONS:
-            found.add(f"{token} {value}")
-        elif token not in _RULE_VALUES and token not in _ACTIONS and token != "[unresolved]":
-            found.add("iif_detached" if token == "[detached]" else token)
+    for word in rest:
+        value = next(rest, "") if word in _RULE_VALUES else ""
+        if word in _RULE_CONDITIONS:
+            found.add(f"{word} {value}")
+        elif word not in {*_RULE_VALUES, *_ACTIONS, "[unresolved]"}:
+            found.add({"[detached]": "iif_detached"}.get(word, word))
     return frozenset(found)
 
 

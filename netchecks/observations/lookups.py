@@ -8,11 +8,12 @@ from netchecks.errors import Unreadable
 from netchecks.models.routes import Lookup
 from netchecks.models.subjects import Flow
 from netchecks.observe import command, observation
+from netchecks.parsing import clean
 
 
 def _from_text(text: str) -> Lookup:
     """Read ``10.20.0.142 dev br0 src 10.20.0.11 uid 0`` and ``RTNETLINK answers: Network is unreachable``."""
-    words = text.split()
+    words = clean(text).split()
     pairs = dict(zip(words, words[1:], strict=False))
     if "dev" in pairs:
         kind = words[0] if words[0] in {"blackhole", "unreachable", "prohibit", "local", "broadcast", "multicast"} else "unicast"
@@ -41,5 +42,5 @@ def route_lookups(text: str) -> Lookup:
     try:
         row = json.loads(text[start:])[0]
         return Lookup(str(row.get("type", "unicast")), str(row["dev"]), str(row.get("gateway", "")), str(row.get("prefsrc", "")))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise Unreadable("ip -j route get's one route", text) from error

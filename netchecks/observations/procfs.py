@@ -11,7 +11,7 @@ from netchecks.models.links import Bond, BondSlave, LinkMode
 from netchecks.models.system import Boot, Conntrack, KernelModules, SocketUse
 from netchecks.models.table import Table
 from netchecks.observe import observation
-from netchecks.parsing import blocks, decimal, lines, mac_or_none, number, optional_number
+from netchecks.parsing import blocks, clean, decimal, lines, mac_or_none, number, optional_number
 
 #: Every setting of the protocols, those of interfaces that decide on a packet's way, and nothing that holds a key.
 #: One grep for each key: a node has thousands of interfaces, and a command line has an end.
@@ -53,10 +53,13 @@ def _sysctl_name(path: str) -> str:
     return "net." + path.translate(str.maketrans("./", "/."))
 
 
-@observation(
-    shell="cd /proc/sys/net/netfilter 2>/dev/null && [ -e nf_conntrack_count ] || exit 0; grep -H . nf_conntrack_count nf_conntrack_max",
-    tool="grep",
-)
+_CONNTRACK = """
+cd /proc/sys/net/netfilter 2>/dev/null && [ -e nf_conntrack_count ] || exit 0
+grep -H . nf_conntrack_count nf_conntrack_max
+"""
+
+
+@observation(shell=_CONNTRACK, tool="grep")
 def conntrack(text: str) -> Conntrack:
     """How full the connection tracking table is: entries. Both None where connection tracking is not loaded."""
     if not lines(text):
@@ -114,20 +117,26 @@ def _times(row: list[str]) -> CpuTimes:
     return CpuTimes(*(number(cell) for cell in row[1:9]))
 
 
-@observation(shell="grep -h '^btime ' /proc/stat && cat /proc/uptime", tool="grep")
+_BOOT = "grep -h '^btime ' /proc/stat && cat /proc/uptime"
+
+
+@observation(shell=_BOOT, tool="grep")
 def boot(text: str) -> Boot:
     """When the node started, by its own clock: seconds since the epoch, and seconds ago."""
-    words = text.split()
+    words = clean(text).split()
     if len(words) != 4 or words[0] != "btime":  # noqa: PLR2004 - btime N, uptime idle
         raise Unreadable("'btime 1700000000' and /proc/uptime", text)
     return Boot(number(words[1]), decimal(words[2]))
 
 
-@observation(
-    shell="cat /proc/net/sockstat && { [ ! -e /proc/net/sockstat6 ] || cat /proc/net/sockstat6; } && cd /proc/sys/net/ipv4 && "
-    "{ grep -sH . ip_local_port_range tcp_max_tw_buckets tcp_max_orphans; :; }",
-    tool="grep",
-)
+_SOCKETS = """
+cat /proc/net/sockstat && { [ ! -e /proc/net/sockstat6 ] || cat /proc/net/sockstat6; } && cd /proc/sys/net/ipv4 || exit
+grep -sH . ip_local_port_range tcp_max_tw_buckets tcp_max_orphans
+:
+"""
+
+
+@observation(shell=_SOCKETS, tool="grep")
 def sockets(text: str) -> SocketUse:
     """How many sockets are in use, both families, and what limits them. Source: proc(5), ip-sysctl.rst."""
     told = _pairs(text, ":")
@@ -152,9 +161,14 @@ def _in_use(use: dict[str, dict[str, int]], protocol: str) -> int:
     return use.get(protocol, {}).get("inuse", 0) + use.get(f"{protocol}6", {}).get("inuse", 0)
 
 
-@observation(
-    shell="cd /sys/class/net && for d in */; do echo \"@$d\"; (cd \"$d\" && grep -sH . speed duplex carrier_changes); done; :", tool="grep",
-)
+_LINK_MODES = """
+cd /sys/class/net || exit
+for d in */; do echo "@$d"; (cd "$d" && grep -sH . speed duplex carrier_changes); done
+:
+"""
+
+
+@observation(shell=_LINK_MODES, tool="grep")
 def link_modes(text: str) -> Table[LinkMode]:
     """Speed in Mb/s and duplex of every device, by name; not known for virtio, bonds without slaves, unplugged NICs.
 
@@ -173,10 +187,14 @@ def link_modes(text: str) -> Table[LinkMode]:
     return Table("interface", found)
 
 
-@observation(
-    shell="[ -d /proc/net/bonding ] || exit 0; cd /proc/net/bonding; for b in *; do [ -e \"$b\" ] && echo \"@$b\" && cat \"$b\"; done; :",
-    tool="cat",
-)
+_BONDS = """
+cd /proc/net/bonding 2>/dev/null || exit 0
+for b in *; do [ -e "$b" ] && echo "@$b" && cat "$b"; done
+:
+"""
+
+
+@observation(shell=_BONDS, tool="cat")
 def bonds(text: str) -> Table[Bond]:
     """Every bond of the node, by name, with its slaves; empty where there is none.
 
@@ -229,7 +247,10 @@ def _slave(part: list[str]) -> BondSlave:
     )
 
 
-@observation(shell="if [ -e /proc/modules ]; then cut -d' ' -f1 /proc/modules; else echo @none; fi", tool="cut")
+_MODULES = "if [ -e /proc/modules ]; then cut -d' ' -f1 /proc/modules; else echo @none; fi"
+
+
+@observation(shell=_MODULES, tool="cut")
 def kernel_modules(text: str) -> KernelModules:
     """The kernel modules that are loaded; those built in are not among them."""
     names = lines(text)

@@ -9,10 +9,10 @@ from netchecks.parsing import address, lines, number
 
 #: Asking the kernel's socket diagnosis would load its modules: where they are not there ss reads /proc instead.
 #: ss before 4.10 has no -H: it prints its usage, with exit status 0, and without -H a header.
-_SCRIPT = """
+_SCRIPT = r"""
 [ ! -e /proc/modules ] || { [ -d /sys/module/tcp_diag ] && [ -d /sys/module/udp_diag ]; } || export PROC_ROOT=/proc
 o=$(ss -Htulne 2>/dev/null) || o=Usage
-case $o in Usage*) ss -tulne ;; *) printf '%s\\n' "$o" ;; esac
+case $o in Usage*) ss -tulne ;; *) printf '%s\n' "$o" ;; esac
 """
 
 
@@ -34,7 +34,7 @@ def _listener(row: list[str], *, old: bool, new: bool) -> Listener:
     shown, _, port = row[4].rpartition(":")
     host, device = _split_device(shown)
     v6only = True if "v6only:1" in row else False if "v6only:0" in row else None
-    families = _families(host, v6only, old=old, new=new)
+    families = _families(host, v6only=v6only, old=old, new=new)
     # ss 3.10 calls UDP sockets tcp; a TCP socket that listens is never unconnected
     protocol = "udp" if row[:2] == ["tcp", "UNCONN"] else row[0]
     any_address = host in {"*", "0.0.0.0", "::", ""}  # noqa: S104 - read, not bound
@@ -50,7 +50,7 @@ def _split_device(shown: str) -> tuple[str, str]:
     return host, device
 
 
-def _families(host: str, v6only: bool | None, *, old: bool, new: bool) -> frozenset[int]:
+def _families(host: str, *, v6only: bool | None, old: bool, new: bool) -> frozenset[int]:
     """Tell the families. ``*`` is IPv6 (and mostly IPv4) in newer releases, IPv4 in those that write ``:::22``."""
     if host == "*" and old and not new:
         return frozenset({4})

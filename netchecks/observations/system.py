@@ -13,7 +13,10 @@ from netchecks.parsing import clean, lines
 _LONGEST = 4096
 
 
-@observation(shell="cat /etc/os-release 2>/dev/null || cat /usr/lib/os-release", tool="cat")
+_OS_RELEASE = "cat /etc/os-release 2>/dev/null || cat /usr/lib/os-release"
+
+
+@observation(shell=_OS_RELEASE, tool="cat")
 def os_release(text: str) -> OsRelease:
     """Which distribution the node runs, and its package manager. Source: os-release(5)."""
     told: dict[str, str] = {}
@@ -40,7 +43,8 @@ def _unquoted(value: str) -> str:
 #: Distribution -> its package manager. Where a family changed from yum to dnf its version decides.
 _MANAGERS = {
     "debian": "apt", "ubuntu": "apt", "astra": "apt", "altlinux": "apt", "linuxmint": "apt", "raspbian": "apt",
-    "fedora": "dnf", "rhel": "dnf", "centos": "dnf", "almalinux": "dnf", "rocky": "dnf", "ol": "dnf", "redos": "dnf", "amzn": "dnf",
+    "fedora": "dnf", "rhel": "dnf", "centos": "dnf", "almalinux": "dnf", "rocky": "dnf", "ol": "dnf", "redos": "dnf",
+    "amzn": "dnf",
     "opensuse": "zypper", "opensuse-leap": "zypper", "opensuse-tumbleweed": "zypper", "suse": "zypper", "sles": "zypper",
     "alpine": "apk", "arch": "pacman",
 }
@@ -58,17 +62,22 @@ def _package_manager(names: tuple[str, ...], version: str) -> str:
 _TOOLS = "arping bridge curl dig ip iperf3 mtr nc nmap ping ss tcpdump tracepath traceroute {node.tools}"
 
 
-@observation(
-    _TOOLS, tool="sh",
-    shell="for t in \"$@\"; do if command -v \"$t\" >/dev/null 2>&1; then printf '+%s\\n' \"$t\"; else printf -- '-%s\\n' \"$t\"; fi; done",
-)
+_PRESENT = r"""
+for t in "$@"; do
+  if command -v "$t" >/dev/null 2>&1; then printf '+%s\n' "$t"; else printf -- '-%s\n' "$t"; fi
+done
+"""
+
+
+@observation(_TOOLS, shell=_PRESENT, tool="sh")
 def tools(text: str) -> Tools:
     """Which of the catalogue's tools, and of those that the inventory names for the node, are installed."""
     found = lines(text)
     if not found or not all(line[0] in "+-" and len(line) > 1 for line in found):
         raise Unreadable("'+ip' or '-nmap'", text[:100])
     return Tools(
-        frozenset(line[1:] for line in found if line[0] == "+"), frozenset(line[1:] for line in found if line[0] == "-"),
+        frozenset(line[1:] for line in found if line[0] == "+"),
+        frozenset(line[1:] for line in found if line[0] == "-"),
     )
 
 

@@ -19,8 +19,8 @@ $2 == "clsact" { print $5, "ingress"; print $5, "egress" }
 $2 ~ /^(htb|hfsc|prio|drr|qfq|cbq|ets)$/ && $6 == "root" { print $5, "root" }' |
 while read -r device direction; do
   echo "@filters $device $direction"
-  tc filter show dev "$device" "$direction"
-done
+  tc filter show dev "$device" "$direction" || [ ! -e "/sys/class/net/$device" ] || exit 1
+done || exit
 echo @end
 """
 

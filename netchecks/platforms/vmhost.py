@@ -81,13 +81,14 @@ def _flow(  # noqa: PLR0913 - the five-tuple of a flow and its size
     what = f"{protocol}{port or ''}" + ("-full" if size else "")
     to = interface.name if interface else f"gateway-{network}"
     name = f"{source}-to-{to}-{what}-ipv{target.version}"
-    if interface and len([a for a in interface.addresses if a.version == target.version]) > 1:
-        name += f"-{target}"
+    same = [address for address in interface.addresses if address.version == target.version] if interface else []
+    if target in same[1:]:
+        name += f"-{same.index(target) + 1}"
     needs = {f"ipv{target.version}", "arp" if target.version == 4 else "ndp", protocol}  # noqa: PLR2004
     needs |= {f"{protocol}{port}"} if port else set()
     needs |= {"full_size"} if size else set()
     needs |= {"unicast"} if protocol not in {"arp", "ndp"} else set()
-    needs |= {"routed"} if not _attached(source, network) else set()
+    needs |= {"own_bridge"} if _attached(source, network) else {"routed"}
     needs |= {"uplink"} if interface is None or interface.node != source else set()
     return Flow(name, source, network, protocol, target, interface, port, size, needs=frozenset(needs))
 

@@ -73,7 +73,8 @@ def arp(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tupl
     own = own_address(flow, addresses[flow.source], device)
     request = _request(mac, own, flow.target, "ff:ff:ff:ff:ff:ff")
     owner = flow.interface.mac if flow.interface else ""
-    answered = (22, bytes.fromhex(owner.replace(":", "")) + flow.target.packed) if owner else (28, flow.target.packed)
+    # operation at byte 20 of the frame, sender's MAC at 22 and address at 28
+    answered = ((20, b"\0\2" + bytes.fromhex(owner.replace(":", ""))), (28, flow.target.packed))
     tries = tuple(Frames(device, (request,), at, unless=answered) for at in TRIES)
     sweep: tuple[Frames, ...] = ()
     if flow.interface and (not flow.interface.tap or flow.interface.tap in links[flow.source]):

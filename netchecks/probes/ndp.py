@@ -53,8 +53,9 @@ def ndp(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tupl
         raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device} to ask from")
     own = _own(addresses[flow.source], device)
     frame = _solicitation(mac, own, flow.target)
-    # the advertisement's type stands at byte 54 of the frame, its target at 62
-    tries = tuple(Frames(device, (frame,), at, unless=(62, flow.target.packed + b"\x02\x01")) for at in TRIES)
+    # an advertisement has its type at byte 54 of the frame, its target at 62
+    answered = ((54, bytes([ADVERTISEMENT])), (62, flow.target.packed))
+    tries = tuple(Frames(device, (frame,), at, unless=answered) for at in TRIES)
     return Ask((Capture(device, (ARP, IPV6)), *tries), WINDOW)
 
 

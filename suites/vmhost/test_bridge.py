@@ -45,7 +45,7 @@ def test_bridge_has_uplink(network: Network, node: Node, links: By[Node, Table[D
     Source: VMmanager knowledge base, "Коммутация"
     """
     end = network.at(node)
-    if end.bridge not in bridges[node] or end.uplink not in links[node]:
+    if end.bridge not in bridges[node] or end.uplink not in links[node] or not bridges[node][end.bridge].up:
         return  # other checks say so
     ports = bridges[node][end.bridge].ports
     if end.uplink not in ports:
@@ -67,19 +67,42 @@ def test_bridge_has_uplink(network: Network, node: Node, links: By[Node, Table[D
 @pytest.mark.kind("switching")
 @pytest.mark.hop("uplink", "size")
 def test_uplink_mtu_fits(network: Network, node: Node, links: By[Node, Table[Device]]) -> None:
-    """The uplink and the bridge carry the network's MTU.
+    """The uplink carries the network's MTU.
 
-    Why: a bridge drops a frame that is too long for its port without a word to anybody.
-    Remedy: node administrator: ip link set dev the device mtu the network's
+    Why: a bridge drops a frame that is too long for its port without a word to anybody; 4 bytes more still pass.
+    Remedy: node administrator: ip link set dev the uplink mtu the network's
     Source: ip-link(8); Linux net/bridge/br_forward.c, is_skb_forwardable
     """
-    end = network.at(node)
-    small = [
-        f"{name} {device.mtu}" for name in (end.uplink, end.bridge)
-        if (device := links[node].get(name)) and device.mtu is not None and device.mtu + VLAN_TAG < network.mtu
-    ]
-    if small:
+    uplink = network.at(node).uplink
+    if uplink in links[node] and _small(links[node][uplink], network):
         raise Wrong(
-            "uplink.mtu_too_small", f"{node}: MTU of {', '.join(small)}, expected {network.mtu}", place=node.name,
-            breaks=frozenset({"full_size"}), remedy="; ".join(f"ip link set dev {s.split()[0]} mtu {network.mtu}" for s in small),
+            "uplink.mtu_too_small", f"{node}: {uplink} has MTU {links[node][uplink].mtu}, expected {network.mtu}", place=node.name,
+            breaks=frozenset({"full_size"}), remedy=f"ip link set dev {uplink} mtu {network.mtu}",
         )
+
+
+@pytest.mark.kind("switching")
+@pytest.mark.hop("bridge", "size")
+def test_bridge_mtu_fits(network: Network, node: Node, links: By[Node, Table[Device]]) -> None:
+    """The bridge carries the network's MTU; unless somebody set it, it has that of its smallest port.
+
+    Why: what the node itself sends by the bridge is cut to this size, and packets for others that are longer are lost.
+    Remedy: node administrator: ip link set dev the smallest port mtu the network's
+    Source: Linux net/bridge/br_if.c, br_mtu_auto_adjust
+    """
+    bridge = network.at(node).bridge
+    if bridge not in links[node] or not _small(links[node][bridge], network):
+        return
+    mtu = links[node][bridge].mtu
+    ports = [device.name for device in links[node].values() if device.master == bridge and device.mtu == mtu]
+    taps = [port for port in ports if port != network.at(node).uplink]
+    code, device = ("tap.mtu_too_small", taps[0]) if taps else ("bridge.mtu_too_small", bridge)
+    because = f", the MTU of its port {', '.join(ports)}" if ports else ""
+    raise Wrong(
+        code, f"{node}: {bridge} has MTU {mtu}{because}, expected {network.mtu}", place=node.name,
+        breaks=frozenset({"full_size", "own_bridge"}), remedy=f"ip link set dev {device} mtu {network.mtu}",
+    )
+
+
+def _small(device: Device, network: Network) -> bool:
+    return device.mtu is not None and device.mtu + VLAN_TAG < network.mtu

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address
 
 import pytest
 
@@ -50,11 +50,13 @@ def test_firewall_lets_through(  # noqa: PLR0913 - each fact is one parameter
     firewall = Firewall(
         iptables[node], ip6tables[node], nftables[node], ebtables[node], bridge_calls=_calls(flow, node, bridges, sysctls),
     )
-    verdict = flow_verdict(_on_its_way(flow, node, tap), firewall)
-    if verdict.outcome == "unknown":
-        raise NotSeen(Why.NOT_POSSIBLE, f"{node}: {verdict}")
-    if verdict.outcome == "dropped":
-        _raise(flow, node, verdict)
+    verdicts = [flow_verdict(_on_its_way(flow, node, tap, packet), firewall) for packet in _packets(flow)]
+    for verdict in verdicts:
+        if verdict.outcome == "dropped":
+            _raise(flow, node, verdict)
+    for verdict in verdicts:
+        if verdict.outcome == "unknown":
+            raise NotSeen(Why.NOT_POSSIBLE, f"{node}: {verdict}")
 
 
 def _raise(flow: Flow, node: Node, verdict: Verdict) -> None:
@@ -73,21 +75,21 @@ def _calls(flow: Flow, node: Node, bridges: By[Node, Table[Bridge]], sysctls: By
     return BridgeCalls(*(bool(one or other) for one, other in zip(on, also, strict=True)))
 
 
-def _on_its_way(flow: Flow, node: Node, port: str) -> Packet:
-    """Give the flow's first packet with the devices by which it passes the node."""
-    bridge, packet = flow.network.at(node).bridge, _first(flow)
+def _on_its_way(flow: Flow, node: Node, port: str, packet: Packet) -> Packet:
+    """Give a packet of the flow with the devices by which it passes the node."""
+    bridge = flow.network.at(node).bridge
     if flow.source == node:
         return replace(packet, out_device=bridge, out_port=port)
     uplink = flow.network.at(node).uplink
     return replace(packet, in_device=bridge, out_device=bridge, in_port=uplink, out_port=port)
 
 
-def _first(flow: Flow) -> Packet:
+def _packets(flow: Flow) -> list[Packet]:
+    """Give the first packets of a flow: before anything else somebody on the segment asks for the target's MAC."""
     target, mac = flow.target, flow.interface.mac if flow.interface else ""
-    if flow.protocol == "arp" and isinstance(target, IPv4Address):
-        return arp_request(None, target, target_mac=mac)
-    if flow.protocol == "ndp" and isinstance(target, IPv6Address):
-        return neighbour_solicitation(None, target, target_mac=mac)
+    asks = arp_request(None, target, target_mac=mac) if isinstance(target, IPv4Address) else neighbour_solicitation(None, target, "", mac)
     if flow.protocol == "tcp":
-        return tcp_syn(None, target, flow.port or 0, destination_mac=mac)
-    return udp_datagram(None, target, flow.port or 0, destination_mac=mac) if flow.protocol == "udp" else ping(None, target, "", mac)
+        return [asks, tcp_syn(None, target, flow.port or 0, destination_mac=mac)]
+    if flow.protocol == "udp":
+        return [asks, udp_datagram(None, target, flow.port or 0, destination_mac=mac)]
+    return [asks] if flow.protocol in {"arp", "ndp"} else [asks, ping(None, target, "", mac)]

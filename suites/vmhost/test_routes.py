@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netchecks.errors import Wrong
+from netchecks.models.links import Link as Device
 from netchecks.models.routes import InterfaceAddress, Lookup, Route
 from netchecks.models.subjects import Flow, Node
 from netchecks.models.table import Table
@@ -19,6 +20,7 @@ def test_route_leads_to_bridge(
     route_lookups: By[Flow, Lookup],
     routes: By[Node, tuple[Route, ...]],
     addresses: By[Node, Table[tuple[InterfaceAddress, ...]]],
+    links: By[Node, Table[Device]],
 ) -> None:
     """A node with an address in the VM's subnet sends to the VM by the network's bridge.
 
@@ -31,7 +33,7 @@ def test_route_leads_to_bridge(
         return
     bridge = network.at(source).bridge
     own = addresses[source].get(bridge, ())
-    if not any(flow.target in address.address.network for address in own):
+    if not any(flow.target in address.address.network for address in own) or not links[source][bridge].up:
         return
     lookup = route_lookups[flow]
     if lookup.device == bridge and not lookup.gateway:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from netchecks.errors import Wrong
+from netchecks.models.answers import Answer
 from netchecks.models.bridges import Bridge, BridgePort, BridgeVlan, FdbEntry, TrafficFilter
 from netchecks.models.domains import Domain
 from netchecks.models.links import Link as Device
 from netchecks.models.subjects import Flow, Interface, Node
 from netchecks.models.table import Table
 from netchecks.platforms.vmhost import tap_of
-from netchecks.seen import By, Pair
+from netchecks.seen import By
 
 #: A bridge hands on frames that are longer than a port's MTU by the length of a VLAN tag (TRAPS, "MTU").
 VLAN_TAG = 4
@@ -144,7 +145,7 @@ def test_port_takes_unicast(  # noqa: PLR0913 - each fact is one parameter
     domains: By[Node, Table[Domain]],
     links: By[Node, Table[Device]],
     bridges: By[Node, Table[Bridge]],
-    fdb: By[Node, Pair[tuple[FdbEntry, ...]]],
+    fdb: By[Node, tuple[FdbEntry, ...]],
 ) -> None:
     """The bridge has a way to hand unicast frames to the VM: it learns, floods, or was told the MAC.
 
@@ -156,7 +157,7 @@ def test_port_takes_unicast(  # noqa: PLR0913 - each fact is one parameter
     port = _port(bridges[node], bridge, tap_of(interface, domains))
     if port is None or port.learning is not False or port.flood is not False or not links[node][port.name].carrier:
         return
-    if not any(entry.mac == interface.mac and entry.device == port.name for entry in fdb[node].after):
+    if not any(entry.mac == interface.mac and entry.device == port.name for entry in fdb[node]):
         raise Wrong(
             "port.no_unicast", f"{node}: port {port.name} of {bridge} neither learns nor floods, and has no FDB entry for "
             f"{interface.mac}", place=node.name, breaks=frozenset({"unicast"}),
@@ -165,25 +166,27 @@ def test_port_takes_unicast(  # noqa: PLR0913 - each fact is one parameter
 
 
 @pytest.mark.kind("switching")
-@pytest.mark.flow("ndp", to="vm")
+@pytest.mark.flow("icmp", "tcp", "udp", to="vm", full=False)
 @pytest.mark.hop("tap", "forwards")
 def test_port_takes_multicast(
-    flow: Flow, answers: By[Flow, object], domains: By[Node, Table[Domain]], bridges: By[Node, Table[Bridge]]
+    flow: Flow, answers: By[Flow, Answer], domains: By[Node, Table[Domain]], bridges: By[Node, Table[Bridge]]
 ) -> None:
-    """A VM that does not answer neighbour solicitations is on a port that multicast is flooded to.
+    """A VM that does not answer IPv6 from outside its node is on a port that multicast is flooded to.
 
-    Why: IPv6 asks for a neighbour by multicast; IPv4 asks by broadcast, which is another switch.
+    Why: IPv6 asks for a neighbour by multicast; what the node itself sends is flooded whatever the port's setting.
     Remedy: node administrator: bridge link set dev the tap mcast_flood on
-    Source: bridge(8), mcast_flood; RFC 4861 section 7.2
+    Source: bridge(8), mcast_flood; Linux net/bridge/br_forward.c, br_flood; RFC 4861 section 7.2
     """
     interface = flow.interface
     assert interface is not None
     node, bridge = interface.node, interface.network.at(interface.node).bridge
+    if "ndp" not in flow.needs or flow.source == node or answers[flow].came_back:
+        return
     port = _port(bridges[node], bridge, tap_of(interface, domains))
-    if port and port.mcast_flood is False and not getattr(answers[flow], "came_back", True):
+    if port and port.mcast_flood is False:
         raise Wrong(
             "port.no_multicast_flood", f"{node}: port {port.name} of {bridge} does not get flooded multicast, expected mcast_flood on",
-            place=node.name, breaks=frozenset({"ndp"}), remedy=f"bridge link set dev {port.name} mcast_flood on",
+            place=node.name, breaks=frozenset({"ndp", "uplink"}), remedy=f"bridge link set dev {port.name} mcast_flood on",
         )
 
 
@@ -239,7 +242,7 @@ def test_bridge_knows_mac(  # noqa: PLR0913 - each fact is one parameter
     domains: By[Node, Table[Domain]],
     links: By[Node, Table[Device]],
     bridges: By[Node, Table[Bridge]],
-    fdb: By[Node, Pair[tuple[FdbEntry, ...]]],
+    fdb: By[Node, tuple[FdbEntry, ...]],
 ) -> None:
     """The bridge has not learned the VM's MAC at any other port than the VM's own.
 
@@ -252,7 +255,7 @@ def test_bridge_knows_mac(  # noqa: PLR0913 - each fact is one parameter
     if port is None or not bridges[node][bridge].ageing_seconds or port.learning is False or not links[node][tap].carrier:
         return
     elsewhere = sorted({
-        entry.device for entry in fdb[node].after
+        entry.device for entry in fdb[node]
         if entry.mac == interface.mac and entry.bridge == bridge and entry.device != tap
     })
     if elsewhere:

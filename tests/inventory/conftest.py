@@ -9,28 +9,6 @@ from netchecks.errors import InventoryError
 from netchecks.inventory import load
 from netchecks.models.subjects import Inventory
 
-GOOD = """\
-nodes:
-  admin: {connection: local, roles: [controller]}
-  node1: {address: 10.99.0.11}
-  node2: {address: 10.99.0.12}
-networks:
-  lan:
-    kind: switching
-    bridge: br0
-    uplink: eth0
-    subnets:
-      - {cidr: 10.20.0.0/24, gateway: 10.20.0.1}
-      - {cidr: "fd20::/64", gateway: "fd20::1"}
-vms:
-  vm42:
-    node: node1
-    interfaces:
-      - network: lan
-        mac: "52:54:00:00:00:42"
-        addresses: [10.20.0.142]
-"""
-
 
 @pytest.fixture
 def read(tmp_path: Path) -> Callable[..., Inventory]:
@@ -60,4 +38,4 @@ def mistakes(read: Callable[..., Inventory], tmp_path: Path) -> Callable[..., li
 @pytest.fixture
 def good() -> str:
     """A small inventory without a mistake."""
-    return GOOD
+    return (Path(__file__).parent / "good.yaml").read_text()

@@ -6,7 +6,7 @@ https://wiki.nftables.org/wiki-nftables/index.php/Netfilter_hooks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Literal
@@ -179,9 +179,10 @@ def _verdict(table: RuleTable, chain: Chain, fates: Sequence[Fate]) -> Verdict:
     kinds = {fate.kind for fate in fates}
     if kinds == {"accept"}:
         return ACCEPTED
-    bad = next((fate for fate in fates if fate.kind == "drop"), None) or next(fate for fate in fates if fate.kind == "unknown")
+    drops = [fate for fate in fates if fate.kind == "drop"] or [fate for fate in fates if fate.kind == "unknown"]
+    bad = min(drops, key=lambda fate: len(fate.doubts))  # the one that is surest
     doubts = tuple(dict.fromkeys(doubt for fate in fates for doubt in fate.doubts)) if kinds != {"drop"} else ()
-    at = table.chains[bad.chain] if bad.chain in table.chains else chain
+    at = table.chains.get(bad.chain, chain)
     return Verdict(
         "dropped" if kinds == {"drop"} else "unknown", table.tool, table.backend, table.family, table.name, bad.chain, chain.hook,
         f"policy {at.policy}" if bad.rule is None else bad.rule.text, at.packets if bad.rule is None else bad.rule.packets,
@@ -194,26 +195,28 @@ def _rejects(rule: Rule | None) -> bool:
 
 
 def _bridged(packet: Packet, firewall: Firewall) -> Iterator[_Base]:
-    bridge = packet.in_device or packet.out_device
-    yield from _device(packet, firewall, "ingress", packet.in_port)
-    yield from _bridge(packet, firewall, "prerouting", packet.in_port, "", bridge)
-    yield from _bridge(packet, firewall, "forward", packet.in_port, packet.out_port, bridge)
-    yield from _bridge(packet, firewall, "postrouting", "", packet.out_port, bridge)
-    yield from _device(packet, firewall, "egress", packet.out_port)
+    name, into, out = packet.in_device or packet.out_device, packet.in_port, packet.out_port
+    yield from _device(packet, firewall, "ingress", into)
+    yield from _bridge(packet, firewall, Point("bridge", "prerouting", into, bridge_in=name))
+    yield from _bridge(packet, firewall, Point("bridge", "forward", into, out, name, name))
+    yield from _bridge(packet, firewall, Point("bridge", "postrouting", "", out, bridge_out=name))
+    yield from _device(packet, firewall, "egress", out)
 
 
 def _local(packet: Packet, firewall: Firewall) -> Iterator[_Base]:
     if packet.out_device:
-        yield from _stack(packet, firewall, "output", "", packet.out_device)
+        yield from _stack(packet, firewall, Point(packet.family, "output", "", packet.out_device))
         yield from _out(packet, firewall, "")
     else:
         yield from _in(packet, firewall)
-        yield from _stack(packet, firewall, "input", packet.in_device, "", _under(packet, firewall))
+        point = Point(packet.family, "input", packet.in_device, physical_in=_under(packet, firewall))
+        yield from _stack(packet, firewall, point)
 
 
 def _routed(packet: Packet, firewall: Firewall) -> Iterator[_Base]:
     yield from _in(packet, firewall)
-    yield from _stack(packet, firewall, "forward", packet.in_device, packet.out_device, _under(packet, firewall))
+    point = Point(packet.family, "forward", packet.in_device, packet.out_device, physical_in=_under(packet, firewall))
+    yield from _stack(packet, firewall, point)
     yield from _out(packet, firewall, None)
 
 
@@ -221,22 +224,25 @@ def _in(packet: Packet, firewall: Firewall) -> Iterator[_Base]:
     """From the wire to the IP stack: under a bridge, the IP prerouting runs once, in the bridge if br_netfilter calls it."""
     called: Truth = False
     if packet.in_port:
-        yield from _device(packet, firewall, "ingress", packet.in_port)
         called = firewall.bridge_calls.of(packet)
-        yield from _bridge(packet, firewall, "prerouting", packet.in_port, "", packet.in_device, called is True)
-        yield from _bridge(packet, firewall, "input", packet.in_port, "", packet.in_device)
+        prerouting = Point("bridge", "prerouting", packet.in_port, bridge_in=packet.in_device)
+        yield from _device(packet, firewall, "ingress", packet.in_port)
+        yield from _bridge(packet, firewall, prerouting, calls=called is True)
+        yield from _bridge(packet, firewall, replace(prerouting, hook="input"))
     yield from _device(packet, firewall, "ingress", packet.in_device)
     if called is not True:
-        yield from _stack(packet, firewall, "prerouting", packet.in_device, "", _under(packet, firewall))
+        under = _under(packet, firewall)
+        yield from _stack(packet, firewall, Point(packet.family, "prerouting", packet.in_device, physical_in=under))
 
 
 def _out(packet: Packet, firewall: Firewall, in_device: str | None) -> Iterator[_Base]:
     """From the IP stack to the wire, through the bridge where there is one."""
-    yield from _stack(packet, firewall, "postrouting", in_device, packet.out_device)
+    yield from _stack(packet, firewall, Point(packet.family, "postrouting", in_device, packet.out_device))
     yield from _device(packet, firewall, "egress", packet.out_device)
     if packet.out_port:
-        yield from _bridge(packet, firewall, "output", "", packet.out_port, packet.out_device)
-        yield from _bridge(packet, firewall, "postrouting", "", packet.out_port, packet.out_device, calls=False)
+        output = Point("bridge", "output", "", packet.out_port, bridge_out=packet.out_device)
+        yield from _bridge(packet, firewall, output)
+        yield from _bridge(packet, firewall, replace(output, hook="postrouting"), calls=False)
         yield from _device(packet, firewall, "egress", packet.out_port)
 
 
@@ -246,45 +252,35 @@ def _under(packet: Packet, firewall: Firewall) -> str | None:
     return None if isinstance(called, Doubt) else packet.in_port if called else ""
 
 
-def _bridge(  # noqa: PLR0913 - the hook and its devices
-    packet: Packet, firewall: Firewall, hook: str, in_port: str, out_port: str, bridge: str, calls: bool | None = None,  # noqa: FBT001 - private
-) -> Iterator[_Base]:
-    """One hook of the bridge, with the IP or ARP hook that br_netfilter calls from within it."""
-    point = Point("bridge", hook, in_port, out_port, bridge if in_port else "", bridge if out_port else "", own=firewall.own)
-    found = list(_bases(firewall, {"bridge"}, point))
-    called = firewall.bridge_calls.of(packet) if calls is None and hook in _CALLED_AT else bool(calls)
-    if called is not False and (packet.family != "arp" or hook == "forward"):
-        for base in _called(packet, firewall, hook, in_port, out_port, bridge):
-            found.append(base if called is True else replace(base, certain=False, doubt=base.doubt or _doubt(called)))
+def _bridge(packet: Packet, firewall: Firewall, point: Point, *, calls: bool | None = None) -> Iterator[_Base]:
+    """One hook of the bridge, with the IP or ARP hook that br_netfilter calls from within it (``calls`` overrides)."""
+    found = list(_bases(firewall, {"bridge"}, replace(point, own=firewall.own)))
+    called = firewall.bridge_calls.of(packet) if calls is None and point.hook in _CALLED_AT else bool(calls)
+    if called is not False and (packet.family != "arp" or point.hook == "forward"):
+        doubt = called if isinstance(called, Doubt) else None
+        found += [
+            replace(base, certain=base.certain and doubt is None, doubt=base.doubt or doubt)
+            for base in _called(packet, firewall, point)
+        ]
     yield from sorted(found, key=lambda base: base.priority)
 
 
-def _doubt(truth: Truth) -> Doubt | None:
-    return truth if isinstance(truth, Doubt) else None
-
-
-def _called(  # noqa: PLR0913 - the hook and its devices
-    packet: Packet, firewall: Firewall, hook: str, in_port: str, out_port: str, bridge: str,
-) -> Iterator[_Base]:
-    if packet.family == "arp":  # arptables is shown the ports, not the bridge
-        bases: Iterable[_Base] = _stack(packet, firewall, hook, in_port, out_port)
+def _called(packet: Packet, firewall: Firewall, point: Point) -> Iterator[_Base]:
+    """The IP hook sees the bridge as the interface and the ports by physdev only; ARP's is shown the ports."""
+    if packet.family == "arp":
+        inner = Point("arp", point.hook, point.in_device, point.out_device)
     else:
-        ins = bridge if hook != "postrouting" else ""
-        outs = bridge if hook != "prerouting" else ""
-        bases = _stack(packet, firewall, hook, ins, outs, packet.in_port, out_port)
-    for base in bases:
-        yield replace(base, priority=_CALLED_AT[hook])
+        inner = Point(
+            packet.family, point.hook, point.bridge_in, point.bridge_out, physical_in=packet.in_port, physical_out=point.out_device,
+        )
+    for base in _stack(packet, firewall, inner):
+        yield replace(base, priority=_CALLED_AT[point.hook])
 
 
-def _stack(  # noqa: PLR0913 - the hook and its devices
-    packet: Packet, firewall: Firewall, hook: str, in_device: str | None, out_device: str, physical_in: str | None = "",
-    physical_out: str = "",
-) -> Iterator[_Base]:
+def _stack(packet: Packet, firewall: Firewall, point: Point) -> Iterator[_Base]:
     """One hook of the IP stack, or of ARP (which has input, output and, for bridges, forward only)."""
-    point = Point(
-        packet.family, hook, in_device, out_device, physical_in=physical_in, physical_out=physical_out, own=firewall.own,
-    )
-    yield from sorted(_bases(firewall, _FAMILIES[packet.family], point), key=lambda base: base.priority)
+    bases = _bases(firewall, _FAMILIES[packet.family], replace(point, own=firewall.own))
+    yield from sorted(bases, key=lambda base: base.priority)
 
 
 def _device(packet: Packet, firewall: Firewall, hook: str, device: str) -> Iterator[_Base]:
@@ -295,7 +291,7 @@ def _device(packet: Packet, firewall: Firewall, hook: str, device: str) -> Itera
     for base in _bases(firewall, families, point):
         bound = _bound(base.chain, device)
         if bound is not False:
-            found.append(base if bound is True else replace(base, certain=False, doubt=_doubt(bound)))
+            found.append(replace(base, certain=False, doubt=bound) if isinstance(bound, Doubt) else base)
     yield from sorted(found, key=lambda base: base.priority)
 
 

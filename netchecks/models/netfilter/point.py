@@ -20,9 +20,12 @@ PROTOCOLS = {
     "ah": 51, "icmpv6": 58, "ipv6-icmp": 58, "ospf": 89, "ipip": 94, "pim": 103, "comp": 108, "ipcomp": 108, "vrrp": 112,
     "l2tp": 115, "sctp": 132, "udplite": 136,
 }
+#: Ethernet types by the names of /etc/ethertypes (ebtables, in lower case) and of nft.
 ETHER_TYPES = {
     "ip": 0x0800, "ipv4": 0x0800, "arp": 0x0806, "ip6": 0x86DD, "ipv6": 0x86DD, "vlan": 0x8100, "8021q": 0x8100,
-    "802_1q": 0x8100, "8021ad": 0x88A8,
+    "802_1q": 0x8100, "8021ad": 0x88A8, "802_1ad": 0x88A8, "rarp": 0x8035, "ppp_disc": 0x8863, "ppp_ses": 0x8864, "ipx": 0x8137,
+    "atalk": 0x809B, "aarp": 0x80F3, "netbeui": 0x8191, "x25": 0x0805, "mpls": 0x8847, "lldp": 0x88CC, "eapol": 0x888E,
+    "loop": 0x0060, "ppp": 0x880B,
 }
 TCP_FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr")
 
@@ -89,7 +92,8 @@ def address_in(address: Address | None, text: str) -> Truth:
     """Tell whether an address lies in ``address[/length or mask]``."""
     found = _masked(text)
     if address is None or found is None:
-        return found is not None and found[2] == 0 or Doubt(f"address {text}")
+        everything = found is not None and found[2] == 0
+        return True if everything else Doubt(f"address {text}")
     version, value, ones = found
     return address.version == version and int(address) & ones == value
 

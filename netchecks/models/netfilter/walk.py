@@ -15,8 +15,8 @@ from netchecks.models.netfilter.truth import Doubt, Truth, every
 from netchecks.models.netfilter.xtables import option_holds
 from netchecks.models.packets import ANY_PORT, Packet
 
-#: Chains within chains; the kernel's own limit is 16 for nftables and the number of chains for iptables.
-DEEPEST = 128
+#: Chains within chains. nftables allows 16; iptables has no limit, but nobody nests as deep as this.
+DEEPEST = 64
 #: What a field of a packet is when a rule has changed it, or when it depends on a doubt.
 UNKNOWN: dict[str, Any] = {
     "source": None, "destination": None, "source_port": ANY_PORT, "destination_port": ANY_PORT, "source_mac": "",
@@ -55,6 +55,7 @@ class Walk:
         self.table = table
         self.point = point
         self._known: dict[tuple[str, Packet], tuple[Fate, ...]] = {}
+        self._within: set[str] = set()
 
     def fates(self, chain: Chain, packet: Packet) -> tuple[Fate, ...]:
         """Give every end of the base chain, the first named first. What falls through meets the policy."""
@@ -66,11 +67,14 @@ class Walk:
         return replace(fate, kind="drop" if chain.policy == "drop" else "accept", chain=chain.name, rule=None)
 
     def _chain(self, name: str, packet: Packet, depth: int) -> tuple[Fate, ...]:
-        if depth > DEEPEST or name not in self.table.chains:
-            return (Fate("unknown", packet, name, None, (Doubt(f"chain {name}"),)),)
         key = (name, packet)
-        if key not in self._known:
-            self._known[key] = self._rules(self.table.chains[name], packet, depth)
+        if key in self._known:
+            return self._known[key]
+        if depth > DEEPEST or name in self._within or name not in self.table.chains:  # the kernel would refuse all three
+            return (Fate("unknown", packet, name, None, (Doubt(f"chain {name}"),)),)
+        self._within.add(name)
+        self._known[key] = self._rules(self.table.chains[name], packet, depth)
+        self._within.discard(name)
         return self._known[key]
 
     def _rules(self, chain: Chain, packet: Packet, depth: int) -> tuple[Fate, ...]:
@@ -116,7 +120,7 @@ class Walk:
         if isinstance(action, VerdictMap):
             return self._map(action, rule, packet, chain, depth)
         if action.kind in {"jump", "goto"}:
-            after = "continue" if action.kind == "jump" else "return"
+            after: Literal["continue", "return"] = "continue" if action.kind == "jump" else "return"
             inner = self._chain(action.target, packet, depth + 1)
             return [replace(fate, kind=after) if fate.kind == "return" else fate for fate in inner]
         return [self._end(action, rule, packet, chain)]

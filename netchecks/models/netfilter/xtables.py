@@ -23,6 +23,16 @@ from netchecks.models.packets import Packet, Port
 
 Test = Callable[[Option, Packet, Point], Truth]
 
+#: Names that older tools print in place of the numbers.
+ICMP_NAMES = {"echo-reply": 0, "pong": 0, "destination-unreachable": 3, "redirect": 5, "echo-request": 8, "ping": 8}
+ICMPV6_NAMES = {
+    "destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4, "echo-request": 128,
+    "ping": 128, "echo-reply": 129, "pong": 129, "router-solicitation": 133, "router-advertisement": 134,
+    "neighbour-solicitation": 135, "neighbor-solicitation": 135, "neighbour-advertisement": 136,
+    "neighbor-advertisement": 136, "redirect": 137,
+}
+#: How many values an option has, where it is not one; with more or fewer it is not what it seems.
+_VALUES = {"f": 0, "syn": 0, "physdev-is-in": 0, "physdev-is-out": 0, "physdev-is-bridged": 0, "arp-gratuitous": 0, "tcp-flags": 2}
 #: NDP is sent with the highest hop limit (RFC 4861 section 7.1.1).
 NDP_HOP_LIMIT = 255
 
@@ -35,7 +45,7 @@ def option_holds(option: Option, packet: Packet, point: Point) -> Truth:
 def evaluate(option: Option, packet: Packet, point: Point, tests: Mapping[str, Test]) -> Truth:
     """Look the option's test up, run it and turn its result round where it is negated."""
     test = tests.get(option.name)
-    if test is None:
+    if test is None or len(option.values) != _VALUES.get(option.name, 1):
         return Doubt(str(option), partial=option.module == "statistic")
     try:
         truth = test(option, packet, point)
@@ -130,7 +140,8 @@ def icmp_is(text: str, packet: Packet) -> Truth:
         return True
     if packet.icmp_type is None:
         return Doubt(f"ICMP type {text}")
-    low, high = span(kind, highest=255)
+    names = ICMP_NAMES if packet.family == "ipv4" else ICMPV6_NAMES
+    low, high = (names[kind], names[kind]) if kind in names else span(kind, highest=255)
     return low <= packet.icmp_type <= high and (not code or span(code)[0] == 0)
 
 

@@ -91,13 +91,13 @@ nft -a list ruleset
 _LIMIT = 15 * 1024 * 1024
 
 
-@observation("iptables /proc/net/ip_tables_names", shell=_SAVE, root=True, seconds=10, limit=_LIMIT)
+@observation("iptables /proc/net/ip_tables_names", shell=_SAVE, root=True, late=True, seconds=10, limit=_LIMIT)
 def iptables(text: str) -> Ruleset:
     """The IPv4 rules of both iptables backends, with counters. Source: man iptables-save, iptables-nft."""
     return save_format.ruleset(text, "iptables", "ip")
 
 
-@observation("ip6tables /proc/net/ip6_tables_names", shell=_SAVE, root=True, seconds=10, limit=_LIMIT)
+@observation("ip6tables /proc/net/ip6_tables_names", shell=_SAVE, root=True, late=True, seconds=10, limit=_LIMIT)
 def ip6tables(text: str) -> Ruleset:
     """The IPv6 rules of both ip6tables backends, with counters. Source: man iptables-save, iptables-nft."""
     return save_format.ruleset(text, "ip6tables", "ip6")
@@ -109,13 +109,13 @@ def arptables(text: str) -> Ruleset:
     return save_format.ruleset(text, "arptables", "arp")
 
 
-@observation(shell=_EBTABLES, root=True, limit=_LIMIT)
+@observation(shell=_EBTABLES, root=True, late=True, limit=_LIMIT)
 def ebtables(text: str) -> Ruleset:
     """The Ethernet rules of bridges of both ebtables backends, with counters. Source: man ebtables, ebtables-nft."""
     return save_format.ruleset(text, "ebtables", "bridge")
 
 
-@observation(shell=_NFT, tool="nft", root=True, modules=("nf_tables",), seconds=10, limit=_LIMIT)
+@observation(shell=_NFT, tool="nft", root=True, late=True, modules=("nf_tables",), seconds=10, limit=_LIMIT)
 def nftables(text: str) -> Ruleset:
     """Everything that nftables has loaded, also what iptables-nft and ebtables-nft have put there.
 

@@ -218,9 +218,7 @@ def _actions(name: str, value: Any) -> Iterator[Action | VerdictMap]:
         yield _verdict(name, value)
     elif name == "vmap":
         item = mapping(value)
-        data = item.get("data")
-        reference = isinstance(data, str) and data.startswith("@")
-        yield VerdictMap(_expression(item.get("key")), Reference(data[1:]) if reference else tuple(_verdict_pairs(_in_set(data))))
+        yield VerdictMap(_expression(item.get("key")), _elements(item.get("data")))
     elif name in _NAT:
         yield from (Action("rewrite", name, _NAT[name]), Action("accept"))
     elif name == "notrack":
@@ -243,8 +241,10 @@ def _verdict(name: str, value: Any) -> Action:
     return Action(kind, target)
 
 
-def _in_set(data: Any) -> Any:
-    return data["set"] if isinstance(data, dict) and "set" in data else data
+def _elements(data: Any) -> tuple[tuple[Expression, Action], ...] | Reference:
+    if isinstance(data, str) and data.startswith("@"):
+        return Reference(data[1:])
+    return tuple(_verdict_pairs(data["set"] if isinstance(data, dict) and "set" in data else data))
 
 
 def _verdict_pairs(elements: Any) -> Iterator[tuple[Expression, Action]]:

@@ -58,6 +58,7 @@ _LISTED_CHAIN = re.compile(
     r"Bridge chain: (\S{1,64}), entries: [0-9]{1,9}, policy: ([A-Z]{1,16})|Chain (\S{1,64}) \((?:policy ([A-Z]{1,16})\b)?.*\)",
 )
 _LISTED_RULE = re.compile(r"(.*), pcnt ?= ?([0-9]{1,20}) -- bcnt ?= ?([0-9]{1,20}) ?")
+_QUOTES = frozenset("\"'\\")
 _BACKEND = "# backend "
 
 
@@ -150,7 +151,7 @@ def _rule(line: str, draft: _Draft) -> None:
         first, _, rest = line.partition(" ")
         counters = _counters(first)
     try:
-        words = shlex.split(rest)
+        words = shlex.split(rest) if _QUOTES & set(rest) else rest.split()
     except ValueError as error:
         raise Unreadable("a rule with its quotes closed", line) from error
     if len(words) < 2 or words[0] not in {"-A", "-I"} or words[1] not in draft.chains:  # noqa: PLR2004 - -A CHAIN
@@ -250,16 +251,20 @@ def _actions(jump: Option, behind: Sequence[Option], draft: _Draft) -> tuple[Act
         return (Action("jump" if jump.name == "j" else "goto", target),)
     if draft.name == "broute" and target == "DROP":
         return (Action("unknown", "broute DROP, which has the node route the frame itself,"),)
-    if target in _FINAL:
-        return (_FINAL[target],)
     if target in _REWRITE:
         return _rewriting(target, behind)
+    return (_FINAL.get(target) or _other(target, behind),)
+
+
+def _other(target: str, behind: Sequence[Option]) -> Action:
+    if target in _GO_ON:
+        return Action("continue", target)
     if target in {"NOTRACK", "CT"}:
-        track = target == "CT" and all(option.name != "notrack" for option in behind)
-        return (Action("continue" if track else "notrack", target),)
+        off = target == "NOTRACK" or any(option.name == "notrack" for option in behind)
+        return Action("notrack" if off else "continue", target)
     if target == "arpreply":
-        return (Action("unknown", "arpreply, with which the node answers in the place of the one asked,"),)
-    return (Action("continue", target),) if target in _GO_ON else (Action("unknown", f"target {target}"),)
+        return Action("unknown", "arpreply, with which the node answers in the place of the one asked,")
+    return Action("unknown", f"target {target}")
 
 
 def _rewriting(target: str, behind: Sequence[Option]) -> tuple[Action, ...]:

@@ -1,0 +1,93 @@
+"""What the node's resolvers answer for the names that the inventory declares (RFC 1035): each of them by itself."""
+
+from __future__ import annotations
+
+import secrets
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from netchecks.models.answers import NameAnswer
+from netchecks.models.subjects import Address, Node
+from netchecks.models.system import Resolver, Resolvers
+from netchecks.probe import Ask, Datagram, Got, probe
+from netchecks.seen import By
+from netchecks.send import check
+
+#: The agent repeats a query after half of it; glibc waits 5 s for one server (resolv.conf(5), timeout).
+SECONDS = 3.0
+#: Of more resolvers and names than these nobody is asked: the queries of one node stay bounded.
+MOST_SERVERS, MOST_NAMES = 8, 16
+#: DNS over TLS (RFC 7858): that port does not speak UDP.
+TLS_PORT = 853
+
+
+def names_of(node: Node) -> tuple[str, ...]:
+    """Give the declared names, each once, those inside first."""
+    return tuple(dict.fromkeys((*node.names_inside, *node.names_outside)))[:MOST_NAMES]
+
+
+def servers_of(resolvers: Resolvers) -> tuple[Resolver, ...]:
+    """Give whom to ask, each once: resolv.conf's, then those behind systemd-resolved's stub.
+
+    Without any the C library asks 127.0.0.1 (resolv.conf(5)). One behind the stub that is asked by TLS is the stub's.
+    """
+    behind = [*resolvers.upstreams, *(server for servers in resolvers.links.values() for server in servers)]
+    named = [*resolvers.servers, *(server for server in behind if not server.name)] or [Resolver(IPv4Address("127.0.0.1"))]
+    found: dict[Address, Resolver] = {}
+    for server in named:
+        if server.port != TLS_PORT:
+            found.setdefault(address_of(server), server)
+    return tuple(found.values())[:MOST_SERVERS]
+
+
+def address_of(server: Resolver) -> Address:
+    """Give a resolver's address with its scope, without which a link-local one cannot be reached."""
+    return IPv6Address(f"{server.address}%{server.scope}") if server.scope and server.address.is_link_local else server.address
+
+
+def _has_names(node: Node) -> bool:
+    return bool(names_of(node))
+
+
+def _read(node: Node, got: tuple[Got, ...]) -> tuple[NameAnswer, ...]:
+    names = names_of(node)
+    return tuple(_answer(item, names[number % len(names)]) for number, item in enumerate(check(got)))
+
+
+def _answer(got: Got, name: str) -> NameAnswer:
+    server = ip_address(got.target)
+    if got.outcome != "answered" or not got.packets:
+        return NameAnswer(server, name, -1, (), got.seconds, got.error or got.outcome)
+    rcode, addresses = _response(got.packets[0][3])
+    return NameAnswer(server, name, rcode, addresses, got.seconds, "" if rcode >= 0 else "its answer is no DNS message")
+
+
+def _response(data: bytes) -> tuple[int, tuple[str, ...]]:
+    """Read a response: its code and the A records. -1 where it is none; what follows a damaged record is left out."""
+    from scapy.layers.dns import DNS, DNSRR
+
+    header = 12  # RFC 1035 section 4.1.1
+    if len(data) < header or not data[2] & 0x80:
+        return -1, ()
+    rcode = data[3] & 0x0F
+    try:
+        message = DNS(data)
+        records = [record for record in message.an or () if isinstance(record, DNSRR) and record.type == 1]
+        return rcode, tuple(str(record.rdata) for record in records)
+    except Exception:  # noqa: BLE001 - scapy raises what it likes on damaged records; the header was good
+        return rcode, ()
+
+
+@probe("name_answers", of=Node, where=_has_names, read=_read, root=False)
+def names(node: Node, resolvers: By[Node, Resolvers]) -> Ask:
+    """Ask each resolver of the node for the address of each declared name, once, and once more after 1.5 s."""
+    queries = [_query(name) for name in names_of(node)]
+    return Ask(tuple(
+        Datagram(address_of(server), server.port, query, SECONDS)
+        for server in servers_of(resolvers[node]) for query in queries
+    ), 0.0)
+
+
+def _query(name: str) -> bytes:
+    from scapy.layers.dns import DNS, DNSQR
+
+    return bytes(DNS(id=secrets.randbelow(0x10000), rd=1, qd=DNSQR(qname=name, qtype="A")))

@@ -1,0 +1,34 @@
+"""docs/observations.md names every fact as it is declared. The failure prints the table to put there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import netchecks.observations  # noqa: F401 - fills OBSERVATIONS
+from netchecks.observe import OBSERVATIONS, Command, Observation
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "observations.md"
+LINKS = "| fact | of | what it holds | command | needs |\n|---|---|---|---|---|\n"
+
+
+def shown(command: Command) -> str:
+    words = " ".join(command.argv).replace("|", "\\|")
+    return f"a script around `{command.tool}`{f', with `{words}`' if words else ''}" if command.shell else f"`{words}`"
+
+
+def needs(fact: Observation) -> str:
+    told = ["root"] if fact.root else []
+    told += [f"module {name}" for name in fact.modules]
+    told += ["read before and after the probes"] if fact.counter else []
+    return ", ".join(told)
+
+
+def row(fact: Observation) -> str:
+    claim = fact.doc.splitlines()[0].replace("|", "\\|") if fact.doc else ""
+    ways = " or, where that fails, ".join(shown(command) for command in [fact.command, *(command for command, _ in fact.or_else)])
+    return f"| `{fact.name}` | {fact.of.__name__} | {claim} | {ways} | {needs(fact)} |"
+
+
+def test_the_document_has_every_fact():
+    table = LINKS + "\n".join(row(fact) for _, fact in sorted(OBSERVATIONS.items())) + "\n"
+    assert table in DOCUMENT.read_text(), f"put this into {DOCUMENT}:\n{table}"
