@@ -193,7 +193,7 @@ def _passing(case: _Case, state: Judged) -> Iterable[Flow]:
 def _lost(case: _Case, flow: Flow, own: Judged) -> Diagnosis:
     """No known state explains it: say between which hops, as far as other flows show it."""
     gone_through = {(hop.name, hop.place) for other in case.passed for hop in case.world.hops(other)}
-    way = [hop for hop in case.world.hops(flow) if hop.name not in {"node"}]
+    way = [hop for hop in case.world.hops(flow) if hop.name != "node"]
     good = [f"{hop.name} {hop.place}" for hop in way if (hop.name, hop.place) in gone_through]
     bad = [f"{hop.name} {hop.place}" for hop in way if (hop.name, hop.place) not in gone_through]
     where = f"{' and '.join(good[-1:])} and {bad[0]}" if good and bad else " and ".join(f"{h.name} {h.place}" for h in (way[0], way[-1]))
@@ -258,7 +258,7 @@ def _fold(found: list[Diagnosis]) -> list[Diagnosis]:
     """One mistake at 300 places is one entry; what could not be seen folds into the failure that says why."""
     folded: dict[tuple[str, str], Diagnosis] = {}
     for item in found:
-        key = (item.code, item.severity)
+        key: tuple[str, str] = (item.code, item.severity)
         told = next((k for k, known in folded.items() if k[0] == item.code and set(item.places) <= set(known.places)), None)
         if item.severity == "unseen" and told is not None:
             key = told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,23 +106,27 @@ def _parsed(observation: Observation, place: PlaceRecord, entry: Entry) -> Any:
 
 def unseen(entry: Entry, tool: str, accept: tuple[int, ...], limit: int) -> NotSeen | None:
     """Say what the end of a command means, None where its output counts."""
+    return next(_reasons(entry, tool or (entry.argv[0] if entry.argv else "the command"), accept, limit), None)
+
+
+def _reasons(entry: Entry, ran: str, accept: tuple[int, ...], limit: int) -> Iterator[NotSeen]:
+    """Give the reasons that fit, the most telling first."""
     status, stderr = entry.status, entry.stderr.decode("utf-8", "replace").strip()
     said = stderr.splitlines()[-1][:160] if stderr else f"exit status {status}"
     low = stderr.lower()
-    ran = tool or (entry.argv[0] if entry.argv else "the command")
     if status == _TOO_LONG or len(entry.stdout) >= limit:
-        return NotSeen(Why.TRUNCATED, f"{ran} printed more than {limit >> 10} KiB", cause="node.tool_floods")
+        yield NotSeen(Why.TRUNCATED, f"{ran} printed more than {limit >> 10} KiB", cause="node.tool_floods")
     if status is None or status in accept:
-        return None
+        return
     if status in _TIMED_OUT and entry.ended - entry.started >= entry.seconds * 0.8:
-        return NotSeen(Why.TIMED_OUT, f"{ran} did not end within {entry.seconds:g} s", cause="node.command_hangs")
+        yield NotSeen(Why.TIMED_OUT, f"{ran} did not end within {entry.seconds:g} s", cause="node.command_hangs")
     if any(text in low for text in _SUDO):
-        return NotSeen(Why.NO_PERMISSION, f"sudo: {said}", cause="node.sudo_refused")
+        yield NotSeen(Why.NO_PERMISSION, f"sudo: {said}", cause="node.sudo_refused")
     if status == _NOT_FOUND or "command not found" in low:
-        return NotSeen(Why.NOT_INSTALLED, f"{ran} is not installed", cause="node.tool_missing")
+        yield NotSeen(Why.NOT_INSTALLED, f"{ran} is not installed", cause="node.tool_missing")
     if status == _NOT_EXECUTABLE or any(text in low for text in _DENIED):
-        return NotSeen(Why.NO_PERMISSION, f"{ran}: {said}", cause="node.needs_root")
-    return NotSeen(Why.FAILED, f"{ran}: {said}", cause="node.command_fails")
+        yield NotSeen(Why.NO_PERMISSION, f"{ran}: {said}", cause="node.needs_root")
+    yield NotSeen(Why.FAILED, f"{ran}: {said}", cause="node.command_fails")
 
 
 def ask_key(fact: str, subject: Subject) -> str:

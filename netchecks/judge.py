@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
@@ -98,12 +98,11 @@ def _said(error: AssertionError) -> str:
 
 
 def _with(base: Judged, wrong: Wrong) -> Judged:
-    changes = {
-        "code": wrong.code, "place": wrong.place or base.place, "owner": wrong.owner or base.owner,
-        "remedy": wrong.remedy or base.remedy, "breaks": wrong.breaks, "certain": wrong.certain,
-        "hop": wrong.hop or base.hop, "layer": wrong.layer or base.layer,
-    }
-    return Judged(**{name: changes.get(name, getattr(base, name)) for name in base.__slots__})
+    return replace(
+        base, code=wrong.code, place=wrong.place or base.place, owner=wrong.owner or base.owner,
+        remedy=wrong.remedy or base.remedy, breaks=wrong.breaks, certain=wrong.certain,
+        hop=wrong.hop or base.hop, layer=wrong.layer or base.layer,
+    )
 
 
 def refine(info: CheckInfo, facts: Facts) -> None:
@@ -135,7 +134,7 @@ def _node_of(info: CheckInfo) -> str:
     full = complete(info.row) if info.row else {}
     if seen.readings and "flow" in info.row:
         flow = info.row["flow"]
-        assert isinstance(flow, Flow)  # noqa: S101 - the kind says so
+        assert isinstance(flow, Flow)
         return end_of(flow).name if seen.readings[-1][1] == end_of(flow).name else flow.source.name
     node = full.get("node") or next(iter(full.values()), None)
     place = place_of(node) if node is not None else None

@@ -148,7 +148,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     selection: Selection = run.selection
     rows = [row for row in combinations(run.world, frozenset(own)) if _applies(metafunc.definition, row)]
     chosen = [row for row in rows if selection.keeps(row, run.world)]
-    values = [tuple(row[kind] for kind in own) for row in chosen] or [(_NOTHING,) * len(own)]
+    values: list[tuple[object, ...]] = [tuple(row[kind] for kind in own) for row in chosen] or [(_NOTHING,) * len(own)]
     ids = ["-".join(str(row[kind]) for kind in own) for row in chosen] or ["nothing"]
     scope = "module" if "host" in metafunc.fixturenames else None
     metafunc.parametrize(own, values, ids=ids, scope=scope)  # type: ignore[arg-type]  # None is its own default
@@ -173,7 +173,7 @@ def _wanted(mark: pytest.Mark, flow: Flow) -> bool:
     to = "gateway" if flow.interface is None else "vm"
     if mark.args and flow.protocol not in mark.args:
         return False
-    return mark.kwargs.get("to", to) == to and mark.kwargs.get("full", bool(flow.size)) == bool(flow.size)
+    return bool(mark.kwargs.get("to", to) == to and mark.kwargs.get("full", bool(flow.size)) == bool(flow.size))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -259,7 +259,7 @@ def _want(item: pytest.Item) -> plan.Wanted:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:  # noqa: ARG001 - pytest names it
     """Begin a check with nothing read."""
     seen.forget()
     return (yield)

@@ -139,7 +139,7 @@ def _case(number: int, job: Job, *, sudo: bool) -> str:
         # what timed out will time out again: 124, busybox's 143, 137 after the kill
         good = "|".join(str(status) for status in (*alternative.accept, 124, 137, 143))
         tries.append(f"{run}; case $s in {good}) ;; *)")
-    text = " ".join(tries[:-1] + [tries[-1].rpartition("; case ")[0]]) + "; ;; esac" * (len(tries) - 1)
+    text = " ".join([*tries[:-1], tries[-1].rpartition("; case ")[0]]) + "; ;; esac" * (len(tries) - 1)
     if job.modules:
         guard = " && ".join(f"m {shlex.quote(module)}" for module in job.modules)
         text = f'if {guard}; then {text}; else : >"$d/$i.o"; : >"$d/$i.e"; s=absent; fi'

@@ -163,7 +163,7 @@ class Lab:
             probe.answered = probe.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
             chooser.unregister(probe.sock)
         else:
-            with contextlib.suppress(BlockingIOError, ConnectionError):
+            with contextlib.suppress(OSError):
                 probe.answered |= _is_answer(probe, probe.sock.recv(2048))
 
     def _start(self, probe: Probe) -> None:
@@ -180,11 +180,11 @@ class Lab:
         probe.sock.setblocking(False)
         target = str(packet.destination)
         if kind == socket.SOCK_RAW:
-            with contextlib.suppress(PermissionError):  # the node's own OUTPUT says no
+            with contextlib.suppress(OSError):  # the node's own rules say no
                 probe.sock.sendto(_echo(packet, probe.port), (target, 0))
             return
         assert isinstance(packet.destination_port, int)
-        with contextlib.suppress(BlockingIOError, PermissionError):
+        with contextlib.suppress(OSError):
             probe.sock.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", probe.port))
             probe.sock.connect((target, packet.destination_port))
             if kind == socket.SOCK_DGRAM:
@@ -192,7 +192,7 @@ class Lab:
 
 
 def _serve(service: Socket) -> None:
-    with contextlib.suppress(BlockingIOError, ConnectionError, PermissionError):
+    with contextlib.suppress(OSError):
         if service.type == socket.SOCK_STREAM:
             service.accept()[0].close()
         else:

@@ -1,4 +1,7 @@
-"""The catalogue of causes that several facts together show, one module for each family of trouble. Importing the package registers them all."""
+"""The catalogue of causes that several facts together show, one module for each family of trouble.
+
+Importing the package registers them all.
+"""
 
 from importlib import import_module
 from pkgutil import iter_modules

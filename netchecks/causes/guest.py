@@ -61,7 +61,7 @@ def guest_drops_icmp(flow: Flow, answers: By[Flow, Answer]) -> None:
         if other.protocol == "icmp" and not other.size and other.target == flow.target and other.source == flow.source
     ]
     if asked and not any(answer.came_back for answer in pings):
-        raise Harmless("guest.drops_icmp", f"{flow.interface} does not answer ping at {flow.target}, but port {asked[0].port}: it drops ICMP")
+        raise Harmless("guest.drops_icmp", f"{flow.interface} answers at {flow.target} port {asked[0].port}, but not ping: it drops ICMP")
 
 
 @cause("vmhost.ndp_is_answered", "vmhost.vm_answers_ping", "vmhost.tcp_port_answers", "vmhost.mtu_is_consistent")

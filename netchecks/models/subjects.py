@@ -31,7 +31,7 @@ class _Named:
         return hash((type(self), self.name))
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.name == other.name  # type: ignore[attr-defined]  # same type: has it
+        return type(self) is type(other) and self.name == other.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 from netchecks.errors import Unreadable
 from netchecks.models.routes import Lookup
@@ -10,11 +11,15 @@ from netchecks.models.subjects import Flow
 from netchecks.observe import command, observation
 from netchecks.parsing import clean
 
+#: Exit status 2 is the kernel's word that there is no way: an answer too.
+_JSON = 'ip -j route get "$1" 2>&1 || [ $? -eq 2 ]'
+_TEXT = 'ip route get "$1" 2>&1 || [ $? -eq 2 ]'
+
 
 def _from_text(text: str) -> Lookup:
     """Read ``10.20.0.142 dev br0 src 10.20.0.11 uid 0`` and ``RTNETLINK answers: Network is unreachable``."""
     words = clean(text).split()
-    pairs = dict(zip(words, words[1:], strict=False))
+    pairs = dict(pairwise(words))
     if "dev" in pairs:
         kind = words[0] if words[0] in {"blackhole", "unreachable", "prohibit", "local", "broadcast", "multicast"} else "unicast"
         return Lookup(kind, pairs["dev"], pairs.get("via", ""), pairs.get("src", ""))
@@ -31,8 +36,7 @@ def _refused(text: str) -> Lookup:
 
 
 @observation(
-    "{flow.target}", of=Flow, shell='ip -j route get "$1" 2>&1 || [ $? -eq 2 ]', tool="ip",
-    or_else=((command("{flow.target}", shell='ip route get "$1" 2>&1 || [ $? -eq 2 ]', tool="ip"), _from_text),),
+    "{flow.target}", of=Flow, shell=_JSON, tool="ip", or_else=((command("{flow.target}", shell=_TEXT, tool="ip"), _from_text),),
 )
 def route_lookups(text: str) -> Lookup:
     """The way that the flow's sender would take. Source: ip-route(8), get; exit status 2: the kernel refused."""

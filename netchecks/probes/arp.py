@@ -9,7 +9,7 @@ from netchecks.errors import NotSeen, Why
 from netchecks.models.answers import Answer, Outcome, Reply
 from netchecks.models.links import Link
 from netchecks.models.routes import InterfaceAddress
-from netchecks.models.subjects import Flow, Node
+from netchecks.models.subjects import Address, Flow, Node
 from netchecks.models.table import Table
 from netchecks.probe import Ask, Capture, Frames, Got, probe
 from netchecks.seen import By
@@ -33,7 +33,10 @@ def _read(flow: Flow, got: tuple[Got, ...]) -> Answer:
     from scapy.layers.l2 import Ether
 
     check(got)
-    target, replies, others, wants = flow.target, [], [], []
+    target = flow.target
+    replies: list[Reply] = []
+    others: list[Reply] = []
+    wants: list[Address] = []
     guest = flow.interface.mac if flow.interface else ""
     for seconds, _, outgoing, data in got[0].packets:
         if outgoing or not _concerns(data, target.packed, guest):
@@ -88,7 +91,7 @@ def arp(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tupl
 def own_address(flow: Flow, addresses: Table[tuple[InterfaceAddress, ...]], device: str) -> str:
     """Give the node's address in the target's subnet, else 0.0.0.0 (TRAPS: never somebody else's)."""
     prefixes = [subnet.prefix for subnet in flow.network.subnets if flow.target in subnet.prefix]
-    own = addresses[device] if device in addresses else ()
+    own = addresses.get(device, ())
     return next((str(a.address.ip) for a in own for p in prefixes if a.address.ip in p), "0.0.0.0")  # noqa: S104
 
 

@@ -60,7 +60,7 @@ def ndp(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tupl
 
 
 def _own(addresses: Table[tuple[InterfaceAddress, ...]], device: str) -> str:
-    usable = [a for a in (addresses[device] if device in addresses else ()) if a.address.version == 6]  # noqa: PLR2004
+    usable = [a for a in addresses.get(device, ()) if a.address.version == 6]  # noqa: PLR2004
     usable = [a for a in usable if not a.flags & {"tentative", "dadfailed"}]
     link_local = [a for a in usable if a.address.ip.is_link_local]
     if not usable:

@@ -24,7 +24,7 @@ from netchecks.world import end_of
 @pytest.mark.kind("switching")
 @pytest.mark.flow(full=False)
 @pytest.mark.hop("tap", "policy")
-def test_firewall_lets_through(  # noqa: PLR0913 - each fact is one parameter
+def test_firewall_lets_through(
     flow: Flow,
     answers: By[Flow, Answer],
     domains: By[Node, Table[Domain]],
@@ -69,7 +69,7 @@ def _raise(flow: Flow, node: Node, verdict: Verdict) -> None:
 
 def _calls(flow: Flow, node: Node, bridges: By[Node, Table[Bridge]], sysctls: By[Node, Table[str]]) -> BridgeCalls:
     name = flow.network.at(node).bridge
-    own = bridges[node][name] if name in bridges[node] else None
+    own = bridges[node].get(name)
     on = [sysctls[node].get(f"net.bridge.bridge-nf-call-{which}", "0") == "1" for which in ("iptables", "ip6tables", "arptables")]
     also = [own.nf_call_iptables, own.nf_call_ip6tables, own.nf_call_arptables] if own else [False] * 3
     return BridgeCalls(*(bool(one or other) for one, other in zip(on, also, strict=True)))

@@ -74,7 +74,7 @@ def test_tap_is_up(interface: Interface, domains: By[Node, Table[Domain]], links
 
 @pytest.mark.kind("switching", "routing")
 @pytest.mark.hop("tap", "member")
-def test_bridge_has_vm(  # noqa: PLR0913 - each fact is one parameter
+def test_bridge_has_vm(
     interface: Interface,
     domains: By[Node, Table[Domain]],
     links: By[Node, Table[Device]],
@@ -134,13 +134,12 @@ def test_port_is_not_isolated(interface: Interface, domains: By[Node, Table[Doma
 
 
 def _port(bridges: Table[Bridge], bridge: str, name: str) -> BridgePort | None:
-    ports = bridges[bridge].ports if bridge in bridges else {}
-    return ports[name] if name in ports else None
+    return bridges[bridge].ports.get(name) if bridge in bridges else None
 
 
 @pytest.mark.kind("switching")
 @pytest.mark.hop("tap", "forwards")
-def test_port_takes_unicast(  # noqa: PLR0913 - each fact is one parameter
+def test_port_takes_unicast(
     interface: Interface,
     domains: By[Node, Table[Domain]],
     links: By[Node, Table[Device]],
@@ -237,7 +236,7 @@ def test_tap_mtu_fits(interface: Interface, domains: By[Node, Table[Domain]], li
 
 @pytest.mark.kind("switching", "routing")
 @pytest.mark.hop("tap", "forwards")
-def test_bridge_knows_mac(  # noqa: PLR0913 - each fact is one parameter
+def test_bridge_knows_mac(
     interface: Interface,
     domains: By[Node, Table[Domain]],
     links: By[Node, Table[Device]],
