@@ -133,7 +133,7 @@ def _cause_of(case: _Case, flow: Flow, own: Judged) -> Judged | None:
             if found is not None:
                 case.consequences.setdefault(found.nodeid, set()).add(state.nodeid)
             else:
-                found = _breaks(case, state, flow)
+                found = _breaks(case, state, flow, own)
     if found is None and not own.hop:
         found = own
     case.causes[flow.name] = found
@@ -144,7 +144,7 @@ def _is_at(state: Judged, hop: Hop) -> bool:
     return state.hop == hop.name and set(state.subjects) <= hop.about
 
 
-def _breaks(case: _Case, state: Judged, flow: Flow) -> Judged | None:
+def _breaks(case: _Case, state: Judged, flow: Flow, own: Judged) -> Judged | None:
     """Give the cause that a state is or stands for, None where it does not break this flow.
 
     Another flow's failure counts by its own cause: that of one to the same guest may be this flow's too.
@@ -152,15 +152,24 @@ def _breaks(case: _Case, state: Judged, flow: Flow) -> Judged | None:
     if not state.breaks <= flow.needs:
         return None
     other = case.flows.get(dict(state.subjects).get("flow", "")) if state.verdict else None
+    if other is not None and other != flow and state.hop == own.hop and state.rank >= own.rank:
+        return None  # only what comes before on the same hop explains: no two failures explain each other
     if other is not None and other != flow and other.source == flow.source and other.interface == flow.interface is not None:
-        return _cause_of(case, other, state)  # the same way: what stops the one stops the other
+        return _also(_cause_of(case, other, state), flow)  # the same way: what stops the one stops the other
     if _acquitted(case, state):
         return None
     if other is None or other == flow:
         return state
     cause = _cause_of(case, other, state)
     same_guest = flow.interface is not None and other.interface == flow.interface
-    return cause if cause is state or (same_guest and cause is not None and cause.breaks <= flow.needs) else None
+    return state if cause is state else _also(cause, flow) if same_guest else None
+
+
+def _also(cause: Judged | None, flow: Flow) -> Judged | None:
+    """Give another flow's cause if it is this one's too: not one that was judged for that flow's packets alone."""
+    if cause is None or not cause.breaks <= flow.needs:
+        return None
+    return cause if cause.verdict or "flow" not in dict(cause.subjects) else None
 
 
 def _acquitted(case: _Case, state: Judged) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from netchecks import plan, send
 from netchecks.errors import NotSeen, Unreadable, Why
+from netchecks.models.system import Timed
 from netchecks.models.table import Table
 from netchecks.observe import OBSERVATIONS, Observation
 from netchecks.probe import Ask, Probe
@@ -101,6 +102,8 @@ def _parsed(observation: Observation, place: PlaceRecord, entry: Entry) -> Any:
     except Unreadable as error:
         detail = f"{place.place}: {observation.name}: {command.tool or 'the command'} printed something else: {error}"
         raise NotSeen(Why.UNREADABLE, detail, cause="node.tool_unreadable") from error
+    if isinstance(value, Timed) and place.booted:
+        return value.read_between(place.booted[0] + entry.started, place.booted[1] + entry.ended)
     return value.at(place.place) if isinstance(value, Table) else value
 
 

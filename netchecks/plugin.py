@@ -102,6 +102,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     module.inventory = _inventory  # type: ignore[attr-defined]  # a module made here
     module.host = _host  # type: ignore[attr-defined]  # a module made here
     session.config.pluginmanager.register(module, "netchecks.fixtures")
+    if not run.settings["worker"]:
+        # Not in pytest_collection: xdist's own ends that hook on its controller.
+        session.config.pluginmanager.register(Controller(session.config, run), "netchecks.controller")
     if not run.settings["worker"] and sys.platform != "win32":
         signal.signal(signal.SIGTERM, _interrupt)
 
@@ -436,14 +439,6 @@ class Controller:
 def _is_told(report: Any) -> bool:
     """Tell whether the diagnosis says all that a report of a failure says."""
     return getattr(report, "netchecks", {}).get("outcome") == "failed" and isinstance(report.longrepr, str)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """Put the controller's part in place, after every plugin is there."""
-    run = session.config.stash.get(SESSION, None)
-    if run is not None and not run.settings["worker"] and not session.config.pluginmanager.hasplugin("netchecks.controller"):
-        session.config.pluginmanager.register(Controller(session.config, run), "netchecks.controller")
 
 
 def pytest_cmdline_main(config: pytest.Config) -> None:

@@ -42,13 +42,17 @@ class Entry:
 
 @dataclass(slots=True)
 class PlaceRecord:
-    """One place: what ran there, and why a whole trip or a single ask has nothing."""
+    """One place: what ran there, and why a whole trip or a single ask has nothing.
+
+    ``booted``: the earliest and the latest time, by the controller's clock, at which the place's uptime was 0.
+    """
 
     place: str
     entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
     missed: dict[str, NotSeen] = field(default_factory=dict)
     trips: int = 0
     seconds: float = 0.0
+    booted: tuple[float, float] | None = None
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Keep what a trip brought."""
@@ -81,7 +85,7 @@ def _unpack(value: str | Mapping[str, str]) -> bytes:
 
 
 def _lines(place: PlaceRecord) -> Iterator[dict[str, Any]]:
-    yield {"place": place.place, "trips": place.trips, "seconds": place.seconds}
+    yield {"place": place.place, "trips": place.trips, "seconds": place.seconds, "booted": place.booted}
     for what, missed in place.missed.items():
         yield {"missed": what, "why": missed.why.name, "detail": missed.detail, "cause": missed.cause}
     for entry in place.entries.values():
@@ -150,6 +154,8 @@ def _read_place(path: Path) -> PlaceRecord:
 def _take(place: PlaceRecord, row: dict[str, Any]) -> None:
     if "place" in row:
         place.place, place.trips, place.seconds = row["place"], row["trips"], row["seconds"]
+        booted = row.get("booted")
+        place.booted = (float(booted[0]), float(booted[1])) if booted else None
     elif "missed" in row:
         place.missed[row["missed"]] = NotSeen(Why[row["why"]], row["detail"], cause=row["cause"])
     else:

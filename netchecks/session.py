@@ -178,16 +178,15 @@ class Session:
         part.rename(self.folder / _SELECTED)
 
     def _account(self) -> None:
-        """Every check that was selected and not judged is unknown."""
-        for nodeid, info in self.selected.items():
-            self.judged.setdefault(nodeid, not_judged(info))
+        """Every check that was selected and not judged is unknown; all in the order in which they were selected."""
+        selected = {nodeid: not_judged(info) for nodeid, info in self.selected.items()}
         path = self.folder / _SELECTED
         if path.exists():
             left = json.loads(path.read_text(encoding="utf-8"))
             self.not_applicable = left["not_applicable"]
-            for nodeid, plain in left["checks"].items():
-                self.judged.setdefault(nodeid, from_plain(plain))
+            selected |= {nodeid: from_plain(plain) for nodeid, plain in left["checks"].items()}
             path.unlink()
+        self.judged = {**selected, **self.judged}
 
     @property
     def interrupted(self) -> int:

@@ -107,11 +107,16 @@ class Look:
     async def _trip(
         self, channel: Channel, place: PlaceRecord, jobs: list[Job], what: str, *, layout: Layout = ()
     ) -> bool:
+        began = time.time()
         try:
             ran = await channel.run(jobs, self.limits.node_seconds)
         except NotSeen as reason:
             place.missed[what] = NotSeen(reason.why, f"{place.place}: {reason.detail}", cause=reason.cause)
             return False
+        if ran:  # nothing ran before the trip began, or after it was back: so the second trip tells it better than the first
+            first, last = min(item.started for item in ran), max(item.ended for item in ran)
+            earliest, latest = place.booted or (float("-inf"), float("inf"))
+            place.booted = (max(earliest, began - first), min(latest, time.time() - last))
         by_key = {(job.key, job.phase): job for job in jobs}
         sudo = channel.node.connection.sudo
         place.add(_entry(by_key[item.key, item.phase], item, layout, sudo=sudo) for item in ran)

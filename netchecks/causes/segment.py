@@ -38,6 +38,20 @@ def mac_is_used_twice(interface: Interface, answers: By[Flow, Answer]) -> None:
         )
 
 
+@cause(
+    "vmhost.arp_is_answered", "vmhost.ndp_is_answered", "vmhost.vm_answers_ping", "vmhost.tcp_port_answers", "vmhost.mtu_is_consistent",
+)
+def mac_answers_for_another(interface: Interface, answers: By[Flow, Answer]) -> None:
+    """Another VM's address is answered with this VM's MAC: the two take each other's frames away."""
+    for flow, answer in answers.seen().items():
+        other = flow.interface
+        if other is not None and other != interface and other.mac != interface.mac and interface.mac in answer.macs:
+            raise Wrong(
+                "mac.duplicate", f"{other} answers for {flow.target} with {interface.mac}, the MAC of {interface}",
+                layer="neighbour", certain=True, owner="guest owner", remedy="give each VM its own MAC",
+            )
+
+
 @cause("vmhost.vm_is_running", peers=True)
 def domain_runs_elsewhere(interface: Interface, domains: By[Node, Table[Domain]]) -> None:
     """The domain is not on its node but runs on another one: it was migrated, and the inventory does not know."""

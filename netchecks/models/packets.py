@@ -35,7 +35,7 @@ class Packet:
     ``state`` is what conntrack says of it. ``in_port``, ``out_port``: the bridge's ports it comes in and leaves by;
     ``in_device``, ``out_device``: the interfaces that the node's IP stack sees (the bridge itself, where there is one);
     empty where it does not come in or leave. ``target`` and ``target_mac``: who is asked for by ARP or NDP.
-    ``size``: bytes of the IP packet. ``translated``: which addresses NAT has changed; None when that is not known.
+    ``size``: bytes of the IP packet. ``exempt``: a rule has taken it from conntrack (NOTRACK). ``translated``: which addresses NAT has changed; None when that is not known.
     """
 
     family: Family
@@ -59,6 +59,7 @@ class Packet:
     out_device: str = ""
     vlan: int | None = None
     size: int | None = None
+    exempt: bool | None = False
     translated: frozenset[str] | None = frozenset()
 
     @property
@@ -67,13 +68,15 @@ class Packet:
         return {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "ndp": 58}.get(self.protocol)
 
     def reverse(self) -> Packet:
-        """Give the answer to it, as it comes back the same way."""
+        """Give the answer to it, as it comes back the same way. Behind a router its MACs are others."""
         asked = self.protocol in {"arp", "ndp"}
         group = self.destination_mac[1:2] in set("13579bdf")
+        routed = bool(self.in_device and self.out_device) and self.in_device != self.out_device
         return replace(
             self,
             source=self.target if asked else self.destination, destination=self.source,
-            source_mac=self.target_mac or ("" if group else self.destination_mac), destination_mac=self.source_mac,
+            source_mac=self.target_mac or ("" if group or routed else self.destination_mac),
+            destination_mac="" if routed else self.source_mac,
             source_port=self.destination_port, destination_port=self.source_port,
             icmp_type=None if self.icmp_type is None else _ANSWERS.get(self.icmp_type, self.icmp_type),
             operation=ARP_REPLY if self.protocol == "arp" else 0,

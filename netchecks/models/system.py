@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 from netchecks.models.subjects import Address
 from netchecks.models.table import Table
@@ -49,12 +50,36 @@ class Security:
     denials: tuple[Denial, ...] | None = None
 
 
+@runtime_checkable
+class Timed(Protocol):
+    """What wants to know when it was read, by the controller's clock."""
+
+    def read_between(self, earliest: float, latest: float) -> Timed:
+        """Give itself with the bounds of that time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The node's clock. ``seconds`` since the epoch; ``resolution`` 1.0 where its date tells whole seconds only."""
+    """The node's clock. ``seconds`` since the epoch; ``resolution`` 1.0 where its date tells whole seconds only.
+
+    ``earliest``, ``latest``: between these times of the controller's clock it was read; None where that is not known.
+    """
 
     seconds: float
     resolution: float
+    earliest: float | None = None
+    latest: float | None = None
+
+    def read_between(self, earliest: float, latest: float) -> Clock:
+        """Give the same reading with the bounds of its time."""
+        return replace(self, earliest=earliest, latest=latest)
+
+    @property
+    def ahead(self) -> tuple[float, float] | None:
+        """How many seconds it is ahead of the controller's, at least and at most; negative: behind."""
+        if self.earliest is None or self.latest is None:
+            return None
+        return self.seconds - self.latest, self.seconds + self.resolution - self.earliest
 
 
 @dataclass(frozen=True, slots=True)

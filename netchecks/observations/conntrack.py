@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 
 from netchecks.errors import Unreadable
 from netchecks.models.counters import ConntrackStats
-from netchecks.observe import observation
+from netchecks.observe import command, observation
 from netchecks.parsing import lines, number
 
 _KNOWN = frozenset(field.name for field in fields(ConntrackStats)) - {"cpus"}
 
 
-@observation("conntrack -S", root=True, counter=True, modules=("nf_conntrack", "nf_conntrack_netlink"))
+#: The kernel's words in /proc/net/stat/nf_conntrack for those that conntrack(8) calls otherwise.
+_RENAMED = {"clashres": "clash_resolve", "icmp_error": "error"}
+
+
+def _proc(text: str) -> ConntrackStats:
+    """Read /proc/net/stat/nf_conntrack: a line of names, then hexadecimal numbers, a line for each CPU.
+
+    Source: the kernel's net/netfilter/nf_conntrack_standalone.c, ct_cpu_seq_show.
+    """
+    head, *rows = [line.split() for line in lines(text)] or [[]]
+    names = [_RENAMED.get(name, name) for name in head]
+    if not {"found", "drop"} <= set(names) or not rows:
+        raise Unreadable("'entries found ... drop ...' and a line for each CPU", text[:100])
+    sums = dict.fromkeys(_KNOWN & set(names), 0)
+    for row in rows:
+        if len(row) != len(names) or not all(re.fullmatch(r"[0-9a-f]{8,16}", cell) for cell in row):
+            raise Unreadable(f"{len(names)} hexadecimal numbers", " ".join(row))
+        for name in sums:
+            sums[name] += int(row[names.index(name)], 16)
+    return ConntrackStats(len(rows), **sums)
+
+
+@observation("conntrack -S", root=True, counter=True, modules=("nf_conntrack", "nf_conntrack_netlink"),
+             or_else=((command("cat /proc/net/stat/nf_conntrack"), _proc),))
 def conntrack_stats(text: str) -> ConntrackStats:
     """What connection tracking could not do, summed over the CPUs: entries since boot. No CPUs: it is not loaded.
 

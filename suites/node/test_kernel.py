@@ -15,7 +15,7 @@ from netchecks.seen import By, Pair, note
 #: New connections are dropped when the table is full; so near to that, a burst is enough.
 NEARLY_FULL = 0.9
 #: One-minute load per CPU that is worth a word. Load alone breaks nothing, and a container sees its host's.
-HIGH_LOAD = 8.0
+HIGH_LOAD = 16.0
 #: A CPU that does nothing but softirq is one queue for all packets.
 BUSY_SOFTIRQ = 0.95
 #: Packets that the backlog dropped between two looks: fewer, or a smaller share, is a burst.

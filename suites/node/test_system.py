@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from netchecks.errors import Wrong
+from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.subjects import Node
-from netchecks.models.system import Boot, Denial, OsRelease, Security, Tools
+from netchecks.models.system import Boot, Clock, Denial, OsRelease, Security, Tools
 from netchecks.seen import By, note
 
 #: Command -> its package, where that is not its own name: for apt, for dnf and yum, for apk, for zypper and pacman.
@@ -34,6 +34,8 @@ MANAGERS = {
     "apt": (0, "apt-get install -y"), "dnf": (1, "dnf install -y"), "yum": (1, "yum install -y"), "apk": (2, "apk add"),
     "zypper": (3, "zypper install -y"), "pacman": (3, "pacman -S"),
 }
+#: Less than this changes the order of nothing that people compare.
+CLOCK_SECONDS = 2.0
 #: Programs that the network depends on, as the kernel knows them (15 characters).
 DAEMONS = frozenset({
     "sshd", "sshd-session", "dnsmasq", "named", "unbound", "dhclient", "dhcpd", "NetworkManager", "systemd-network",
@@ -68,6 +70,25 @@ def install_command(system: OsRelease | None, commands: list[str]) -> str:
     column, install = MANAGERS[manager]
     names = dict.fromkeys(PACKAGES[name][column] if name in PACKAGES else name for name in commands)
     return f"{install} {' '.join(names)}"
+
+
+def test_node_clock_is_right(node: Node, clock: By[Node, Clock]) -> None:
+    """The node's clock differs from the controller's by two seconds at most.
+
+    Why: logs and captures of several machines are put in order by it; certificates and DNSSEC do not hold with a wrong one.
+    Remedy: node administrator: chronyc tracking or timedatectl; then systemctl restart chronyd (systemd-timesyncd, ntpd)
+    Source: chronyc(1); the times of the trip bound the difference, so a slow connection is no wrong clock
+    """
+    ahead = clock[node].ahead
+    if ahead is None:
+        raise NotSeen(Why.NOT_RECORDED, f"{node}: when its clock was read")
+    least, most = ahead
+    if least > CLOCK_SECONDS or most < -CLOCK_SECONDS:
+        seconds, way = (least, "ahead of") if least > 0 else (-most, "behind")
+        raise Wrong(
+            "clock.off", f"{node}: its clock is {seconds:.1f} s {way} the controller's, expected at most {CLOCK_SECONDS:g} s",
+            place=node.name,
+        )
 
 
 def test_selinux_is_known(node: Node, security: By[Node, Security], boot: By[Node, Boot]) -> None:

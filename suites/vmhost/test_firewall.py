@@ -22,7 +22,7 @@ from netchecks.world import end_of
 
 
 @pytest.mark.kind("switching")
-@pytest.mark.flow(full=False)
+@pytest.mark.flow()
 @pytest.mark.hop("tap", "policy")
 def test_firewall_lets_through(
     flow: Flow,

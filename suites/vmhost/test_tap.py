@@ -165,7 +165,7 @@ def test_port_takes_unicast(
 
 
 @pytest.mark.kind("switching")
-@pytest.mark.flow("icmp", "tcp", "udp", to="vm", full=False)
+@pytest.mark.flow("icmp", "tcp", "udp", to="vm")
 @pytest.mark.hop("tap", "forwards")
 def test_port_takes_multicast(
     flow: Flow, answers: By[Flow, Answer], domains: By[Node, Table[Domain]], bridges: By[Node, Table[Bridge]]

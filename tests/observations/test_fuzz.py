@@ -56,14 +56,14 @@ def broken(draw, texts: list[str]) -> str:
 
 @pytest.mark.parametrize(("name", "_number", "parse"), PARSERS, ids=IDS)
 @given(data=st.data())
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_a_broken_output_is_read_or_unreadable(name, _number, parse, data):
     attempt(parse, data.draw(broken(recorded(name))))
 
 
 @pytest.mark.parametrize(("_name", "_number", "parse"), PARSERS, ids=IDS)
 @given(text=st.text() | st.lists(st.sampled_from(GARBAGE) | st.text(max_size=5), max_size=40).map("".join))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_text_is_read_or_unreadable(_name, _number, parse, text):
     attempt(parse, text)
 

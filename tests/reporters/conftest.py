@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -148,6 +150,34 @@ class Site:
             command, cwd=self.path, env=self.environ(), capture_output=True, text=True, timeout=120, check=False,
         )
         return Ran(done.returncode, done.stdout + done.stderr, folder)
+
+    def kill(self, number: int, doing: str, *arguments: str) -> Ran:
+        """Send a signal to a run as soon as one of its processes runs this command."""
+        command, folder = self.command(*arguments)
+        (self.path / "tmp").mkdir()
+        process = subprocess.Popen(
+            command, cwd=self.path, env=self.environ() | {"TMPDIR": str(self.path / "tmp")}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )
+        deadline = time.monotonic() + 30
+        while not _does(process.pid, doing) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(process.pid, number)
+        try:
+            output, _ = process.communicate(timeout=40)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return Ran(process.returncode, output, folder)
+
+
+def _does(parent: int, command: str) -> bool:
+    """Tell whether a descendant of this process runs a command."""
+    rows = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
+    family, known = {parent}, [row.split(None, 2) for row in rows]
+    for _ in range(8):
+        family |= {int(pid) for pid, ppid, _ in known if int(ppid) in family}
+    return any(arguments == command and int(pid) in family for pid, _, arguments in known)
 
 
 @pytest.fixture

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.reporters.conftest import Ran, Site
 from jsonschema import Draft202012Validator
+
+if TYPE_CHECKING:
+    from tests.reporters.conftest import Ran, Site
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "report.schema.json"
 
@@ -24,11 +25,11 @@ SLOW = '''
 from netchecks.models.subjects import Node
 from netchecks.observe import observation
 
-@observation(shell='[ "$1" != n2 ] || exec sleep 47', of=Node, seconds=50)
+@observation("{node.name}", shell='[ "$1" != n2 ] || exec sleep 47', of=Node, seconds=50)
 def site_slow(text: str) -> str:
     """Takes long on one node."""
     return text
-'''.replace("[ ", "set -- {node.name}; [ ")
+'''
 
 SLOW_CHECKS = '''
 import pytest
@@ -137,7 +138,7 @@ def slow_site(empty_site: Site) -> Site:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
 @pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["plain", "xdist"])
 def test_killed_while_looking(slow_site: Site, number: signal.Signals, arguments: tuple[str, ...]) -> None:
-    ran = _killed(slow_site, number, arguments)
+    ran = slow_site.kill(number, "sleep 47", *arguments)
     report = accounted(ran, 6)
     assert report["outcomes"]["unknown"] == 6, ran.output
     assert {check["code"] for check in report["checks"]} == {"run.interrupted"}
@@ -146,35 +147,6 @@ def test_killed_while_looking(slow_site: Site, number: signal.Signals, arguments
     assert ran.status == 2
     assert "6 of 6 checks were not judged" in ran.output
     assert _left_over(slow_site) == []
-
-
-def _killed(site: Site, number: signal.Signals, arguments: tuple[str, ...]) -> Ran:
-    """Send a signal as soon as the slow node is being looked at."""
-    command, folder = site.command(*arguments)
-    environment = site.environ() | {"TMPDIR": str(site.path / "tmp")}
-    (site.path / "tmp").mkdir()
-    process = subprocess.Popen(
-        command, cwd=site.path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )
-    deadline = time.monotonic() + 30
-    while not _sleeps(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.kill(process.pid, number)
-    try:
-        output, _ = process.communicate(timeout=40)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-    return Ran(process.returncode, output, folder)
-
-
-def _sleeps(parent: int) -> bool:
-    """Tell whether a descendant of this process runs our command."""
-    rows = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
-    family, known = {parent}, [row.split(None, 2) for row in rows]
-    for _ in range(8):
-        family |= {int(pid) for pid, ppid, _ in known if int(ppid) in family}
-    return any("sleep 47" in arguments and int(pid) in family for pid, _, arguments in known)
 
 
 def _left_over(site: Site) -> list[str]:

@@ -95,7 +95,10 @@ ACCEPTED = Verdict("accepted")
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """One base chain at its hook, or a doubt that stands in the way there. ``certain``: the packet surely comes by."""
+    """One base chain at its hook, or a doubt that stands in the way there. ``certain``: the packet surely comes by.
+
+    ``readdressed``: the node has routed it, so its MACs are new ones.
+    """
 
     point: Point
     priority: int
@@ -103,6 +106,7 @@ class _Base:
     chain: Chain | None = None
     doubt: Doubt | None = None
     certain: bool = True
+    readdressed: bool = False
 
 
 def bridged_verdict(packet: Packet, firewall: Firewall) -> Verdict:
@@ -144,15 +148,21 @@ def _way_of(packet: Packet) -> _Way:
 
 
 def _answer(packet: Packet, after: Packet) -> Packet:
-    """Give the answer; what NAT changed on the way is not known of it at every hook."""
+    """Give the answer; what NAT changed on the way is not known of it at every hook.
+
+    Where the request was kept from conntrack, the answer is the first that it sees: a new flow of UDP, else invalid.
+    """
     answer = packet.reverse()
+    if after.exempt is None:
+        answer = replace(answer, state=None)
+    elif after.exempt and packet.protocol != "ndp":
+        answer = replace(answer, state="new" if packet.protocol == "udp" else "invalid")
     swap = {
         "source": "destination", "destination": "source", "source_port": "destination_port",
         "destination_port": "source_port",
     }
     changed = [swap[name] for name in swap if getattr(packet, name) != getattr(after, name)]
-    state = "untracked" if after.state == "untracked" else answer.state
-    return replace(answer, translated=after.translated, state=state, **{name: UNKNOWN[name] for name in changed})
+    return replace(answer, translated=after.translated, **{name: UNKNOWN[name] for name in changed})
 
 
 def _judge(packet: Packet, firewall: Firewall, way: _Way) -> tuple[Verdict, Packet]:
@@ -163,6 +173,8 @@ def _judge(packet: Packet, firewall: Firewall, way: _Way) -> tuple[Verdict, Pack
             continue
         if base.chain.type == "nat" and packet.state not in {"new", None}:
             continue  # only the first packet of a connection comes here
+        if base.readdressed:
+            packet = replace(packet, source_mac="", destination_mac="")
         fates = Walk(base.table, base.point).fates(base.chain, packet)
         verdict = _verdict(base.table, base.chain, fates)
         if verdict.outcome == "dropped" and base.certain:
@@ -217,7 +229,8 @@ def _routed(packet: Packet, firewall: Firewall) -> Iterator[_Base]:
     yield from _in(packet, firewall)
     point = Point(packet.family, "forward", packet.in_device, packet.out_device, physical_in=_under(packet, firewall))
     yield from _stack(packet, firewall, point)
-    yield from _out(packet, firewall, None)
+    for base in _out(packet, firewall, None):
+        yield replace(base, readdressed=True)
 
 
 def _in(packet: Packet, firewall: Firewall) -> Iterator[_Base]:

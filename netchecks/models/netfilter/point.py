@@ -140,11 +140,10 @@ def mac_in(address: str, value: str, mask: str = BROADCAST) -> Truth:
 
 def conntrack_state(packet: Packet, point: Point) -> str | None:
     """Give the state that a rule sees: before conntrack's own hook nothing is tracked, which rules see as invalid."""
-    if point.hook in {"prerouting", "output"} and point.priority < CONNTRACK_PRIORITY and packet.state != "untracked":
-        return "invalid"
-    if point.hook in {"prerouting", "output"} and point.priority == CONNTRACK_PRIORITY and packet.state != "untracked":
-        return None
-    return packet.state
+    early = point.hook in {"prerouting", "output"} and point.priority <= CONNTRACK_PRIORITY
+    if not early or packet.exempt:
+        return packet.state
+    return None if packet.exempt is None or point.priority == CONNTRACK_PRIORITY else "invalid"
 
 
 def address_type(address: Address | None, types: Iterable[str], own: frozenset[Address] | None) -> Truth:

@@ -20,7 +20,7 @@ DEEPEST = 64
 #: What a field of a packet is when a rule has changed it, or when it depends on a doubt.
 UNKNOWN: dict[str, Any] = {
     "source": None, "destination": None, "source_port": ANY_PORT, "destination_port": ANY_PORT, "source_mac": "",
-    "destination_mac": "", "state": None, "translated": None,
+    "destination_mac": "", "state": None, "translated": None, "exempt": None,
 }
 
 
@@ -130,7 +130,7 @@ class Walk:
         if action.kind == "rewrite":
             return Fate("continue", rewritten(packet, action.changes), chain, rule)
         if action.kind == "notrack":
-            return Fate("continue", replace(packet, state="untracked"), chain, rule)
+            return Fate("continue", replace(packet, state="untracked", exempt=True), chain, rule)
         if action.kind == "unknown":
             return Fate("unknown", packet, chain, rule, (Doubt(action.target, where=f"chain {chain}: {rule.text}"),))
         kind: Literal["accept", "drop", "return", "continue"]

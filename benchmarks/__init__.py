@@ -1,0 +1,1 @@
+"""How fast netchecks is: against testinfra, against bare ssh, against an empty pytest. ``python -m benchmarks``."""

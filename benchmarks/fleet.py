@@ -1,0 +1,151 @@
+"""Fifty nodes behind real sshd: netchecks, the same claims with plain testinfra, and the floor, side by side in one lab."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.measure import BenchError, Cost, Row, run
+from netchecks.lab import Lab, up, why_not_rooted
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+SUITE = ROOT / "suites" / "node"
+CLAIMS = HERE / "testinfra_claims"
+#: At a time, for all alike: the nodes have this machine's CPUs, and 50 shells on 2 of them would time each other out.
+CONNECTIONS = 16
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+OURS, TESTINFRA, SHARED, FLOOR = "netchecks", "testinfra -n 4", "testinfra -n 4, connections shared", "bare ssh, same scripts"
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What was measured. ``trips``: the most that one node took."""
+
+    rows: tuple[Row, ...]
+    trips: int
+    checks: int
+
+    def ratio(self, above: str, below: str) -> float:
+        """Give how many times longer one took than another, by the medians."""
+        seconds = {row.name: row.seconds for row in self.rows}
+        return seconds[above] / seconds[below]
+
+
+def functions(folder: Path) -> set[str]:
+    """Give the names of the tests in the modules of a folder."""
+    return {
+        node.name for path in folder.glob("test_*.py") for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+
+
+def same_claims() -> None:
+    """See that both sides say the same. Raises BenchError naming what only one of them has."""
+    ours, theirs = functions(SUITE), functions(CLAIMS)
+    if ours != theirs:
+        raise BenchError(f"{SUITE} and {CLAIMS} differ in {sorted(ours ^ theirs)}: the figures would compare different things")
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A lab to measure in, and a folder for what the runs write."""
+
+    lab: Lab
+    work: Path
+    inventory: Path
+    addresses: tuple[str, ...]
+
+    def netchecks(self, *more: str, env: dict[str, str] | None = None) -> Cost:
+        """Run all node checks on all nodes with netchecks."""
+        report = self.work / "run"
+        shutil.rmtree(report, ignore_errors=True)
+        return self._run([
+            *PYTEST, str(SUITE), f"--inventory-file={self.inventory}", f"--netchecks-run-dir={report}", f"--connections={CONNECTIONS}",
+            *more,
+        ], env)
+
+    def testinfra(self, config: Path) -> Cost:
+        """Run the same claims on all nodes with testinfra, in the way of its documentation."""
+        hosts = ",".join(f"ssh://{address}" for address in self.addresses)
+        return self._run([
+            *PYTEST, "-c", str(CLAIMS / "pytest.ini"), str(CLAIMS), "-n", "4", f"--hosts={hosts}", f"--ssh-config={config}",
+        ])
+
+    def floor(self) -> Cost:
+        """Send the same scripts by ssh alone."""
+        return self._run([sys.executable, "-I", str(HERE / "floor.py"), str(self.sent), str(CONNECTIONS)])
+
+    @property
+    def sent(self) -> Path:
+        """Where it is written down what netchecks sends."""
+        return self.work / "sent.json"
+
+    @property
+    def config(self) -> Path:
+        """The lab's ssh configuration."""
+        return self.lab.state.folder / "ssh_config"
+
+    def sharing(self) -> Path:
+        """Give an ssh configuration with a ControlPath: without one, testinfra's ControlPersist shares no connection."""
+        folder = Path(tempfile.mkdtemp(dir=self.work))  # one a run: no run finds the connections of the one before
+        path = folder / "ssh_config"
+        path.write_text(self.config.read_text(encoding="utf-8") + f"  ControlPath {folder}/%C\n", encoding="utf-8")
+        return path
+
+    def trips(self) -> int:
+        """Give the most round trips that a node took in the last run of netchecks."""
+        report: dict[str, Any] = json.loads((self.work / "run" / "report.json").read_text(encoding="utf-8"))
+        return max(int(place["round_trips"]) for place in report["places"])
+
+    def _run(self, argv: list[str], env: dict[str, str] | None = None) -> Cost:
+        return run(self.lab.wrap("controller", argv), ROOT, env)
+
+
+def inventory_of(lab: Lab, folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """Write the inventory of the measured nodes; give it and their addresses. It declares what test_claims.py expects."""
+    data = yaml.safe_load(lab.inventory.read_text(encoding="utf-8"))
+    data["nodes"] = {name: node for name, node in data["nodes"].items() if node.get("connection") != "local"}
+    for node in data["nodes"].values():
+        node["links"]["mgmt0"]["speed"] = 10000
+        node["routes"] = [{"to": "10.99.0.0/16", "dev": "mgmt0"}]
+        node["sysctl"] = {"net.ipv4.ip_forward": "0"}
+    path = folder / "inventory.yaml"
+    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    return path, tuple(node["address"] for node in data["nodes"].values())
+
+
+def measure(nodes: int, runs: int, folder: Path, say: Callable[[str], None]) -> Fleet:
+    """Measure, the programs in turn. Raises BenchError, LabError."""
+    reason = why_not_rooted()
+    if reason:
+        raise BenchError(reason)
+    same_claims()
+    say(f"building {nodes} nodes with systemd and sshd")
+    with up(f"nodes-{nodes}", rooted=True) as lab:
+        return _in(Bench(lab, folder, *inventory_of(lab, folder)), runs, say)
+
+
+def _in(bench: Bench, runs: int, say: Callable[[str], None]) -> Fleet:
+    bench.netchecks("-p", "benchmarks.capture", env={"CAPTURE_TO": str(bench.sent), "PYTHONPATH": str(ROOT)})
+    programs: dict[str, Callable[[], Cost]] = {
+        OURS: bench.netchecks, FLOOR: bench.floor, TESTINFRA: lambda: bench.testinfra(bench.config),
+        SHARED: lambda: bench.testinfra(bench.sharing()),
+    }
+    costs: dict[str, list[Cost]] = {name: [] for name in programs}
+    for number in range(runs):
+        for name, program in programs.items():
+            costs[name].append(program())
+            say(f"run {number + 1} of {runs}: {name}: {costs[name][-1].seconds:.2f} s")
+    rows = tuple(Row(name, tuple(found)) for name, found in costs.items())
+    return Fleet(rows, bench.trips(), len(functions(SUITE)) * len(bench.addresses))

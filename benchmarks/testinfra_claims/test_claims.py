@@ -1,0 +1,187 @@
+"""The claims of ``suites/node`` as somebody writes them with testinfra alone, one test for each check and by its name.
+
+What is expected stands at the top, as testinfra's documentation has it; it is what ``benchmarks/fleet.py`` declares in
+the inventory for netchecks. Where there is a choice, the form with fewer commands was taken. Counters are read twice
+without a pause, where netchecks lets a second pass: that is to testinfra's advantage.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from ipaddress import ip_interface
+from typing import Any
+
+USER = "lab"
+LINKS = ("mgmt0",)
+SPEED = 10000
+PREFIX_LENGTH = 16
+ROUTES = (("10.99.0.0/16", "mgmt0"),)
+SERVICES = ("ssh",)
+TOOLS = ("ip", "bridge", "ping")
+SYSCTLS = {"net.ipv4.ip_forward": 0}
+#: What the inventory does not declare for this fleet, so that neither side asks for it.
+GATEWAYS: tuple[str, ...] = ()
+NAMES: tuple[str, ...] = ()
+
+NEARLY_FULL = 0.9
+FRESH = {"REACHABLE", "DELAY", "PROBE"}
+PASSING = {"dynamic", "temporary", "mngtmpaddr", "deprecated"}
+ERRORS = ("errors", "over_errors", "missed_errors", "crc_errors", "frame_errors", "fifo_errors", "length_errors",
+          "carrier_errors", "aborted_errors")
+
+
+def address_of(host: Any) -> str:
+    return str(host.backend.host.name)
+
+
+def ip_json(host: Any, command: str, *args: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(host.check_output(f"ip -j {command}", *args) or "[]")
+    return found
+
+
+def test_node_answers(host):
+    assert host.user().name == USER
+    with host.sudo():
+        assert host.user().name == "root"
+
+
+def test_node_has_tools(host):
+    absent = [tool for tool in TOOLS if not host.exists(tool)]
+    assert not absent
+
+
+def test_selinux_is_known(host):
+    enforce = host.file("/sys/fs/selinux/enforce")
+    apparmor = host.run("cat /sys/module/apparmor/parameters/enabled").stdout.strip() == "Y"
+    if enforce.exists or apparmor:
+        with host.sudo():
+            denials = host.run("journalctl -q -b -o cat _TRANSPORT=audit + _TRANSPORT=kernel").stdout
+        assert not re.search(r'(avc: +denied|apparmor="DENIED").*comm="(sshd|dnsmasq|NetworkManager|libvirtd)"', denials)
+
+
+def test_link_is_up(host):
+    for name in LINKS:
+        interface = host.interface(name)
+        assert interface.exists
+        assert {"UP", "LOWER_UP"} <= set(interface.link["flags"])
+
+
+def counted(host: Any, name: str) -> dict[str, int]:
+    (link,) = ip_json(host, "-s -s link show dev %s", name)
+    stats = link["stats64"]
+    return {f"{way}_{error}": stats[way][error] for way in ("rx", "tx") for error in ERRORS if error in stats[way]}
+
+
+def test_link_counts_no_errors(host):
+    for name in LINKS:
+        before = counted(host, name)
+        assert counted(host, name) == before
+
+
+def test_link_speed_and_duplex(host):
+    for name in LINKS:
+        assert host.interface(name).speed >= SPEED
+        assert host.file(f"/sys/class/net/{name}/duplex").content_string.strip() == "full"
+
+
+def test_bond_has_active_slaves(host):
+    for name in LINKS:
+        bond = host.file(f"/proc/net/bonding/{name}")
+        if bond.exists:
+            states = re.findall(r"^MII Status: (\w+)", bond.content_string, re.MULTILINE)
+            assert set(states) == {"up"}
+
+
+def addresses(host: Any, name: str) -> list[dict[str, Any]]:
+    (link,) = ip_json(host, "address show dev %s", name)
+    found: list[dict[str, Any]] = link["addr_info"]
+    return found
+
+
+def test_address_is_present(host):
+    own = [item for item in addresses(host, LINKS[0]) if item["local"] == address_of(host)]
+    assert own
+    assert own[0]["prefixlen"] == PREFIX_LENGTH
+    assert not own[0].get("dadfailed")
+
+
+def test_address_is_only_one(host):
+    for name in LINKS:
+        primary = [
+            ip_interface(f"{item['local']}/{item['prefixlen']}").network for item in addresses(host, name)
+            if item["scope"] == "global" and item.get("label", name) == name and not PASSING & item.keys()
+        ]
+        assert len(primary) == len(set(primary))
+
+
+def test_address_is_unique(host):
+    seen: dict[str, set[str]] = {}
+    for item in ip_json(host, "neighbour show"):
+        if FRESH & set(item["state"]) and "lladdr" in item:
+            seen.setdefault(item["dst"], set()).add(item["lladdr"])
+    assert address_of(host) not in seen
+    assert all(len(macs) == 1 for macs in seen.values())
+
+
+def test_sysctl_allows_forwarding(host):
+    for key, value in SYSCTLS.items():
+        assert host.sysctl(key) == value
+
+
+def lost(host: Any) -> list[str]:
+    with host.sudo():
+        return re.findall(r"\b(?:drop|insert_failed)=\d+", host.check_output("conntrack -S"))
+
+
+def test_conntrack_has_room(host):
+    if host.file("/proc/sys/net/netfilter/nf_conntrack_count").exists:
+        assert host.sysctl("net.netfilter.nf_conntrack_count") < NEARLY_FULL * host.sysctl("net.netfilter.nf_conntrack_max")
+        before = lost(host)
+        assert lost(host) == before
+
+
+def test_ports_have_room(host):
+    words = re.findall(r"^TCP: inuse (\d+) orphan (\d+) tw (\d+) alloc \d+ mem (\d+)",
+                       host.file("/proc/net/sockstat").content_string, re.MULTILINE)[0]
+    used, orphans, waiting, memory = map(int, words)
+    assert orphans < NEARLY_FULL * host.sysctl("net.ipv4.tcp_max_orphans")
+    assert memory < NEARLY_FULL * int(host.sysctl("net.ipv4.tcp_mem").split()[2])
+    low, high = map(int, host.sysctl("net.ipv4.ip_local_port_range").split())
+    assert used + waiting < NEARLY_FULL * (high - low)
+
+
+def dropped(host: Any) -> list[int]:
+    return [int(line.split()[1], 16) for line in host.file("/proc/net/softnet_stat").content_string.splitlines()]
+
+
+def test_node_is_not_overloaded(host):
+    before = dropped(host)
+    float(host.file("/proc/loadavg").content_string.split()[0])
+    assert dropped(host) == before
+
+
+def test_route_is_present(host):
+    for destination, device in ROUTES:
+        ways = ip_json(host, "route show exact %s", destination)
+        assert ways
+        assert ways[0].get("type", "unicast") == "unicast"
+        assert ways[0]["dev"] == device
+        assert not {"dead", "linkdown"} & set(ways[0]["flags"])
+
+
+def test_route_default_is_present(host):
+    for gateway in GATEWAYS:
+        assert any(way.get("gateway") == gateway for way in ip_json(host, "route show default"))
+
+
+def test_service_is_active(host):
+    for name in SERVICES:
+        service = host.service(name)
+        assert service.is_running
+        assert service.systemd_properties["NRestarts"] == "0"
+
+
+def test_node_resolves_names(host):
+    for name in NAMES:
+        assert host.addr(name).is_resolvable

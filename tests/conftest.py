@@ -1,0 +1,29 @@
+"""What holds for all tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+#: Where the machine was made for the tests (.ci/run), a test that cannot run there is a failure: nobody reads skips.
+NO_SKIPS = bool(os.environ.get("NETCHECKS_NO_SKIPS"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail instead of skipping, where that is asked for."""
+    report = yield
+    if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = "failed", f"{item.nodeid} was skipped: {call.excinfo and call.excinfo.value}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail instead of skipping a whole module."""
+    report = yield
+    if NO_SKIPS and report.skipped:
+        report.outcome, report.longrepr = "failed", f"{collector.nodeid} was skipped: {report.longrepr}"
+    return report
