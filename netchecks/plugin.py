@@ -7,7 +7,7 @@ import datetime as dt
 import signal
 import sys
 import types
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -250,6 +250,11 @@ def _screen(config: pytest.Config) -> progress.Screen:
         terminal.flush()
 
     return progress.Screen(terminal.write_line, rewrite if terminal.isatty else None, terminal._tw.fullwidth)  # noqa: SLF001 - no public way
+
+
+def wanted_of(items: Iterable[pytest.Item]) -> list[plan.Wanted]:
+    """Give what these items want to be looked at, for a plan."""
+    return [_want(item) for item in items if _is_ours(item)]
 
 
 def _want(item: pytest.Item) -> plan.Wanted:

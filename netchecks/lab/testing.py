@@ -38,11 +38,11 @@ class Unprivileged:
     folder: Path
     environment: tuple[tuple[str, str], ...]
 
-    def run(self, arguments: Sequence[str], **keywords: object) -> subprocess.CompletedProcess[str]:
+    def run(self, arguments: Sequence[str], seconds: float = 900) -> subprocess.CompletedProcess[str]:
         """Run Python with these arguments as that user."""
         return subprocess.run(
             [*self.prefix, self.python, *arguments], env=dict(self.environment), cwd=self.folder, text=True, capture_output=True,
-            check=False, stdin=subprocess.DEVNULL, timeout=300, **keywords,  # type: ignore[call-overload,no-any-return]  # as subprocess.run
+            check=False, stdin=subprocess.DEVNULL, timeout=seconds,
         )
 
 

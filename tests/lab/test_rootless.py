@@ -8,7 +8,7 @@ SCRIPT = """
 import json, sys
 from netchecks.errors import LabError
 from netchecks.lab import faults, up
-from netchecks.lab.snapshot import difference, snapshot
+from netchecks.lab.snapshot import difference, look, snapshot
 try:
     lab = up("vmhost-switching", rooted=False, state_dir=sys.argv[1])
 except LabError as error:
@@ -27,9 +27,10 @@ with lab:
     for fault in faults.load("vmhost-switching"):
         if fault.unfit(rooted=False) or (len(sys.argv) > 2 and fault.name not in sys.argv[2:]):
             continue
+        touched = {step.at for step in fault.breaks} - {"lab"}
         with lab.fault(fault.name):
-            during = snapshot(lab)
-        answer["faults"][fault.name] = [len(difference(before, during)), difference(before, snapshot(lab))]
+            changed = [line for at in touched for line in difference({at: before[at]}, {at: look(lab, at)})]
+        answer["faults"][fault.name] = [len(changed), difference(before, snapshot(lab))]
 print(json.dumps(answer))
 """
 

@@ -1,0 +1,68 @@
+"""The checks that a selection leaves, by pytest's own collection, without running or looking at anything."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from netchecks import cli
+from netchecks.errors import NetchecksError
+from netchecks.plugin import SESSION
+from netchecks.session import Session
+
+
+@dataclass(slots=True)
+class Collected:
+    """pytest's items, and the run that would have looked; None where no inventory is in force."""
+
+    items: list[pytest.Item] = field(default_factory=list)
+    session: Session | None = None
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Keep what pytest collected."""
+        self.items = list(session.items)
+        self.session = session.config.stash.get(SESSION, None)
+
+
+def collect(arguments: Sequence[str]) -> Collected:
+    """Collect with pytest's arguments. Raises NetchecksError with what pytest said where it could not."""
+    found, said = Collected(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        status = pytest.main(
+            [*cli.pytest_arguments(["-p", "no:cacheprovider", *arguments]), "--collect-only", "-q", "--color=no"], plugins=[found],
+        )
+    if status not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        raise NetchecksError(said.getvalue().strip() or f"pytest ended with {status}")
+    return found
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Say what selects checks: the same words as for a run."""
+    parser.add_argument("--inventory-file", action="append", metavar="FILE", help="inventory file or folder; may be repeated")
+    parser.add_argument("--host", action="append", metavar="NODE", help="only this node; may be repeated")
+    parser.add_argument("--vm", action="append", metavar="VM", help="only this VM and its node; may be repeated")
+    add_suites(parser)
+
+
+def add_suites(parser: argparse.ArgumentParser) -> None:
+    """Say what selects checks by name."""
+    parser.add_argument("-k", dest="keyword", metavar="EXPRESSION", help="as pytest's -k")
+    parser.add_argument("-m", dest="mark", metavar="EXPRESSION", help="as pytest's -m")
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help="folder, file or id; all suites where none is given")
+
+
+def arguments(args: argparse.Namespace) -> Iterator[str]:
+    """Give pytest's arguments for what was selected."""
+    for option in ("inventory_file", "host", "vm"):
+        for value in getattr(args, option, None) or ():
+            yield f"--{option.replace('_', '-')}={value}"
+    if args.keyword:
+        yield from ("-k", args.keyword)
+    if args.mark:
+        yield from ("-m", args.mark)
+    yield from args.suites

@@ -1,0 +1,174 @@
+"""``netchecks commands``: every command that a selection would run on each node, and what sudo has to allow for it."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from netchecks import connect, plan, send, sudoers
+from netchecks.collecting import Collected, add_selection, arguments, collect
+from netchecks.errors import NetchecksError, NotSeen
+from netchecks.facts import ask, ask_key, make
+from netchecks.models.subjects import Node
+from netchecks.observe import OBSERVATIONS
+from netchecks.plugin import wanted_of
+from netchecks.probe import Action, Probe
+from netchecks.record import Record
+from netchecks.script import Alternative, Job, command_line
+from netchecks.world import Subject, World, place_of
+
+#: What the shell script itself runs beside the commands (netchecks.script).
+SCRIPT_RUNS = "sh, mktemp, timeout, sleep, kill, cat, rm, renice, ionice, uname, grep"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One command of a node: its job, and the facts that it is for."""
+
+    job: Job
+    facts: tuple[str, ...]
+    phases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """One probe of a node: its fact and subject, and what it would send, as far as that does not hang on what is seen."""
+
+    fact: str
+    subject: Subject
+    probe: Probe
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCommands:
+    """All that would happen at one node."""
+
+    node: Node
+    commands: tuple[Planned, ...]
+    sendings: tuple[Sending, ...]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what ``netchecks commands`` takes."""
+    add_selection(parser)
+    parser.add_argument("--sudoers", action="store_true", help="print the sudoers lines that the nodes need instead")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print them."""
+    found = collect(list(arguments(args)))
+    nodes = of(found)
+    if args.sudoers:
+        text = sudoers.render([(one.node, list(_as_root(one))) for one in nodes])
+    else:
+        text = "\n".join(_lines(nodes, sum("host" in getattr(item, "fixturenames", ()) for item in found.items)))
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def of(found: Collected) -> list[NodeCommands]:
+    """Give each node of a selection with its commands, in the order of the inventory."""
+    if found.session is None:
+        raise NetchecksError("no inventory is in force: add --inventory-file FILE")
+    world = found.session.world
+    planned = plan.make(wanted_of(found.items), world)
+    return [NodeCommands(node, tuple(_commands(node, planned)), tuple(_sendings(node, planned))) for node in _places(planned, world)]
+
+
+def _places(planned: plan.Plan, world: World) -> list[Node]:
+    names = plan.places(planned)
+    return [node for node in world.inventory.nodes if node.name in names]
+
+
+def _commands(node: Node, planned: plan.Plan) -> Iterator[Planned]:
+    jobs: dict[str, tuple[Job, list[str], tuple[str, ...]]] = {}
+    for fact, subjects in planned.facts.items():
+        observation = OBSERVATIONS.get(fact)
+        for subject in subjects.values() if observation else ():
+            if observation is not None and place_of(subject) == node:
+                job = plan.job_for(observation, subject)
+                jobs.setdefault(job.key, (job, [], observation.phases))[1].append(fact)
+    for job, facts, phases in jobs.values():
+        yield Planned(job, tuple(dict.fromkeys(facts)), phases)
+
+
+def _sendings(node: Node, planned: plan.Plan) -> Iterator[Sending]:
+    nothing = make(Record(), planned)
+    for fact, subjects in planned.facts.items():
+        for subject in subjects.values():
+            probe = plan.probe_for(fact, subject)
+            if probe is None or place_of(subject) != node:
+                continue
+            try:
+                yield Sending(fact, subject, probe, ask(probe, subject, nothing).actions)
+            except (NotSeen, AssertionError):
+                yield Sending(fact, subject, probe, ())
+
+
+def _as_root(one: NodeCommands) -> Iterator[Job]:
+    """Give the jobs that go through sudo, the agent among them; its deadline hangs on what it sends."""
+    yield from (planned.job for planned in one.commands if planned.job.root)
+    if one.sendings:
+        yield Job(send.KEY, (Alternative(("python3", "-")),), root=True)
+
+
+# -- as text ---------------------------------------------------------------------------------------------------------
+
+
+def _lines(nodes: Iterable[NodeCommands], host_tests: int) -> Iterator[str]:
+    yield f"# The script on each node runs these, and for itself: {SCRIPT_RUNS}"
+    if host_tests:
+        yield f"# {host_tests} tests of the site's own take 'host': what they run stands in them"
+    for one in nodes:
+        yield ""
+        yield f"# {one.node}: {len(one.commands)} commands in one round trip{', one more for probes' if one.sendings else ''}"
+        if one.node.connection.backend in connect.STREAMED:
+            yield f"# connected by: {shlex.join(connect.shell(one.node))}"
+        for planned in one.commands:
+            yield from _command(planned, sudo=one.node.connection.sudo)
+        if one.sendings:
+            yield from _agent(one)
+
+
+def _command(planned: Planned, *, sudo: bool) -> Iterator[str]:
+    remarks = [", ".join(planned.facts)]
+    if planned.job.root:
+        remarks.append("root")
+    if planned.phases != ("main",):
+        remarks.append(" and ".join(f"{phase} the probes" for phase in planned.phases))
+    if planned.job.modules:
+        remarks.append(f"only where the kernel has {', '.join(planned.job.modules)}")
+    yield f"# {'; '.join(remarks)}"
+    for number, way in enumerate(planned.job.ways):
+        if number:
+            yield "# or, where that fails:"
+        yield shlex.join(command_line(planned.job, way, sudo=sudo))
+
+
+def _agent(one: NodeCommands) -> Iterator[str]:
+    sudo = ["sudo", "-n"] if one.node.connection.sudo else []
+    yield f"# the probes' agent, netchecks/agent.py, on its standard input; root; {len(one.sendings)} probes:"
+    for sending in one.sendings:
+        yield f"#   {ask_key(sending.fact, sending.subject)}: {_told(sending)}"
+    yield shlex.join([*sudo, "timeout", "-k", "1", "SECONDS", "python3", "-"])
+
+
+def _told(sending: Sending) -> str:
+    about = " ".join(sending.probe.doc.split("\n\n")[0].split()).rstrip(".") or sending.probe.name
+    if sending.actions:
+        return f"{about}: {', '.join(map(_action, sending.actions))}"
+    needs = f" (frames made from {', '.join(sending.probe.needs)})" if sending.probe.needs else ""
+    return f"{about}{needs}"
+
+
+def _action(action: Action) -> str:
+    name = type(action).__name__.lower()
+    where = getattr(action, "target", None) or getattr(action, "device", "")
+    port = getattr(action, "port", None)
+    size = getattr(action, "message", None) or getattr(action, "payload", None)
+    words = [name, str(where) + (f" port {port}" if port is not None else ""), f"{len(size)} bytes" if size else ""]
+    return " ".join(word for word in words if word)
