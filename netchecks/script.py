@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 Phase = Literal["before", "main", "after"]
@@ -68,14 +69,14 @@ _HEAD = """\
 umask 077
 d=$(mktemp -d "${TMPDIR:-/tmp}/netchecks.XXXXXXXXXX") || { echo; echo "@N@ nodir"; echo "@N@ end"; exit; }
 l=; w=
+printf '\\n@N@ err\\n' 2>/dev/null >"$d/sep"
 bye() { trap '' TERM; [ -z "$l$w" ] || kill $l $w 2>/dev/null; rm -rf "$d"; }
 trap bye EXIT; trap 'exit 1' HUP INT TERM PIPE
 r() { b=$1; shift; "$@" >"$d/$i.o" 2>"$d/$i.e" <"$b" & p=$!; wait "$p"; s=$?; }
 m() { [ ! -e /proc/modules ] || [ -d "/sys/module/$1" ] || grep -qs "/$1\\.ko" "/lib/modules/$(uname -r)/modules.builtin"; }
 t() { read -r u _ </proc/uptime; }
 ( trap - EXIT; trap 'kill $p 2>/dev/null; exit' TERM
-  me=$$; while kill -0 "$PPID" 2>/dev/null; do sleep 1 & p=$!; wait "$p"; done; kill -TERM 0 "$me" ) >/dev/null 2>&1 & w=$!
-printf '\\n@N@ err\\n' >"$d/sep"
+  me=$$; while kill -0 "$PPID" 2>/dev/null || [ -d "/proc/$PPID" ]; do sleep 1 & p=$!; wait "$p"; done; kill -TERM 0 "$me" ) >/dev/null 2>&1 & w=$!
 """
 
 _LANE = """\
@@ -95,8 +96,9 @@ wait $l; l=
 _TAIL = """\
 kill "$w" 2>/dev/null; w=
 set --; i=0
-while [ "$i" -lt @COUNT@ ]; do [ ! -f "$d/$i.h" ] || set -- "$@" "$d/$i.h" "$d/$i.o" "$d/sep" "$d/$i.e"; i=$((i+1)); done
-cat "$@" /dev/null
+while [ "$i" -lt @COUNT@ ]; do [ ! -s "$d/$i.h" ] || set -- "$@" "$d/$i.h" "$d/$i.o" "$d/sep" "$d/$i.e"; i=$((i+1)); done
+{ echo >"$d/room"; } 2>/dev/null
+if [ -s "$d/sep" ] && [ -s "$d/room" ]; then cat "$@" /dev/null; else echo; echo "@N@ full"; fi
 printf '\\n@N@ end\\n'
 )
 """
@@ -153,21 +155,32 @@ def command_line(job: Job, way: Alternative, *, sudo: bool) -> list[str]:
 
 
 class Broken(ValueError):
-    """The stream does not hold what the script sends."""
+    """The stream does not hold what the script sends. ``cause``: the stable code of why."""
+
+    def __init__(self, message: str, cause: str = "node.answer_cut_off") -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+#: What the script says instead of an answer where it cannot keep what its commands print.
+_NO_FOLDER = {
+    b"nodir": "no temporary folder could be made (is the disk full or read-only?)",
+    b"full": "the file system of the temporary folder is full",
+}
 
 
 def read(stream: bytes, jobs: Sequence[Job], nonce: str) -> list[Ran]:
     """Read one trip's stream. Raises Broken where it is cut or not ours; says what is missing."""
     mark = f"\n{nonce} ".encode()
     chunks = (b"\n" + stream).split(mark)[1:]
-    if not chunks or chunks[-1].strip() != b"end":
+    if not chunks or chunks.pop().strip() != b"end":
         raise Broken("the answer was cut off")
-    if chunks[0].startswith(b"nodir"):
-        raise Broken("no temporary folder could be made (is the disk full or read-only?)")
-    ran = []
-    for head, error in zip(chunks[0:-1:2], chunks[1:-1:2], strict=True):
-        ran.append(_ran(head, error, jobs))
-    return ran
+    first = chunks[0].strip() if chunks else b""
+    if first in _NO_FOLDER:
+        raise Broken(_NO_FOLDER[first], "node.no_temporary_folder")
+    if len(chunks) % 2:
+        raise Broken("the answer was cut off")
+    return [_ran(head, error, jobs) for head, error in zip(chunks[::2], chunks[1::2], strict=True)]
 
 
 def _ran(head: bytes, error: bytes, jobs: Sequence[Job]) -> Ran:
@@ -176,7 +189,12 @@ def _ran(head: bytes, error: bytes, jobs: Sequence[Job]) -> Ran:
     fields = line.decode("ascii", "replace").split()
     if kind != b"err" or len(fields) != 5:  # noqa: PLR2004 - number, way, status, started, ended
         raise Broken(f"unexpected line {line[:80]!r}")
-    number, way, status, started, ended = fields
-    job = jobs[int(number)]
-    code = None if status == "absent" else int(status)
-    return Ran(job.key, job.phase, int(way), code, float(started), float(ended), stdout, stderr)
+    try:
+        number, way = int(fields[0]), int(fields[1])
+        status = None if fields[2] == "absent" else int(fields[2])
+        started, ended = float(fields[3]), float(fields[4])
+    except ValueError as wrong:
+        raise Broken(f"unexpected line {line[:80]!r}") from wrong
+    if number not in range(len(jobs)) or way not in range(len(jobs[number].ways)) or not isfinite(started + ended):
+        raise Broken(f"unexpected line {line[:80]!r}")
+    return Ran(jobs[number].key, jobs[number].phase, way, status, started, ended, stdout, stderr)

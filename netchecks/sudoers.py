@@ -1,12 +1,12 @@
 """The sudoers lines that let netchecks run what needs root, and nothing else, where that can be said.
 
-A command with fixed arguments is allowed with exactly these arguments. ``python3 -`` runs what it is sent, and a shell
-is a shell: those are named for what they are, root, in an alias of their own.
+A command is allowed with exactly its arguments. A script of ours is one argument of ``sh -c`` and is compared as a
+whole; they have an alias of their own, because whoever reads the file has to read them. ``python3 -`` runs what it is
+sent: it is root, and is named so.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,19 +16,34 @@ from netchecks.script import Job
 
 #: sudo compares the whole path; this is timeout's on every Linux that has coreutils or busybox in /usr/bin.
 TIMEOUT = "/usr/bin/timeout"
-#: What ends or changes a word of a command's arguments, and what is a pattern there (sudoers(5), "Wildcards").
-_SPECIAL = re.compile(r"([,:=\\# \t])")
-_GLOB = re.compile(r"([*?\[\]!^\\])")
-#: Commands that run whatever they are given (TRAPS: sudo for these is root).
-_SHELLS = frozenset({"sh", "bash", "python3", "ip", "nsenter", "docker", "podman", "tcpdump", "env", "awk"})
+#: What ends or changes a word of a command's arguments (sudoers(5), "Sudoers file format"), and what is a pattern there.
+_SPECIAL = frozenset(",:=#\t*?[]!^")
+#: sudoers has no way to write a line end in an argument; of a class of characters it is the smallest that has it.
+_LINE_END = r"[[\:cntrl\:]]"
+#: Commands that run whatever they are told to (TRAPS, "Sending": sudo for these is root).
+_RUN_ANYTHING = frozenset({"bash", "python3", "nsenter", "docker", "podman", "tcpdump", "env", "awk", "find", "xargs"})
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """One command of an alias. ``root``: it gives all that root can do, and why."""
+    """One command of an alias. ``alias``: what kind it is. ``remark``: what whoever reads the file has to know of it."""
 
     text: str
-    root: str = ""
+    alias: str = "NETCHECKS"
+    remark: str = ""
+
+
+#: What is said of each kind of command.
+_ALIASES = {
+    "NETCHECKS": (),
+    "NETCHECKS_SCRIPTS": (
+        "# Scripts that only read, each compared as a whole (a line end as any control character):",
+    ),
+    "NETCHECKS_ROOT": (
+        "# WARNING: each of these IS root for whoever may run it. Without them (take the alias out of the last line)",
+        "# what they are for is unknown, and everything else is as it was:",
+    ),
+}
 
 
 def render(nodes: Iterable[tuple[Node, Sequence[Job]]]) -> str:
@@ -53,59 +68,63 @@ def _head(without: Sequence[Node]) -> Iterator[str]:
 
 def _group(number: int, who: tuple[str, tuple[Allowed, ...]], nodes: Sequence[Node]) -> Iterator[str]:
     user, allowed = who
-    exact, root = [one for one in allowed if not one.root], [one for one in allowed if one.root]
     yield ""
     yield f"# {', '.join(map(str, nodes))}"
     names = []
-    if exact:
-        names.append(f"NETCHECKS_{number}")
-        yield from _alias(names[-1], exact)
-    if root:
-        names.append(f"NETCHECKS_ROOT_{number}")
-        yield "# WARNING: each of these IS root for whoever may run it:"
-        yield from (f"#   {reason}" for reason in dict.fromkeys(one.root for one in root))
-        yield "# Without them their checks are unknown, the others are as they are."
-        yield from _alias(names[-1], root)
+    for alias, said in _ALIASES.items():
+        mine = [one for one in allowed if one.alias == alias]
+        if mine:
+            names.append(f"{alias}_{number}")
+            yield from said
+            yield from (f"#   {remark}" for remark in dict.fromkeys(one.remark for one in mine) if remark)
+            yield f"Cmnd_Alias {names[-1]} = \\\n    " + ", \\\n    ".join(one.text for one in mine)
     if not user:
         yield "# The inventory names no user: put the one that ssh logs in as for YOUR_USER."
-    yield f"{_word(user) if user else 'YOUR_USER'} ALL=(root) NOPASSWD: {', '.join(names)}"
-
-
-def _alias(name: str, allowed: Sequence[Allowed]) -> Iterator[str]:
-    joined = ", \\\n    ".join(one.text for one in allowed)
-    yield f"Cmnd_Alias {name} = \\\n    {joined}"
+    yield f"{_user(user) if user else 'YOUR_USER'} ALL=(root) NOPASSWD: {', '.join(names)}"
 
 
 def _allowed(job: Job) -> Iterator[Allowed]:
     if job.key == send.KEY:
-        yield Allowed(f"{TIMEOUT} -k 1 * python3 -", "python3 -: runs the program that it is sent, the probes' agent")
+        yield Allowed(f"{TIMEOUT} -k 1 * python3 -", "NETCHECKS_ROOT", "python3 -: runs the program that it is sent, the probes' agent")
         return
     for way in job.ways:
-        words = " ".join(_word(word) for word in ("-k", "1", f"{job.seconds:g}", *way.argv))
-        yield Allowed(f"{TIMEOUT} {words}", _why_root(way.argv))
+        words = _arguments(("-k", "1", f"{job.seconds:g}", *way.argv))
+        yield Allowed(f"{TIMEOUT} {words}", *_kind(way.argv))
 
 
-def _why_root(argv: Sequence[str]) -> str:
-    if argv[:2] == ("sh", "-c") and "\n" not in argv[2]:
-        return ""  # a constant script of one line, compared as a whole
-    if argv[:2] == ("sh", "-c"):
-        return f"sh -c: a shell; its script is fixed but for its line ends ({_first_line(argv[2])} ...)"
-    if argv[0] == "ip" and "exec" in argv:
-        return "ip netns exec: runs any command"
-    return f"{argv[0]}: can run other programs" if argv[0] in _SHELLS - {"ip"} else ""
+def _kind(argv: Sequence[str]) -> tuple[str, str]:
+    if argv[0] in _RUN_ANYTHING or (argv[0] == "ip" and "exec" in argv):
+        return "NETCHECKS_ROOT", f"{argv[0]}: can run any program"
+    if tuple(argv[:2]) == ("sh", "-c"):
+        return "NETCHECKS_SCRIPTS", f"sh -c: {_first_lines(argv[2])}"
+    return "NETCHECKS", ""
 
 
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")[:60]
+def _first_lines(text: str) -> str:
+    joined = " / ".join(line.strip() for line in text.splitlines() if line.strip())
+    return joined if len(joined) <= 100 else joined[:97] + "..."  # noqa: PLR2004 - one line of a screen
 
 
-def _word(text: str) -> str:
-    """Write one argument so that sudo takes it literally; a line end, which it has no way to write, as any one character."""
-    literal = _SPECIAL.sub(r"\\\1", _GLOB.sub(r"\\\1", text)) if "\\" not in text else _with_backslashes(text)
-    return literal.replace("\n", "?") or '""'
+def _user(name: str) -> str:
+    """Write a user's name; sudoers(5): anything unusual goes into double quotes."""
+    plain = name.translate(str.maketrans("", "", "-_.")).isalnum()
+    return name if plain else '"' + name.replace('"', '\\"') + '"'
 
 
-def _with_backslashes(text: str) -> str:
-    return "".join(
-        "\\\\\\\\" if char == "\\" else f"\\{char}" if _SPECIAL.match(char) or _GLOB.match(char) else char for char in text
-    )
+def _arguments(argv: Sequence[str]) -> str:
+    """Write arguments so that sudo takes them literally.
+
+    sudo joins what it is given with spaces and matches the whole with fnmatch(3), so a backslash is escaped for both.
+    """
+    text = " ".join(argv)
+    return "".join(_character(char, text[at - 1:at], text[at + 1:at + 2]) for at, char in enumerate(text))
+
+
+def _character(char: str, before: str, after: str) -> str:
+    if char == "\n":
+        return _LINE_END
+    if char == "\\":
+        return "\\" * 4
+    if char == " ":  # of several spaces in a row sudo would read one
+        return " " if before.strip() and after.strip() else "\\ "
+    return f"\\{char}" if char in _SPECIAL else char

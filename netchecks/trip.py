@@ -45,7 +45,7 @@ class Channel:
         try:
             return script.read(stream, jobs, self.nonce)
         except script.Broken as error:
-            raise NotSeen(Why.FAILED, f"{self.node}: {error}", cause="node.answer_cut_off") from error
+            raise NotSeen(Why.FAILED, str(error), cause=error.cause) from error
 
     async def _start(self) -> None:
         self.nonce = "NETCHECKS" + secrets.token_hex(12)

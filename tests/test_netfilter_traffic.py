@@ -147,6 +147,10 @@ iptables -A third ! -d 10.77.0.0/24 -j DROP; iptables -A third -j RETURN""",
          r"(bridged|routed) (ping[46]|tcp22 ipv[46]|udp53 ipv[46])", calls="1 1 0"),
     Case("tcp flags", nft("table inet f { chain x { type filter hook forward priority 0; tcp flags & (syn|ack) == (syn|ack) tcp sport 22 counter drop; } }"),
          r"(bridged|routed) tcp22", calls="1 1 0"),
+    Case("flags that are not equal are not flags that are absent", nft("""table inet f { chain x { type filter hook forward priority 0
+  ct state != established,related tcp sport 22 counter drop
+  ct state ! established,related tcp dport 443 counter drop; ct state & (new|untracked) == 0 udp sport 53 counter drop
+  tcp flags != 18 tcp sport 80 counter accept; tcp sport 80 counter drop; } }"""), r"routed (tcp|udp)"),
     Case("netdev ingress of a port", nft("table netdev f { chain x { type filter hook ingress device pa priority 0; udp dport 53 counter drop; } }"),
          r"(bridged|in|routed) udp53"),
     Case("netdev egress of a port, answers", nft("table netdev f { chain x { type filter hook egress device pa priority 0; tcp sport 80 counter drop; } }"),

@@ -20,7 +20,8 @@ from typing import Any
 
 from netchecks.errors import LabError
 from netchecks.lab import faults
-from netchecks.lab.labs import Lab, up
+from netchecks.lab.labs import Lab
+from netchecks.lab.making import up
 from netchecks.lab.topology import controller
 
 #: Severities that say something is wrong; a note does not.

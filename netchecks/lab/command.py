@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from netchecks.errors import LabError
-from netchecks.lab import faults, labs, state, topology
+from netchecks.lab import faults, labs, making, state, topology
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +93,7 @@ def _line(lab: state.State) -> str:
 
 def _up(args: argparse.Namespace) -> int:
     """Make a lab and say how to use it."""
-    lab = labs.up(args.topology, rooted=args.rooted, state_dir=args.state_dir, name=args.name, count=args.count, keep=True)
+    lab = making.up(args.topology, rooted=args.rooted, state_dir=args.state_dir, name=args.name, count=args.count, keep=True)
     print(f"lab {lab.id}: {_line(lab.state)}")
     print(f"places: {' '.join(lab.places)}")
     print(f"netchecks lab exec --lab {lab.id} controller -- pytest suites/ --inventory-file={lab.inventory}")

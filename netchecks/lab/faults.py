@@ -73,7 +73,7 @@ class Fault(Strict):
     note: bool = False
     needs: Literal["", "rooted"] = ""
     settle: float = Field(default=0.0, ge=0, le=5)
-    inventory: dict[str, Any] = {}
+    inventory: dict[str, Any] = Field(default_factory=dict)
     why: str = ""
 
     @field_validator("expect_all")

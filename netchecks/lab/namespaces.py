@@ -43,18 +43,18 @@ def _check(result: int, what: str) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """mount(2)."""
+    """Mount something (man 2 mount)."""
     arguments = (os.fsencode(source), os.fsencode(target), kind.encode() or None, flags, options.encode() or None)
     _check(_libc.mount(arguments[0], arguments[1], arguments[2], ctypes.c_ulong(flags), arguments[4]), f"mount {target}")
 
 
 def unshare(flags: int) -> None:
-    """unshare(2)."""
+    """Leave namespaces for new ones (man 2 unshare)."""
     _check(_libc.unshare(flags), "unshare")
 
 
 def setns(descriptor: int, what: str) -> None:
-    """setns(2) with any kind of namespace."""
+    """Join a namespace of any kind (man 2 setns)."""
     _check(_libc.setns(descriptor, 0), f"join the {what} namespace")
 
 

@@ -32,7 +32,8 @@ section conntrack; cat /proc/sys/net/netfilter/nf_conntrack_count
 
 #: In a node that is a host of its own, its files and processes too.
 HOST_SCRIPT = r"""
-section files; find /etc /tmp /home /usr/sbin /usr/bin -newer /etc/machine-id -type f -exec md5sum {} +; ls -A /tmp /root /home/lab/.ssh /etc/lab /run/lab
+section files; find /etc /tmp /home /usr/sbin /usr/bin -newer /etc/machine-id -type f -exec md5sum {} +
+ls -A /tmp /root /home/lab/.ssh /etc/lab /run/lab
 section tools; command -v bridge tcpdump dig ip
 section units; systemctl --no-pager --plain --no-legend list-units --type=service --state=active
 section processes; ps -eo user,args --no-headers
@@ -40,11 +41,15 @@ section processes; ps -eo user,args --no-headers
 
 #: Fields of iproute2's JSON that change by themselves or with the order of making.
 VOLATILE = frozenset({
-    "ifindex", "link", "stats", "stats64", "link_index", "link_netnsid", "preferred_life_time", "valid_life_time", "gc_timer", "hello_timer",
-    "tcn_timer", "topology_change_timer", "id", "port", "no", "designated_port", "cost", "tentative", "age", "used", "expires",
-    "bridge_id", "root_id", "designated_bridge", "designated_root", "hold_timer", "message_age_timer", "forward_delay_timer",
-    "group_fwd_mask_str", "parentdev", "num_tx_queues", "num_rx_queues", "metrics",
+    "ifindex", "link", "stats", "stats64", "link_index", "link_netnsid", "preferred_life_time", "valid_life_time",
+    "gc_timer", "hello_timer", "tcn_timer", "topology_change_timer", "id", "port", "no", "designated_port", "cost",
+    "tentative", "age", "used", "expires", "bridge_id", "root_id", "designated_bridge", "designated_root", "hold_timer",
+    "message_age_timer", "forward_delay_timer", "group_fwd_mask_str", "parentdev", "num_tx_queues", "num_rx_queues",
+    "metrics",
 })
+
+#: Tracked connections that no lab has by itself.
+MANY = 1000
 
 #: systemd and sshd start and end these as they like.
 COMES_AND_GOES = re.compile(r"ps -eo|sh -c|sshd:|systemd-|dbus-daemon|\(sd-pam\)|systemctl")
@@ -72,9 +77,9 @@ def _readable(name: str, text: str) -> str:
     if name == "processes":
         lines = [line for line in lines if not COMES_AND_GOES.search(line)]
     if name == "listeners":
-        lines = [re.sub(r'pid=\d+,fd=\d+|\s+', " ", line) for line in lines]
+        lines = [" ".join(re.sub(r"pid=\d+,fd=\d+", "", line).split()) for line in lines]
     if name == "conntrack":
-        lines = ["many" if line.isdigit() and int(line) > 1000 else "few" for line in lines]
+        lines = ["many" if line.isdigit() and int(line) > MANY else "few" for line in lines]
     return "\n".join(lines)
 
 
@@ -103,8 +108,8 @@ def _stable(value: Any) -> Any:
 def difference(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> list[str]:
     """Give each line that is in one only: ``node1 routes: - ...`` for gone, ``+`` for new."""
     found = []
-    for place in before:
-        for section in before[place]:
+    for place, sections in before.items():
+        for section in sections:
             old, new = (set(state.get(place, {}).get(section, "").splitlines()) for state in (before, after))
             found += [f"{place} {section}: - {line}" for line in sorted(old - new)]
             found += [f"{place} {section}: + {line}" for line in sorted(new - old)]

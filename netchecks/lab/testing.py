@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from netchecks.lab.labs import Lab, up, why_not_rooted
+from netchecks.lab.labs import Lab
+from netchecks.lab.making import up, why_not_rooted
 
 #: nobody, as in /etc/passwd of every distribution; the kernel's overflow id too.
 NOBODY = 65534

@@ -32,10 +32,11 @@ _ANSWERS = {
 class Packet:
     """One packet. What is not known is None (an address, the state), empty (a MAC) or a range (a port).
 
-    ``state`` is what conntrack says of it. ``in_port``, ``out_port``: the bridge's ports it comes in and leaves by;
-    ``in_device``, ``out_device``: the interfaces that the node's IP stack sees (the bridge itself, where there is one);
-    empty where it does not come in or leave. ``target`` and ``target_mac``: who is asked for by ARP or NDP.
-    ``size``: bytes of the IP packet. ``exempt``: a rule has taken it from conntrack (NOTRACK). ``translated``: which addresses NAT has changed; None when that is not known.
+    ``state`` is what conntrack says of it; ``exempt``: a rule has taken it from conntrack (NOTRACK).
+    ``in_port``, ``out_port``: the bridge's ports it comes in and leaves by; ``in_device``, ``out_device``: the interfaces
+    that the node's IP stack sees (the bridge itself, where there is one); empty where it does not come in or leave.
+    ``target`` and ``target_mac``: who is asked for by ARP or NDP. ``size``: bytes of the IP packet.
+    ``translated``: which addresses NAT has changed; None when that is not known.
     """
 
     family: Family

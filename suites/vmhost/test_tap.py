@@ -259,4 +259,4 @@ def test_bridge_knows_mac(
     })
     if elsewhere:
         message = f"{node}: {bridge} has {interface}'s MAC {interface.mac} at {', '.join(elsewhere)}, expected at {tap}"
-        raise Wrong("mac.behind_another_port", message, certain=True)
+        raise Wrong("mac.behind_another_port", message, place=node.name, certain=True)

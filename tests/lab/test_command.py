@@ -11,10 +11,17 @@ import pytest
 from netchecks.lab import why_not_rooted
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = "import argparse, sys; from netchecks.errors import NetchecksError; from netchecks.lab import command\n" \
-    "p = argparse.ArgumentParser(); command.add_arguments(p)\n" \
-    "try: sys.exit(command.run(p.parse_args()))\n" \
-    "except NetchecksError as e: sys.exit(str(e))"
+PROGRAM = """
+import argparse, sys
+from netchecks.errors import NetchecksError
+from netchecks.lab import command
+parser = argparse.ArgumentParser()
+command.add_arguments(parser)
+try:
+    sys.exit(command.run(parser.parse_args()))
+except NetchecksError as error:
+    sys.exit(str(error))
+"""
 
 
 def lab(folder, action, *arguments):

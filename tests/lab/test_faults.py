@@ -10,7 +10,7 @@ from netchecks.lab.snapshot import difference, look, snapshot
 ALL = faults.load("vmhost-switching")
 
 #: One of each kind, tried in every run of the tests; the others in `make test-all`.
-QUICK = {"bridge-missing", "domain-migrated", "guest-port-closed", "firewall-iptables-drops", "tool-garbage", "healthy-stopped-vm"}
+QUICK = {"bridge-missing", "domain-migrated", "guest-port-closed", "tool-garbage"}
 
 #: Asks everything at once from the controller and from node1; prints what did not answer.
 CONTROLLER = r"""

@@ -9,16 +9,17 @@ from netchecks.lab.topology import load as load_topology
 ALL = faults.load("vmhost-switching")
 
 #: Every cause that has to be named in this lab.
-CODES = set("""
-    bridge.missing bridge.down uplink.not_in_bridge uplink.down uplink.no_carrier uplink.not_forwarding tap.not_in_bridge
-    tap.in_another_bridge tap.down domain.shut_off guest.interface_down guest.wrong_address guest.wrong_prefix address.duplicate
-    mac.duplicate node.two_addresses_of_one_subnet firewall.iptables_drops firewall.nftables_drops firewall.ebtables_drops
-    guest.drops_icmp guest.port_closed tap.mtu_too_small guest.no_ipv6 gateway.gone gateway.two_macs resolver.dead resolver.slow
-    conntrack.nearly_full node.ssh_refused node.ssh_no_route node.ssh_host_key_changed node.ssh_login_refused node.sudo_refused
-    node.hangs node.command_hangs node.tool_missing node.tool_unreadable switch.reflects_frames port.isolated
-    port.no_multicast_flood port.no_unicast tap.ebpf_drops route.overlapping domain.paused domain.link_unplugged domain.migrated
-    address.dad_failed
-""".split())
+CODES = {
+    "bridge.missing", "bridge.down", "uplink.not_in_bridge", "uplink.down", "uplink.no_carrier", "uplink.not_forwarding",
+    "tap.not_in_bridge", "tap.in_another_bridge", "tap.down", "domain.shut_off", "guest.interface_down",
+    "guest.wrong_address", "guest.wrong_prefix", "address.duplicate", "mac.duplicate", "node.two_addresses_of_one_subnet",
+    "firewall.iptables_drops", "firewall.nftables_drops", "firewall.ebtables_drops", "guest.drops_icmp", "guest.port_closed",
+    "tap.mtu_too_small", "guest.no_ipv6", "gateway.gone", "gateway.two_macs", "resolver.dead", "resolver.slow",
+    "conntrack.nearly_full", "node.ssh_refused", "node.ssh_no_route", "node.ssh_host_key_changed", "node.ssh_login_refused",
+    "node.sudo_refused", "node.hangs", "node.command_hangs", "node.tool_missing", "node.tool_unreadable",
+    "switch.reflects_frames", "port.isolated", "port.no_multicast_flood", "port.no_unicast", "tap.ebpf_drops",
+    "route.overlapping", "domain.paused", "domain.link_unplugged", "domain.migrated", "address.dad_failed",
+}
 
 
 def test_every_cause_of_the_catalogue_has_a_fault():

@@ -45,7 +45,7 @@ def answer_of(unprivileged, *names):
 
 
 def test_a_lab_stands_and_goes_without_privileges(unprivileged):
-    answer = answer_of(unprivileged, "tap-down", "domain-shut-off", "resolver-dead")
+    answer = answer_of(unprivileged, "domain-shut-off", "resolver-dead")
     assert answer["uid"] != "0"
     assert answer["pings"] == ["10.20.0.142", "fd20::145"]
     assert "10.20.0.11/24" in answer["netns"]

@@ -77,7 +77,8 @@ def _operate(operation: Operation, value: Read) -> Read:
         return value if value is None or isinstance(value, Doubt) else Doubt(f"operator {operation.operator}")
     mask = operation.right
     if isinstance(value, Set):
-        return Set(value.value & _names(mask))
+        names = _flag_names(value, mask)
+        return Doubt(f"mask {mask}") if names is None else Set(value.value & names, value.bits)
     if not isinstance(mask, Constant):
         return Doubt("a mask that is no number")
     return _masked(value, mask.value)
@@ -116,14 +117,20 @@ def _compare(value: Value, operator: str, right: Expression, sets: Sets) -> Trut
 
 
 def _flags(value: Set, operator: str, right: Expression) -> Truth:
-    if isinstance(right, Constant) and not isinstance(right.value, str) and right.value != 0:
-        return Doubt(f"flags {right.value}")
-    names = _names(right)
-    if operator == "in":
-        return bool(value.value & names)
-    if operator == "!" or (operator == "!=" and isinstance(right, Flags)):
-        return not value.value & names
+    """Test flags: ``in`` any of them, ``!`` none; ``==`` and ``!=`` compare all bits (``ct state != established,related``)."""
+    names = _flag_names(value, right)
+    if names is None or operator not in {"in", "!", "==", "!="}:
+        return Doubt(f"flags {operator} {right}")
+    if operator in {"in", "!"}:
+        return bool(value.value & names) == (operator == "in")
     return (value.value == names) == (operator == "==")
+
+
+def _flag_names(value: Set, right: Expression) -> frozenset[str] | None:
+    if not isinstance(right, Constant) or isinstance(right.value, str):
+        return _names(right)
+    known = sum(value.bits.values())
+    return None if right.value & ~known else frozenset(name for name, bit in value.bits.items() if right.value & bit)
 
 
 def _ordered(value: Value, operator: str, right: Expression) -> Truth:
@@ -161,7 +168,7 @@ def _equals(value: Value, element: Expression) -> Truth:
     if isinstance(element, Interval):
         return _between(value, element.low, element.high)
     if isinstance(value, Set):
-        return value.value == _names(element)
+        return _flags(value, "==", element)
     if isinstance(element, Constant):
         return _is(value, element.value)
     return Doubt(f"{element}")

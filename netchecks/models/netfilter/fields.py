@@ -29,6 +29,8 @@ ICMPV6_TYPES = {
     "ind-neighbor-advert": 142, "mld2-listener-report": 143,
 }
 ARP_OPERATIONS = {"request": 1, "reply": 2, "rrequest": 3, "rreply": 4, "inrequest": 8, "inreply": 9, "nak": 10}
+TCP_BITS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "cwr": 128}  # RFC 9293, RFC 3168
+STATE_BITS = {"invalid": 1, "established": 2, "related": 4, "new": 8, "untracked": 64}  # Linux, nf_conntrack_common.h
 NFPROTO = {"ipv4": 2, "ipv6": 10}
 
 
@@ -70,9 +72,10 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """Flags that are set."""
+    """Flags that are set, and the bits that numbers may stand for."""
 
     value: frozenset[str]
+    bits: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +187,13 @@ _FIELDS: Mapping[str, Callable[[Packet], Read]] = {
     "icmpv6 type": lambda packet: _number(packet.icmp_type, ICMPV6_TYPES),
     "icmpv6 code": lambda _: Number(0),
     "icmpv6 taddr": lambda packet: _ip(packet.target) if packet.protocol == "ndp" else None,
-    "tcp flags": lambda packet: Set(packet.flags),
+    "tcp flags": lambda packet: Set(packet.flags, TCP_BITS),
 }
 
 
 def _state(packet: Packet, point: Point) -> Read:
     state = conntrack_state(packet, point)
-    return Doubt("ct state") if state is None else Set(frozenset({state}))
+    return Doubt("ct state") if state is None else Set(frozenset({state}), STATE_BITS)
 
 
 def _direction(packet: Packet, point: Point) -> Read:

@@ -1,0 +1,84 @@
+"""Say how fast netchecks is: a table, then four lines. Needs root for the fleet (real sshd in network namespaces)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import fleet, measure, replay
+from netchecks.errors import LabError
+
+
+def main() -> int:
+    """Measure and tell; 1 where something could not be measured."""
+    args = _arguments()
+    try:
+        with tempfile.TemporaryDirectory(prefix="nc-bench-") as folder:
+            found = _measured(args, Path(folder))
+    except (measure.BenchError, LabError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    if args.json:
+        args.json.write_text(json.dumps(_plain(found), indent=1) + "\n", encoding="utf-8")
+    _tell(found)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of each, in turn; the median counts (default 3)")
+    parser.add_argument("--nodes", type=int, default=50, metavar="N", help="nodes behind sshd (default 50)")
+    parser.add_argument("--replayed", type=int, default=500, metavar="N", help="replayed nodes (default 500)")
+    parser.add_argument("--checks", type=int, default=100, metavar="N", help="checks on each replayed node (default 100)")
+    parser.add_argument("--only", choices=("fleet", "replay"), help="only this part")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    return parser.parse_args()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _measured(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part in (args.only,) if args.only else ("fleet", "replay"):
+        inside = folder / part
+        inside.mkdir()
+        if part == "fleet":
+            found[part] = fleet.measure(args.nodes, args.runs, inside, _say)
+        else:
+            found[part] = replay.measure(args.replayed, args.checks, args.runs, inside, _say)
+    return found
+
+
+def _plain(found: dict[str, Any]) -> dict[str, Any]:
+    parts = {name: {"checks": part.checks, "programs": measure.plain(part.rows)} for name, part in found.items()}
+    return {"ratios": _ratios(found), **parts}
+
+
+def _ratios(found: dict[str, Any]) -> dict[str, float]:
+    """Give the four figures by their names, in their order; of a part that was left out nothing."""
+    ratios: dict[str, float] = {}
+    if "fleet" in found:
+        ratios["testinfra / netchecks"] = round(found["fleet"].ratio(fleet.TESTINFRA, fleet.OURS), 1)
+        ratios["netchecks / bare ssh"] = round(found["fleet"].ratio(fleet.OURS, fleet.FLOOR), 2)
+    if "replay" in found:
+        ratios["replay / empty pytest"] = round(found["replay"].ratio(), 2)
+    if "fleet" in found:
+        ratios["round trips per node"] = found["fleet"].trips
+    return ratios
+
+
+def _tell(found: dict[str, Any]) -> None:
+    for name, part in found.items():
+        print(f"{name}: {part.checks} checks\n{measure.table(part.rows)}\n")
+    for name, figure in _ratios(found).items():
+        print(f"{name}: {figure}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""With a cause function switched off, the order of the hops must still name the right place."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from netchecks.cause import CAUSES
+from netchecks.lab.accuracy import default_suites
+
+HERE = Path(__file__).parent
+
+#: Cause function, a fault that it explains, the places of which the first diagnosis must name one without it.
+CASES = [
+    ("guest_has_another_address", "guest-wrong-address", {"vm42"}),
+    ("guest_has_a_wide_prefix", "guest-wrong-prefix", {"vm42"}),
+    ("guest_drops_icmp", "guest-drops-icmp", {"vm42"}),
+    ("guest_has_no_ipv6", "guest-no-ipv6", {"vm42"}),
+    ("switch_reflects_frames", "switch-reflects-frames", {"node1", "vm42", "vm43"}),
+    ("mac_is_used_twice,mac_answers_for_another", "mac-duplicate", {"vm42", "vm44", "node1"}),
+    ("domain_runs_elsewhere", "domain-migrated", {"vm42"}),
+    ("sender_is_a_little_short", "healthy-tap-mtu-4-short", {"vm42", "vm43", "node1"}),
+    ("gateway_drops_icmp", "healthy-gateway-silent-to-ping", {"10.20.0.1", "fd20::1", "node1", "node2"}),
+]
+
+
+def test_every_cause_has_its_case():
+    known = {rule.name for rules in CAUSES.values() for rule in rules}
+    assert known == {name for names, _, _ in CASES for name in names.split(",")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("names", "fault", "places"), CASES, ids=[case[0] for case in CASES])
+def test_hop_order_names_the_place(rooted_lab, tmp_path, names, fault, places):
+    seen = tmp_path / "seen"
+    argv = [sys.executable, "-m", "pytest", *default_suites(), "-q", "-p", "no:cacheprovider"]
+    with rooted_lab.fault(fault):
+        rooted_lab.exec(
+            "controller", [*argv, f"--inventory-file={rooted_lab.inventory}", f"--netchecks-run-dir={seen}"], capture_output=True,
+        )
+    with_all = json.loads((seen / "report.json").read_text())["diagnoses"]
+    environment = {**os.environ, "WITHOUT_CAUSE": names, "PYTHONPATH": f"{HERE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    again = tmp_path / "again"
+    done = subprocess.run(
+        [*argv, "-p", "without_cause", f"--replay-run={seen}", f"--netchecks-run-dir={again}"],
+        env=environment, capture_output=True, text=True, check=False,
+    )
+    without = json.loads((again / "report.json").read_text())["diagnoses"]
+    assert without, done.stdout + done.stderr
+    if fault != "mac-duplicate":  # there the answer's own MAC says it already
+        assert without[0]["code"] != with_all[0]["code"], "the cause function made no difference"
+    assert set(without[0]["places"]) & places, without[0]
