@@ -19,7 +19,7 @@ demo: ## a lab with one broken VM, the suite, the diagnosis; needs no root
 
 demo-record: ## record the run that "make demo" replays where no lab can be
 	@sh scripts/setup.sh demo
-	@$(PYTHON) scripts/demo.py --record docs/demo
+	@$(PYTHON) scripts/record_demo.py
 
 test: setup ## the tests, warnings as errors; coverage in reports/coverage.txt (ARGS="..." for pytest)
 	@sh scripts/coverage.sh $(PYTEST) -m "not slow"

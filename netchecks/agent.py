@@ -104,7 +104,7 @@ def frames(index, action):
     RESULTS[index]["since"] = action["at"]
 
     def send(position):
-        if action["unless"] and seen(action["unless"]):
+        if action["unless"] and seen(action["device"], action["unless"]):
             return done(index, "not needed")
         try:
             sock.send(texts[position])
@@ -118,11 +118,12 @@ def frames(index, action):
     later(action["at"], lambda: send(0))
 
 
-def seen(conditions):
+def seen(device, conditions):
+    """An answer on another device (the uplink, of which the bridge is a port) may be somebody else's."""
     wanted = [(offset, base64.b64decode(text)) for offset, text in conditions]
     return any(
         not outgoing and all(data[offset:offset + len(text)] == text for offset, text in wanted)
-        for kept in PACKETS.values() for _, outgoing, data in kept
+        for _, outgoing, data in PACKETS.get(device, ())
     )
 
 

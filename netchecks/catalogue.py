@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from netchecks import connect, facts, trip, waves
 from netchecks.cause import CAUSES
 from netchecks.collecting import add_suites, arguments, collect
+from netchecks.errors import Why
 from netchecks.judge import Doc, doc_of
 from netchecks.plan import is_fact
 from netchecks.plugin import check_id
@@ -24,6 +26,7 @@ from netchecks.world import KINDS
 
 #: Errors whose first argument is a stable code, and the function that notes one.
 _TELL = frozenset({"Wrong", "Harmless", "note"})
+_CODE = re.compile(r"[a-z]+\.[a-z][a-z0-9_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 def checks(selection: Sequence[str] = ()) -> list[Check]:
     """Give every check of the suites, without any inventory: also those that would apply to nothing here."""
     found: dict[str, Check] = {}
-    for item in collect(["-o", "netchecks_inventory=", *selection]).items:
+    for item in collect(selection, bare=True).items:
         if isinstance(item, pytest.Function):
             found.setdefault(check_id(item), _check(item))
     return list(found.values())
@@ -89,27 +92,45 @@ def _flows(mark: pytest.Mark | None) -> tuple[str, ...]:
 
 @cache
 def codes(function: Callable[..., Any]) -> tuple[str, ...]:
-    """Give the codes that stand in a function and in the functions of its module that it calls, in their order."""
-    found: list[str] = []
-    _add_codes(function, found, set())
-    return tuple(dict.fromkeys(found))
+    """Give the codes that stand in a function and in the functions of its module that it calls, in their order.
+
+    Where a code is handed on in a variable, every string there that has the form of one counts.
+    """
+    told, formed, dynamic = [], [], False
+    for one in _with_called(function, {}):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(one)))
+        for call in _calls(tree):
+            constants = list(_constants(call.args[0]))
+            dynamic = dynamic or not constants
+            told += constants
+        formed += [text for text in _strings(tree, one.__globals__) if _CODE.fullmatch(text)]
+    return tuple(dict.fromkeys([*told, *(formed if dynamic else [])]))
 
 
-def _add_codes(function: Callable[..., Any], found: list[str], visited: set[Callable[..., Any]]) -> None:
+def _with_called(function: Callable[..., Any], visited: dict[Any, None]) -> list[Any]:
     function = inspect.unwrap(function)
-    if function in visited or not inspect.isfunction(function):
-        return
-    visited.add(function)
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    for call in sorted(calls, key=lambda node: (node.lineno, node.col_offset)):
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-        if name in _TELL and call.args:
-            found.extend(_constants(call.args[0]))
-    for name in dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)):
-        other = function.__globals__.get(name)
-        if inspect.isfunction(other) and other.__module__ == function.__module__:
-            _add_codes(other, found, visited)
+    if function not in visited and inspect.isfunction(function):
+        visited[function] = None
+        for name in function.__code__.co_names:
+            other = function.__globals__.get(name)
+            if inspect.isfunction(other) and other.__module__ == function.__module__:
+                _with_called(other, visited)
+    return list(visited)
+
+
+def _calls(tree: ast.AST) -> list[ast.Call]:
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
+    named = [node for node in found if getattr(node.func, "attr", getattr(node.func, "id", "")) in _TELL]
+    return sorted(named, key=lambda node: (node.lineno, node.col_offset))
+
+
+def _strings(tree: ast.AST, module: dict[str, Any]) -> Iterator[str]:
+    """Give the strings of a function and of its module's tables that it names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.Name) and isinstance(module.get(node.id), dict):
+            yield from (value for value in module[node.id].values() if isinstance(value, str))
 
 
 def _constants(node: ast.expr) -> Iterator[str]:
@@ -122,6 +143,34 @@ def _constants(node: ast.expr) -> Iterator[str]:
         yield from (text for value in node.values for text in _constants(value))
     elif isinstance(node, ast.JoinedStr):
         yield "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in node.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something is not seen: the code, the kind of reason, and what is said, ``*`` for what depends on the case."""
+
+    code: str
+    why: str
+    detail: str
+
+
+def reasons() -> list[Reason]:
+    """Give every reason that has a code, from where the engine raises it."""
+    found = {code: Reason(code, Why.UNREACHABLE, meaning) for _, code, meaning in reversed(connect.SSH_SAYS)}
+    for module in (connect, trip, facts, waves):
+        for call in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "NotSeen":
+                found |= {one.code: one for one in _reason(call) if one.code not in found}
+    return sorted(found.values(), key=lambda one: one.code)
+
+
+def _reason(call: ast.Call) -> Iterator[Reason]:
+    cause = next((word.value for word in call.keywords if word.arg == "cause"), None)
+    why = call.args[0].attr if call.args and isinstance(call.args[0], ast.Attribute) else ""
+    detail = next(_constants(call.args[1]), "") if len(call.args) > 1 else ""
+    for code in _constants(cause) if cause is not None else ():
+        if why in Why.__members__:
+            yield Reason(code, Why[why], detail)
 
 
 # -- as text ---------------------------------------------------------------------------------------------------------
@@ -145,12 +194,14 @@ def markdown(found: Sequence[Check]) -> str:
     for check in found:
         suites.setdefault(check.name.rpartition(".")[0], []).append(check)
     lines = ["# Checks", "", "Made by `netchecks checks --markdown` from the suites: change it there.", ""]
+    lines += ["Each code of a diagnosis is stable, and stands in the [index](#codes) at the end.", ""]
     for suite, mine in suites.items():
         lines += [f"## {suite}", "", "| check | claim |", "|---|---|"]
         lines += [f"| [{_short(check)}](#{_anchor(check.name)}) | {_cell(check.doc.claim)} |" for check in mine]
         lines.append("")
         for check in mine:
             lines += _section(check)
+    lines += [*_index(found), *_unseen()]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -165,6 +216,24 @@ def _section(check: Check) -> Iterator[str]:
         "Codes": ", ".join(map(_code, check.codes or (check.name,))),
     }
     yield from (f"- **{name}:** {value}" for name, value in rows.items() if value)
+    yield ""
+
+
+def _index(found: Iterable[Check]) -> Iterator[str]:
+    by_code: dict[str, list[str]] = {}
+    for check in found:
+        for code in check.codes or (check.name,):
+            by_code.setdefault(code, []).append(check.name)
+    yield from ("## Codes", "", "| code | told by |", "|---|---|")
+    for code, names in sorted(by_code.items()):
+        yield f"| {_code(code)} | {', '.join(f'[{name}](#{_anchor(name)})' for name in names)} |"
+    yield ""
+
+
+def _unseen() -> Iterator[str]:
+    yield from ("## Not looked at", "", "Why something could not be seen; what needs it is unknown then.", "")
+    yield from ("| code | reason | what is said |", "|---|---|---|")
+    yield from (f"| {_code(one.code)} | {one.why} | {_text(one.detail)} |" for one in reasons())
     yield ""
 
 

@@ -18,10 +18,20 @@ from netchecks.session import Session
 
 @dataclass(slots=True)
 class Collected:
-    """pytest's items, and the run that would have looked; None where no inventory is in force."""
+    """pytest's items, and the run that would have looked; None where no inventory is in force.
 
+    ``bare``: put the inventory out of force, so that each check is one item, whatever it applies to.
+    """
+
+    bare: bool = False
     items: list[pytest.Item] = field(default_factory=list)
     session: Session | None = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Forget the run that was just made ready."""
+        if self.bare and SESSION in config.stash:
+            del config.stash[SESSION]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Keep what pytest collected."""
@@ -29,9 +39,9 @@ class Collected:
         self.session = session.config.stash.get(SESSION, None)
 
 
-def collect(arguments: Sequence[str]) -> Collected:
-    """Collect with pytest's arguments. Raises NetchecksError with what pytest said where it could not."""
-    found, said = Collected(), io.StringIO()
+def collect(arguments: Sequence[str], *, bare: bool = False) -> Collected:
+    """Collect with pytest's arguments; see Collected for ``bare``. Raises NetchecksError with what pytest said where it could not."""
+    found, said = Collected(bare), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         status = pytest.main(
             [*cli.pytest_arguments(["-p", "no:cacheprovider", *arguments]), "--collect-only", "-q", "--color=no"], plugins=[found],

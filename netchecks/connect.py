@@ -25,7 +25,7 @@ CONNECT_SECONDS = 10
 STREAMED = frozenset({"ssh", "local", "netns"})
 
 #: What ssh says on stderr, the stable code and what it means; the first that is in the text counts.
-_SSH_SAYS = (
+SSH_SAYS = (
     ("Host key verification failed", "node.ssh_host_key_changed", "the host key is not the known one"),
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "node.ssh_host_key_changed", "the host key is not the known one"),
     ("Permission denied", "node.ssh_login_refused", "the login was refused"),
@@ -102,7 +102,7 @@ def shell(node: Node) -> list[str]:
 
 def refused(stderr: str) -> NotSeen:
     """Say why a connection did not come about, by what ssh printed."""
-    for text, code, meaning in _SSH_SAYS:
+    for text, code, meaning in SSH_SAYS:
         if text in stderr:
             return NotSeen(Why.UNREACHABLE, f"{meaning} ({_last_line(stderr)})", cause=code)
     return NotSeen(Why.UNREACHABLE, _last_line(stderr) or "the connection ended without a word", cause="node.unreachable")

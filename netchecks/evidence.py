@@ -71,6 +71,15 @@ class Evidence:
         return f"{self.place}$ {text if len(text) <= 200 else text[:197] + '...'}"  # noqa: PLR2004 - two lines of a screen
 
     @property
+    def short(self) -> str:
+        """The same for a narrow screen: a script or a probe by what it tells, as nobody would type it."""
+        if self.command[-2:] == ("python3", "-"):
+            return f"{self.place}: packets sent for {self.subject}"
+        if self.command[-1:] and ("sh", "-c") in zip(self.command, self.command[1:], strict=False):
+            return f"{self.place}: {self.fact}, by a script (report.md has it)"
+        return self.title
+
+    @property
     def ending(self) -> str:
         """How the command ended."""
         end = "did not run: its kernel module is not loaded" if self.status is None else f"exit status {self.status}"
@@ -143,9 +152,11 @@ def _action(action: str, got: Got) -> str:
 
 
 def _packets(packets: Sequence[tuple[float, str, bool, bytes]]) -> list[str]:
+    """Tell what came in before what went out: a probe knows what it sent, and a sweep sends hundreds."""
+    ranked = sorted(range(len(packets)), key=lambda number: (packets[number][2], number))
     shown = [
         f"  {at:7.3f} s {device} {'out' if outgoing else 'in '} {packet_line(data)}"
-        for at, device, outgoing, data in packets[:_PACKETS]
+        for at, device, outgoing, data in (packets[number] for number in sorted(ranked[:_PACKETS]))
     ]
     return [*shown, f"  and {len(packets) - _PACKETS} more"] if len(packets) > _PACKETS else shown
 

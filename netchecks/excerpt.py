@@ -18,8 +18,16 @@ from netchecks.evidence import Evidence
 LINES = 3
 #: Characters of a JSON object that stays in one piece; a longer one shows its scalar members.
 _WHOLE = 160
+#: Characters of a longer one that are shown: as many as a terminal has beside the margin.
+_WIDE = 68
 #: Records of an output that are looked at.
 _RECORDS = 5000
+#: Words of messages that name nothing; by accident an output may have one of them once.
+_EMPTY = frozenset({
+    "an", "and", "are", "as", "at", "be", "but", "by", "did", "do", "expected", "for", "from", "had", "has", "have",
+    "in", "instead", "into", "is", "it", "its", "no", "not", "of", "off", "on", "or", "so", "than", "that", "the",
+    "their", "there", "they", "this", "to", "was", "were", "which", "with", "without",
+})
 _TOKEN = re.compile(r"[A-Za-z0-9](?:[\w.:/%-]*\w)?")
 
 
@@ -45,33 +53,33 @@ class _Line:
         return _words(f"{self.inside} {joined}")
 
 
-def excerpt(evidence: Evidence, messages: Iterable[str]) -> Excerpt:
+def excerpt(evidence: Evidence, messages: Iterable[str], most: int = LINES) -> Excerpt:
     """Choose the lines of one command's output that the messages speak of; of a failed command what it complained of."""
     about = _words(" ".join([*messages, evidence.subject.rpartition(":")[2]]))
     if evidence.status not in {0, None} and evidence.stderr.strip():
         complaint = [line for line in evidence.stderr.splitlines() if line.strip()]
-        return Excerpt(tuple(complaint[-LINES:]), 1.0)
+        return Excerpt(tuple(complaint[-most:]), 1.0)
     lines = list(_lines(evidence.stdout))
     if not lines:
         return Excerpt((), 0.0)
-    return _chosen(lines, about)
+    return _chosen(lines, about, most)
 
 
-def _chosen(lines: Sequence[_Line], about: frozenset[str]) -> Excerpt:
+def _chosen(lines: Sequence[_Line], about: frozenset[str], most: int) -> Excerpt:
     known = [line.words & about for line in lines]
     spread = Counter(word for words in known for word in words)
     weights = [sum(1 / spread[word] for word in words) for words in known]
     best = max(weights)
     if best == 0:
-        few = tuple(_shown(line, about) for line in lines) if len(lines) <= LINES else ()
+        few = tuple(_shown(line, about) for line in lines) if len(lines) <= most else ()
         return Excerpt(few, 0.0)
     good = sorted((number for number, weight in enumerate(weights) if weight >= best / 2), key=lambda number: -weights[number])
-    return Excerpt(tuple(_shown(lines[number], about) for number in sorted(good[:LINES])), best)
+    return Excerpt(tuple(_shown(lines[number], about) for number in sorted(good[:most])), best)
 
 
 def _words(text: str) -> frozenset[str]:
     """Give the words of a text that can name something; a MAC and an address are one word."""
-    return frozenset(word.lower() for word in _TOKEN.findall(text) if len(word) > 1 or word.isdigit())
+    return frozenset(word.lower() for word in _TOKEN.findall(text) if len(word) > 1 or word.isdigit()) - _EMPTY
 
 
 def _lines(output: str) -> Iterator[_Line]:
@@ -115,19 +123,27 @@ def _scalar(value: Any) -> str | None:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _shown(line: _Line, about: frozenset[str], width: int = 110) -> str:
-    """Give a record in one line: of a long one its first member and those that the message speaks of before the others."""
+def _shown(line: _Line, about: frozenset[str]) -> str:
+    """Give a record in one line: of a long one its name, and the members that the message speaks of before the others."""
     if line.text:
         return line.text if len(line.text) <= _WHOLE else line.text[: _WHOLE - 3] + "..."
-    ranked = sorted(
-        range(len(line.members)), key=lambda number: (number != 0 and not _words(" ".join(line.members[number])) & about, number),
-    )
     chosen: list[int] = []
-    for number in ranked:
+    for number in sorted(range(len(line.members)), key=lambda number: _rank(line, number, about)):
         size = sum(len(name) + len(text) + 2 for name, text in (line.members[one] for one in [*chosen, number]))
-        if chosen and size > width:
-            break
-        chosen.append(number)
+        if not chosen or size <= _WIDE:
+            chosen.append(number)
     shown = " ".join("=".join(line.members[number]) for number in sorted(chosen))
     more = " ..." if len(chosen) < len(line.members) else ""
     return f"{line.inside} {shown}{more}".strip()
+
+
+def _rank(line: _Line, number: int, about: frozenset[str]) -> tuple[int, int]:
+    name, text = line.members[number]
+    if _words(f"{name} {text}") & about:
+        return (0, number)
+    named = next((at for at, (_, value) in enumerate(line.members) if not _is_number(value)), 0)
+    return (1 if number == named else 3 if _is_number(text) else 2, number)
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "").replace("-", "").isdigit() or text in {"true", "false", "null"}

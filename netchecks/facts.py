@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from netchecks import plan, send
@@ -28,12 +28,15 @@ class Facts:
 
     record: Record
     plan: plan.Plan
-    _kept: dict[tuple[str, str], Any]
+    _kept: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _by: dict[str, By[Any, Any]] = field(default_factory=dict)
 
     def by(self, fact: str) -> By[Any, Any]:
         """Give a fact as checks take it."""
-        subjects = self.plan.facts.get(fact, {})
-        return By(fact, subjects, lambda name: self.value(fact, subjects[name]))
+        if fact not in self._by:
+            subjects = self.plan.facts.get(fact, {})
+            self._by[fact] = By(fact, subjects, lambda name: self.value(fact, subjects[name]))
+        return self._by[fact]
 
     def value(self, fact: str, subject: Subject) -> Any:
         """Give one value. Raises NotSeen with the reason where there is none."""
@@ -72,7 +75,7 @@ class Facts:
 
 def make(record: Record, wanted: plan.Plan) -> Facts:
     """Give the facts of a record."""
-    return Facts(record, wanted, {})
+    return Facts(record, wanted)
 
 
 def _observed(observation: Observation, subject: Subject, place: PlaceRecord) -> Any:

@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
@@ -182,8 +182,10 @@ def _filled(text: str, row: Mapping[str, Subject]) -> str:
 
 def to_plain(judged: Judged) -> dict[str, Any]:
     """Give plain data that survives xdist's serialisation, without what is empty."""
-    plain = {name: value for name, value in asdict(judged).items() if value}
-    return {name: sorted(value) if isinstance(value, frozenset) else value for name, value in plain.items()}
+    plain: dict[str, Any] = {name: value for name in Judged.__slots__ if (value := getattr(judged, name))}
+    if judged.breaks:
+        plain["breaks"] = sorted(judged.breaks)
+    return plain
 
 
 def from_plain(plain: Mapping[str, Any]) -> Judged:

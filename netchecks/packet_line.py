@@ -19,19 +19,20 @@ def packet_line(frame: bytes) -> str:
     """Tell who sent an Ethernet frame to whom and what it is; of a short or unknown one as much as can be told.
 
     >>> packet_line(bytes.fromhex("ffffffffffff525400000001 0806 0001080006040001 525400000001 0a000001 000000000000 0a000002"))
-    '52:54:00:00:00:01 > ff:ff:ff:ff:ff:ff ARP who has 10.0.0.2? tell 10.0.0.1 (52:54:00:00:00:01)'
+    'ARP who has 10.0.0.2? tell 10.0.0.1 (52:54:00:00:00:01 > broadcast)'
     """
     if len(frame) < 14:  # noqa: PLR2004 - IEEE 802.3: two addresses and a type
         return f"{len(frame)} bytes"
-    head = f"{_mac(frame[6:12])} > {_mac(frame[:6])} "
+    tags = ""
     kind, rest = int.from_bytes(frame[12:14], "big"), frame[14:]
     while kind in _VLANS and len(rest) >= 4:  # noqa: PLR2004 - IEEE 802.1Q: a tag and a type
-        head += f"vlan {int.from_bytes(rest[:2], 'big') & 0xFFF} "
+        tags += f", vlan {int.from_bytes(rest[:2], 'big') & 0xFFF}"
         kind, rest = int.from_bytes(rest[2:4], "big"), rest[4:]
     try:
-        return head + _inner(kind, rest)
+        told = _inner(kind, rest)
     except (struct.error, IndexError, ValueError):
-        return f"{head}type 0x{kind:04x}, {len(rest)} bytes"
+        told = f"type 0x{kind:04x}, {len(rest)} bytes"
+    return f"{told} ({_mac(frame[6:12])} > {_mac(frame[:6])}{tags})"
 
 
 def _inner(kind: int, data: bytes) -> str:
@@ -48,7 +49,7 @@ def _inner(kind: int, data: bytes) -> str:
 def _arp(data: bytes) -> str:
     operation, mac, sender, _, target = struct.unpack("!6xH6s4s6s4s", data[:28])
     if operation == 1:
-        return f"ARP who has {IPv4Address(target)}? tell {IPv4Address(sender)} ({_mac(mac)})"
+        return f"ARP who has {IPv4Address(target)}? tell {IPv4Address(sender)}"
     return f"ARP {IPv4Address(sender)} is at {_mac(mac)}"
 
 
@@ -67,4 +68,4 @@ def _flags(byte: int) -> str:
 
 
 def _mac(data: bytes) -> str:
-    return data.hex(":")
+    return "broadcast" if data == b"\xff" * 6 else data.hex(":")

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from netchecks.cause import CAUSES
@@ -110,8 +111,15 @@ def probe_for(fact: str, subject: Subject) -> Probe | None:
 def job_for(observation: Observation, subject: Subject) -> Job:
     """Make an observation's job for one subject. Its key is the command, so equal commands run once."""
     commands = [observation.command, *(command for command, _ in observation.or_else)]
-    ways = tuple(Alternative(_argv(command, subject), command.accept) for command in commands)
-    text = json.dumps([observation.root, [way.argv for way in ways]])
+    return _job(observation, tuple(_argv(command, subject) for command in commands))
+
+
+@cache
+def _job(observation: Observation, lines: tuple[tuple[str, ...], ...]) -> Job:
+    """Make it once for all subjects whose commands are the same: most commands are every node's."""
+    accepted = [observation.command.accept, *(command.accept for command, _ in observation.or_else)]
+    ways = tuple(Alternative(argv, accept) for argv, accept in zip(lines, accepted, strict=True))
+    text = json.dumps([observation.root, lines])
     key = f"{observation.command.tool or 'sh'}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     return Job(key, ways, observation.root, observation.modules, observation.seconds, observation.limit)
 
@@ -122,13 +130,15 @@ def _argv(command: Command, subject: Subject) -> tuple[str, ...]:
 
 
 def _fill(token: str, subject: Subject) -> tuple[str, ...]:
+    if "{" not in token:
+        return (token,)
     name = next(kind for kind, type_ in KINDS.items() if type(subject) is type_)
     whole = _WHOLE.fullmatch(token)
     if whole and whole[1] in {name, "subject"}:
         value = getattr(subject, whole[2])
         if isinstance(value, tuple):
             return tuple(str(item) for item in value)
-    return (token.format(**{name: subject, "subject": subject}),) if "{" in token else (token,)
+    return (token.format(**{name: subject, "subject": subject}),)
 
 
 def places(plan: Plan) -> dict[str, Node]:
@@ -139,4 +149,15 @@ def places(plan: Plan) -> dict[str, Node]:
             node = place_of(subject)
             if node is not None:
                 found.setdefault(node.name, node)
+    return found
+
+
+def by_place(plan: Plan) -> dict[str, list[tuple[str, Subject]]]:
+    """Give what to look at from each node, by its name: (fact, subject) in the order of the plan."""
+    found: dict[str, list[tuple[str, Subject]]] = {}
+    for fact, subjects in plan.facts.items():
+        for subject in subjects.values():
+            node = place_of(subject)
+            if node is not None:
+                found.setdefault(node.name, []).append((fact, subject))
     return found

@@ -44,13 +44,14 @@ class By(Mapping[S, V], Generic[S, V]):
     ``fact[subject]`` gives the value, raises NotSeen where it could not be looked at, and notes the reading.
     """
 
-    __slots__ = ("_keys", "_look", "fact")
+    __slots__ = ("_keys", "_look", "_seen", "fact")
 
     def __init__(self, fact: str, keys: Mapping[str, S], look: Callable[[str], V]) -> None:
         """Take the fact's name, its subjects by name, and a function that gives the value or raises NotSeen."""
         self.fact = fact
         self._keys = keys
         self._look = look
+        self._seen: dict[S, V] | None = None
 
     def __getitem__(self, subject: S) -> V:
         """Give the value. Raises NotSeen with the reason where there is none."""
@@ -62,13 +63,18 @@ class By(Mapping[S, V], Generic[S, V]):
 
     def seen(self) -> dict[S, V]:
         """Give those that could be looked at; note a reading of each. Never use it to prove an absence."""
+        if self._seen is None:
+            self._seen = self._visible()
+        readings.extend((self.fact, str(subject)) for subject in self._seen)
+        return dict(self._seen)
+
+    def _visible(self) -> dict[S, V]:
         found: dict[S, V] = {}
         for name, subject in self._keys.items():
             try:
                 found[subject] = self._look(name)
             except NotSeen:
                 continue
-            readings.append((self.fact, name))
         return found
 
     def __contains__(self, subject: object) -> bool:

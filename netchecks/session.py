@@ -7,6 +7,7 @@ import difflib
 import fcntl
 import json
 import os
+import shutil
 import sys
 import time
 from collections import Counter
@@ -67,7 +68,10 @@ class Session:
         world = build(inventory.load(files))
         selection = _selection(world.inventory, settings["hosts"], settings["vms"])
         now = dt.datetime.fromisoformat(manifest["started"]) if replay else dt.datetime.now(dt.UTC)
-        return cls(settings, world, selection, _folder(settings), replay, now)
+        folder = _folder(settings)
+        if not settings["worker"] and replay is None:
+            _clear(folder / "record")
+        return cls(settings, world, selection, folder, replay, now)
 
     @property
     def facts(self) -> Facts:
@@ -102,7 +106,7 @@ class Session:
             self.seen = record.read(self.replay)
             return
         folder = self.folder / "record"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # raw outputs: reports leave secrets out, a record does not
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if (folder / "manifest.json").exists():
@@ -179,12 +183,12 @@ class Session:
 
     def _account(self) -> None:
         """Every check that was selected and not judged is unknown; all in the order in which they were selected."""
-        selected = {nodeid: not_judged(info) for nodeid, info in self.selected.items()}
+        selected = {nodeid: self.judged.get(nodeid) or not_judged(info) for nodeid, info in self.selected.items()}
         path = self.folder / _SELECTED
         if path.exists():
             left = json.loads(path.read_text(encoding="utf-8"))
             self.not_applicable = left["not_applicable"]
-            selected |= {nodeid: from_plain(plain) for nodeid, plain in left["checks"].items()}
+            selected |= {nodeid: self.judged.get(nodeid) or from_plain(plain) for nodeid, plain in left["checks"].items()}
             path.unlink()
         self.judged = {**selected, **self.judged}
 
@@ -216,6 +220,12 @@ class Session:
         """Write the diagnosis to the terminal."""
         if self.report is not None and self.judged:
             terminal.write(self.report, writer, self.folder)
+
+
+def _clear(folder: Path) -> None:
+    """Forget an earlier run in a folder that is used again: its record would be taken for this run's."""
+    if any((folder / name).exists() for name in ("manifest.json", "places", ".lock")):
+        shutil.rmtree(folder)
 
 
 def record_folder(path: Path) -> Path:

@@ -15,12 +15,12 @@ from netchecks import send
 from netchecks.errors import NotSeen, Why
 from netchecks.models.subjects import Node
 from netchecks.observe import OBSERVATIONS, Observation
-from netchecks.plan import Plan, job_for, places, probe_for
+from netchecks.plan import Plan, by_place, job_for, places, probe_for
 from netchecks.probe import Ask, Probe
 from netchecks.record import Entry, Layout, PlaceRecord, Record
 from netchecks.script import Alternative, Job, Phase, Ran, command_line
 from netchecks.trip import HELLO_SECONDS, Channel
-from netchecks.world import Subject, World, place_of
+from netchecks.world import Subject, World
 
 #: A place with probes waits so long for the others on their way, so that all send and listen at the same time.
 RENDEZVOUS_SECONDS = 5.0
@@ -28,6 +28,10 @@ RENDEZVOUS_SECONDS = 5.0
 COUNTER_SECONDS = 1.0
 #: sshd's default MaxStartups begins to refuse at 10 unauthenticated connections; a jump host has them all.
 JUMP_CONNECTIONS = 8
+
+
+#: Stands between two readings of a counter where no probe does.
+_PAUSE = Job("pause", (Alternative(("sleep", f"{COUNTER_SECONDS:g}")),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,13 @@ class Look:
     tell: Callable[[str, str], None]
     keep: Callable[[PlaceRecord], None]
     ready: dict[str, asyncio.Event] = field(default_factory=dict)
+    wanted: dict[str, list[tuple[str, Subject]]] = field(default_factory=dict)
 
     async def all(self) -> None:
         """Look at every place."""
         nodes = places(self.plan)
         self.ready = {name: asyncio.Event() for name in nodes}
+        self.wanted = by_place(self.plan)
         gate = asyncio.Semaphore(self.limits.connections)
         jumps = {node.connection.jump: asyncio.Semaphore(JUMP_CONNECTIONS) for node in nodes.values()}
         try:
@@ -97,11 +103,11 @@ class Look:
         await self._rendezvous(node, probes)
         self.tell(node.name, "probing")
         asks = self._asks(probes, place)
-        jobs = self._around(node)
         layout: Layout = ()
+        between = _PAUSE
         if asks:
-            agent, layout = _agent(asks)
-            jobs = [*jobs, agent]
+            between, layout = _agent(asks)
+        jobs = [between, *self._around(node)]
         await self._trip(channel, place, jobs, "probes", layout=layout)
 
     async def _trip(
@@ -131,7 +137,8 @@ class Look:
         jobs = list(found.values())
         extra = self._around(node) if counters else []
         if any(job.phase == "before" for job in extra):
-            jobs.append(Job("pause", (Alternative(("sleep", f"{COUNTER_SECONDS:g}")),)))
+            # First, so that the other commands run meanwhile.
+            jobs = [_PAUSE, *jobs]
         return [*jobs, *extra]
 
     def _around(self, node: Node) -> list[Job]:
@@ -144,20 +151,11 @@ class Look:
         return list(found.values())
 
     def _observations(self, node: Node) -> list[tuple[Observation, Subject]]:
-        return [
-            (OBSERVATIONS[fact], subject)
-            for fact, subjects in self.plan.facts.items() if fact in OBSERVATIONS
-            for subject in subjects.values() if place_of(subject) == node
-        ]
+        return [(OBSERVATIONS[fact], subject) for fact, subject in self.wanted[node.name] if fact in OBSERVATIONS]
 
     def _probes(self, node: Node) -> list[tuple[str, Probe, Subject]]:
-        found = []
-        for fact, subjects in self.plan.facts.items():
-            for subject in subjects.values():
-                probe = probe_for(fact, subject)
-                if probe and place_of(subject) == node:
-                    found.append((fact, probe, subject))
-        return found
+        found = [(fact, probe_for(fact, subject), subject) for fact, subject in self.wanted[node.name]]
+        return [(fact, probe, subject) for fact, probe, subject in found if probe]
 
     async def _rendezvous(self, node: Node, probes: list[tuple[str, Probe, Subject]]) -> None:
         others = {str(other) for _, _, subject in probes for other in self.world.related(subject, Node)} - {node.name}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 from netchecks.models.hops import Hop
@@ -71,10 +72,25 @@ def build(inventory: Inventory) -> World:
     for network in inventory.networks:
         platform = platform_of(network)
         for flow in platform.flows(network, inventory) if platform else ():
-            flows.setdefault(flow.name, flow)
+            _add(flows, flow)
     for flow in inventory.flows:
-        flows.setdefault(flow.name, flow)
+        _add(flows, flow)
     return World(inventory, tuple(_links(inventory)), tuple(flows.values()), Flows.of(flows.values()))
+
+
+def _add(flows: dict[str, Flow], flow: Flow) -> None:
+    """Add a flow once. One of the same name that asks somebody else (a second gateway) gets a number."""
+    name = next(name for name in _numbered(flow.name) if name not in flows or _asks(flows[name]) == _asks(flow))
+    flows.setdefault(name, flow if name == flow.name else replace(flow, name=name))
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}-{number}" for number in count(2))
+
+
+def _asks(flow: Flow) -> tuple[object, ...]:
+    return (flow.source, flow.network, flow.interface, flow.protocol, flow.target, flow.port, flow.size)
 
 
 def _links(inventory: Inventory) -> Iterator[Link]:

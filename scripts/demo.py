@@ -1,22 +1,20 @@
 """The demo: a lab with one broken VM, the suite, the diagnosis.
 
 ``demo.py``: exit status 0 when the cause that was put there is the first one named. Where no lab can be, a recorded run
-is replayed. ``demo.py --record DIR`` writes that record, from a run in network namespaces.
+is replayed (``record_demo.py`` makes the record).
 """
 
 from __future__ import annotations
 
-import argparse
 import datetime as dt
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from netchecks.errors import LabError
 from netchecks.lab import Lab, up, why_not_rooted
@@ -31,17 +29,6 @@ RECORDED = ROOT / "docs" / "demo"
 def say(text: str = "") -> None:
     """Print one line, before what a child prints."""
     print(text, flush=True)
-
-
-def main() -> int:
-    """Record, or show the demo in the best lab that this machine can have."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--record", type=Path, metavar="DIR", help="keep the run's record in DIR")
-    target: Path | None = parser.parse_args().record
-    try:
-        return record(target) if target else show()
-    except KeyboardInterrupt:
-        return 130
 
 
 def show() -> int:
@@ -77,33 +64,22 @@ def replay() -> int:
     return verdict(folder)
 
 
-def record(target: Path) -> int:
-    """Keep what a run in network namespaces sees."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch, "run")
-        with up(TOPOLOGY, rooted=False, name="demo") as lab, lab.fault(FAULT):
-            diagnose(lab, folder)
-        shutil.rmtree(target / "record", ignore_errors=True)
-        shutil.copytree(folder / "record", target / "record", ignore=shutil.ignore_patterns(".lock"))
-        return verdict(folder)
-
-
 def new_folder() -> Path:
     """Name the folder of a run."""
     return Path("reports", f"demo-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}")
 
 
-def diagnose(lab: Lab, folder: Path) -> None:
+def diagnose(lab: Lab, folder: Path, output: IO[str] | None = None) -> None:
     """Run the suite on the controller, as an operator would."""
     options = ["--inventory-file", str(lab.inventory), "--vm", VM, "--netchecks-run-dir", str(folder)]
-    suite(options, lambda argv: lab.wrap(controller(lab.topology), argv))
+    suite(options, lambda argv: lab.wrap(controller(lab.topology), argv), output)
 
 
-def suite(options: list[str], where: Callable[[list[str]], list[str]] = lambda argv: argv) -> None:
+def suite(options: list[str], where: Callable[[list[str]], list[str]] = lambda argv: argv, output: IO[str] | None = None) -> None:
     """Run ``pytest suites/`` with these options, and show the command."""
-    say(f"\n$ {shlex.join(['pytest', 'suites/', *options])}")
+    print(f"\n$ {shlex.join(['pytest', 'suites/', *options])}", file=output, flush=True)
     argv = [sys.executable, "-m", "pytest", "suites/", "-p", "no:cacheprovider", *options]
-    subprocess.run(where(argv), cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
+    subprocess.run(where(argv), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, check=False)
 
 
 def verdict(folder: Path) -> int:
@@ -121,4 +97,7 @@ def verdict(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(show())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -16,6 +16,7 @@ import pytest
 
 from netchecks import commands, send, sudoers
 from netchecks.cli import main
+from netchecks.collecting import arguments, collect
 from netchecks.models.subjects import Connection, Node
 from netchecks.script import Alternative, Job, command_line
 
@@ -79,7 +80,7 @@ def _collected(inventory: Path) -> list[commands.NodeCommands]:
     parser = argparse.ArgumentParser()
     commands.add_arguments(parser)
     args = parser.parse_args([f"--inventory-file={inventory}"])
-    return commands.of(commands.collect(list(commands.arguments(args))))
+    return commands.of(collect(list(arguments(args))))
 
 
 def test_nothing_is_written_and_nobody_is_asked(inventory: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

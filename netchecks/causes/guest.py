@@ -39,7 +39,9 @@ def guest_has_a_wide_prefix(flow: Flow, answers: By[Flow, Answer]) -> None:
     if interface is None or flow.family != 4 or "routed" not in flow.needs:  # noqa: PLR2004 - ARP is IPv4's
         return
     wants = {address for answer in _to_same(flow, answers).values() for address in answer.wants}
-    outside = sorted(address for address in wants if not any(address in subnet.prefix for subnet in network.subnets))
+    # link-local ones are asked for by every cloud-init (169.254.169.254) and by zeroconf
+    foreign = {address for address in wants if not any(address in subnet.prefix for subnet in network.subnets)}
+    outside = sorted(address for address in foreign if not address.is_link_local)
     subnet = next((subnet for subnet in network.subnets if flow.target in subnet.prefix), None)
     if outside and subnet:
         raise Wrong(

@@ -31,7 +31,7 @@ def switch_reflects_frames(node: Node, network: Network, answers: By[Flow, Answe
 def mac_is_used_twice(interface: Interface, answers: By[Flow, Answer]) -> None:
     """The VM answers at its tap, and its MAC has been learned somewhere else: two machines send with it."""
     own = [answer for flow, answer in answers.seen().items() if flow.interface == interface and flow.source == interface.node]
-    if own and not any(answer.reflected for answer in own):
+    if any(answer.came_back for answer in own) and not any(answer.reflected for answer in own):
         raise Wrong(
             "mac.duplicate", f"somebody else sends with {interface}'s MAC {interface.mac}: {interface.node} learned it at the wrong "
             "port", certain=True, owner="guest owner", remedy=f"find the other machine with {interface.mac}; give each VM its own MAC",

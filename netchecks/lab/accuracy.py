@@ -130,7 +130,10 @@ def default_suites() -> list[str]:
 
 def measure(lab: Lab, fault: faults.Fault, suites: Sequence[str], folder: Path) -> Row:
     """Apply a fault, run the suites in the controller, read what they say, undo. The seconds are those of the run."""
-    lab.apply(fault)
+    try:
+        lab.apply(fault)
+    except LabError as error:
+        return Row(fault, (), 0.0, f"cannot be applied: {error}")
     started = time.monotonic()
     try:
         output = _run(lab, suites, folder)

@@ -238,6 +238,9 @@ def take_down(lab: state.State) -> None:
     others = [other for other in state.every(lab.folder.parent) if other.id != lab.id and other.alive()]
     nodes.put_back_inotify(lab, others)
     shutil.rmtree(lab.folder, ignore_errors=True)
+    if lab.folder.parent.name.startswith(state.FOLDER):
+        with contextlib.suppress(OSError):
+            lab.folder.parent.rmdir()  # the last lab takes the folder of labs with it
 
 
 def _remove_cgroups(group: Path, until: float) -> None:

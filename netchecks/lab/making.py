@@ -82,7 +82,9 @@ def _make(lab: Lab) -> None:
     lab.state.save()
     if lab.rooted:
         _prepare_rooted(lab)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in (str(Path(__file__).parents[2]), *sys.path) if path)}
+    # An ordinary user's PATH has no sbin on Debian, where dnsmasq is.
+    environment = {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:{PATH}",
+                   "PYTHONPATH": os.pathsep.join(path for path in (str(Path(__file__).parents[2]), *sys.path) if path)}
     lab.inventory.write_text(inventory(lab.state, lab.topology), encoding="utf-8")
     done = lab.exec("lab", [sys.executable, "-m", "netchecks.lab.inside", str(folder)], env=environment, check=False,
                     stdin=subprocess.DEVNULL, capture_output=True, text=True)

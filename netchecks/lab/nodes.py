@@ -107,8 +107,8 @@ def ssh_config(folder: Path, topology: Topology) -> str:
     # The default key exchange costs 60 ms more a connection: it has to withstand quantum computers, a lab has not.
     return hosts + (
         "Host *\n  User lab\n"
-        f"  IdentityFile {folder}/id_lab\n  IdentitiesOnly yes\n  IdentityAgent none\n"
-        f"  UserKnownHostsFile {folder}/known_hosts\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n"
+        f'  IdentityFile "{folder}/id_lab"\n  IdentitiesOnly yes\n  IdentityAgent none\n'
+        f'  UserKnownHostsFile "{folder}/known_hosts"\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n'
         "  KexAlgorithms curve25519-sha256\n  BatchMode yes\n  ConnectTimeout 5\n"
     )
 

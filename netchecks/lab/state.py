@@ -12,6 +12,7 @@ from pathlib import Path
 from netchecks.errors import LabError
 
 FILE = "lab.json"
+FOLDER = "netchecks-lab"
 ID = re.compile(r"[a-z0-9]{1,12}")
 
 
@@ -64,8 +65,8 @@ def base(state_dir: Path | str | None = None) -> Path:
         return Path(state_dir).resolve()
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime and os.access(runtime, os.W_OK):
-        return Path(runtime, "netchecks-lab")
-    return Path(tempfile.gettempdir(), f"netchecks-lab-{os.geteuid()}").resolve()
+        return Path(runtime, FOLDER)
+    return Path(tempfile.gettempdir(), f"{FOLDER}-{os.geteuid()}").resolve()
 
 
 def new_folder(state_dir: Path | str | None, lab_id: str) -> Path:
@@ -73,11 +74,13 @@ def new_folder(state_dir: Path | str | None, lab_id: str) -> Path:
     if not ID.fullmatch(lab_id):
         raise LabError(f"lab name {lab_id!r}: expected 1 to 12 of a-z and 0-9")
     parent = base(state_dir)
+    if re.search(r"[,:%\"\\]", str(parent)):
+        raise LabError(f"{parent}: a comma, colon, %, quote or backslash in its path breaks mounts; choose another with --state-dir")
     parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     if parent.stat().st_uid != os.geteuid():
         raise LabError(f"{parent} belongs to another user; choose another with --state-dir")
     try:
-        (parent / lab_id).mkdir(mode=0o700)
+        (parent / lab_id).mkdir(mode=0o700, parents=True)
     except FileExistsError:
         raise LabError(f"there is a lab {lab_id!r} in {parent} already: netchecks lab down {lab_id}") from None
     return parent / lab_id

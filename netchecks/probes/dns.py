@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from netchecks.models.answers import NameAnswer
@@ -29,8 +30,12 @@ def servers_of(resolvers: Resolvers) -> tuple[Resolver, ...]:
     """Give whom to ask, each once: resolv.conf's, then those behind systemd-resolved's stub.
 
     Without any the C library asks 127.0.0.1 (resolv.conf(5)). One behind the stub that is asked by TLS is the stub's.
+    A link-local one is on the link that it was told for.
     """
-    behind = [*resolvers.upstreams, *(server for servers in resolvers.links.values() for server in servers)]
+    of_links = [
+        replace(server, scope=server.scope or device) for device, servers in resolvers.links.items() for server in servers
+    ]
+    behind = of_links or resolvers.upstreams if resolvers.stub else ()
     named = [*resolvers.servers, *(server for server in behind if not server.name)] or [Resolver(IPv4Address("127.0.0.1"))]
     found: dict[Address, Resolver] = {}
     for server in named:

@@ -1,1 +1,1 @@
-"""The catalogue of report formats, one module for each."""
+"""The catalogue of report formats, one module for each; report.json itself is netchecks.report."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,8 +83,8 @@ def _in_full(number: int, item: Diagnosis, report: Report, width: int) -> Iterat
 
 def lines(item: Diagnosis, behind: Sequence[Evidence] = (), width: int = 80) -> Iterator[str]:
     """Give the body of one diagnosis: what, why, what proves it, who does what, what it explains."""
-    for message in item.messages[:_MESSAGES]:
-        yield from _wrapped("", message, width)
+    for number, message in enumerate(item.messages[:_MESSAGES]):
+        yield from _wrapped("", message, width) if number == 0 else (_cut(f"   {' '.join(message.split())}", width),)
     if len(item.messages) > _MESSAGES:
         yield f"   ... and {len(item.messages) - _MESSAGES} more like it"
     if item.why:
@@ -94,7 +95,7 @@ def lines(item: Diagnosis, behind: Sequence[Evidence] = (), width: int = 80) -> 
     if item.remedy or item.owner:
         yield from _remedy(item, width)
     if len(item.explains) > 1 and item.severity in {"cause", "unseen"}:
-        yield from _wrapped("Explains " if item.severity == "cause" else "Leaves unknown ", _explains(item), width)
+        yield from _wrapped("Explains " if item.severity == "cause" else "Leaves ", _explains(item), width)
 
 
 def _proof(item: Diagnosis, behind: Sequence[Evidence], width: int) -> Iterator[str]:
@@ -107,10 +108,11 @@ def _proof(item: Diagnosis, behind: Sequence[Evidence], width: int) -> Iterator[
         if room < 2 or one.command in quoted:  # noqa: PLR2004 - a command and a line of its output
             continue
         quoted.add(one.command)  # at the next place it said the like
-        shown = [*found.lines[: room - 1]] or ["(no output)" if not one.stdout.strip() else f"({len(one.stdout)} characters)"]
+        kept = found.lines if len(found.lines) < room else excerpt(one, item.messages, room - 1).lines
+        shown = [*kept] or ["(no output)" if not one.stdout.strip() else f"({len(one.stdout)} characters)"]
         room -= 1 + len(shown)
         end = "" if one.status in {0, None} else f" [exit {one.status}]"
-        yield _cut(f"     {one.title}", width - len(end)) + end
+        yield _cut(f"     {one.short}", width - len(end)) + end
         yield from (_cut(f"       {line}", width) for line in shown)
 
 
@@ -127,9 +129,11 @@ def _remedy(item: Diagnosis, width: int) -> Iterator[str]:
 
 
 def _explains(item: Diagnosis) -> str:
-    names = list(dict.fromkeys(nodeid.rpartition("::")[2].removeprefix("test_") for nodeid in item.explains))
-    more = f" and {len(names) - _MESSAGES} more" if len(names) > _MESSAGES else ""
-    return f"{len(item.explains)} checks: {', '.join(names[:_MESSAGES])}{more}"
+    names = Counter(nodeid.rpartition("::")[2].partition("[")[0].removeprefix("test_") for nodeid in item.explains)
+    shown = [f"{name} ({count})" if count > 1 else name for name, count in names.most_common(LISTED)]
+    more = f" and {len(names) - LISTED} others" if len(names) > LISTED else ""
+    what = "checks" if item.severity == "cause" else "checks unknown"
+    return f"{len(item.explains)} {what}: {', '.join(shown)}{more}"
 
 
 def listed(places: Sequence[str]) -> str:
@@ -143,7 +147,7 @@ def _wrapped(label: str, text: str, width: int, *, command: str = "") -> Iterato
     if command and len(first) + len(text) > width:
         yield f"{first}{text.removesuffix(command)}".rstrip()
         first, text = " " * len(first), command
-        if len(first) + len(text) > width and len(text) <= 2 * width and " " in text and not text[0].isupper():
+        if len(first) + len(text) > width and len(text) <= 2 * width and ", " not in text:  # prose has commas
             yield first + text
             return
     yield from textwrap.wrap(

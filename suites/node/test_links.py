@@ -41,7 +41,8 @@ def test_link_is_up(link: Link, links: By[Node, Table[Device]]) -> None:
         raise Wrong(
             f"{_code(link)}.missing", f"{node}: there is no interface {name}; there are {sorted(links[node])}",
             place=node.name, hop=_hop(link), layer="exists",
-            remedy=f"ip link show on {node}: was {name} renamed, or its driver not loaded? then restart networking",
+            remedy=f"ip link add name {name} type bridge && ip link set dev {name} up, then put back its ports" if link.role == "bridge"
+            else f"ip link show on {node}: was {name} renamed, or its driver not loaded? then restart networking",
         )
     device = links[node][name]
     if not device.up:

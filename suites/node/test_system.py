@@ -40,8 +40,8 @@ CLOCK_SECONDS = 2.0
 DAEMONS = frozenset({
     "sshd", "sshd-session", "dnsmasq", "named", "unbound", "dhclient", "dhcpd", "NetworkManager", "systemd-network",
     "systemd-resolve", "systemd-udevd", "libvirtd", "virtqemud", "virtnetworkd", "qemu-kvm", "qemu-system-x86", "ovs-vswitchd",
-    "ovsdb-server", "zebra", "bgpd", "ospfd", "ospf6d", "bfdd", "keepalived", "haproxy", "chronyd", "ip", "bridge", "iptables", "nft",
-    "firewalld", "swtpm", "vhost", "radvd", "kubelet", "calico-node", "cilium-agent",
+    "ovsdb-server", "zebra", "bgpd", "ospfd", "ospf6d", "bfdd", "keepalived", "haproxy", "nginx", "chronyd", "ip", "bridge", "iptables",
+    "nft", "firewalld", "swtpm", "vhost", "radvd", "kubelet", "calico-node", "cilium-agent",
 })
 
 

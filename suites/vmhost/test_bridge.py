@@ -9,10 +9,12 @@ from netchecks.models.bridges import Bridge
 from netchecks.models.links import Link as Device
 from netchecks.models.subjects import Network, Node
 from netchecks.models.table import Table
-from netchecks.seen import By
+from netchecks.seen import By, note
 
 #: A bridge hands on frames that are longer than a port's MTU by the length of a VLAN tag (TRAPS, "MTU").
 VLAN_TAG = 4
+#: Kinds of devices (rtnetlink) that lead out of a node: hardware has none.
+_WIRES = frozenset({"", "bond", "team", "vlan"})
 
 
 @pytest.mark.kind("switching", "routing")
@@ -57,11 +59,23 @@ def test_bridge_has_uplink(network: Network, node: Node, links: By[Node, Table[D
         )
     state, device = ports[end.uplink].state, links[node][end.uplink]
     if state != "forwarding" and device.up and device.carrier:
+        instead = _spare(bridges[node][end.bridge], end.uplink, links[node])
+        if instead:
+            note("uplink.blocked_by_spanning_tree", f"{node}: {end.bridge} uses {instead}; spanning tree keeps {end.uplink} in reserve")
+            return
         raise Wrong(
             "uplink.not_forwarding", f"{node}: port {end.uplink} of {end.bridge} is {state}, expected forwarding",
             place=node.name, layer="forwards",
             remedy=f"bridge link set dev {end.uplink} state 3, after finding who set it (STP? bridge -d link show dev {end.uplink})",
         )
+
+
+def _spare(bridge: Bridge, uplink: str, links: Table[Device]) -> str:
+    """Give the other way out that spanning tree chose: hardware, a bond or a VLAN of one. Empty where there is none."""
+    if not bridge.stp or bridge.ports[uplink].state != "blocking":
+        return ""
+    others = (name for name, port in bridge.ports.items() if port.state == "forwarding" and links[name].kind in _WIRES)
+    return next((name for name in others if links[name].carrier), "")
 
 
 @pytest.mark.kind("switching")

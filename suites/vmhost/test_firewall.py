@@ -22,7 +22,7 @@ from netchecks.world import end_of
 
 
 @pytest.mark.kind("switching")
-@pytest.mark.flow()
+@pytest.mark.flow
 @pytest.mark.hop("tap", "policy")
 def test_firewall_lets_through(
     flow: Flow,
@@ -34,6 +34,7 @@ def test_firewall_lets_through(
     ip6tables: By[Node, Ruleset],
     nftables: By[Node, Ruleset],
     ebtables: By[Node, Ruleset],
+    arptables: By[Node, Ruleset],
 ) -> None:
     """No rule of the node drops or rejects a flow that gets no answer; one that comes back shows so by itself.
 
@@ -48,7 +49,8 @@ def test_firewall_lets_through(
     if not tap:
         return
     firewall = Firewall(
-        iptables[node], ip6tables[node], nftables[node], ebtables[node], bridge_calls=_calls(flow, node, bridges, sysctls),
+        iptables[node], ip6tables[node], nftables[node], ebtables[node], arptables[node],
+        bridge_calls=_calls(flow, node, bridges, sysctls),
     )
     verdicts = [flow_verdict(_on_its_way(flow, node, tap, packet), firewall) for packet in _packets(flow)]
     for verdict in verdicts:

@@ -160,6 +160,12 @@ def test_gateway_answers(flow: Flow, answers: By[Flow, Answer]) -> None:
             breaks=breaks, certain=True, place=str(flow.target),
             remedy=f"find the machine that took {flow.target}; declare gateway_macs where several are meant (GLBP, DVR)",
         )
+    if known and not set(answer.macs) <= known:
+        raise Wrong(
+            "gateway.wrong_mac", f"{gateway} is answered by {answer.macs[0]}, expected {' or '.join(sorted(known))}",
+            breaks=breaks, certain=True, place=str(flow.target),
+            remedy=f"find the machine that took {flow.target}, or correct gateway_macs",
+        )
 
 
 @pytest.mark.flow("icmp", to="gateway")

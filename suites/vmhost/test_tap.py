@@ -16,6 +16,8 @@ from netchecks.seen import By
 
 #: A bridge hands on frames that are longer than a port's MTU by the length of a VLAN tag (TRAPS, "MTU").
 VLAN_TAG = 4
+#: What a filter of tc's protocol stops: what flows call it; empty: all. One of another protocol stops no flow.
+_STOPS = {"": "", "all": "", "ip": "ipv4", "ipv6": "ipv6", "arp": "arp"}
 _STOPPED = {"shut off": "domain.shut_off", "paused": "domain.paused", "crashed": "domain.crashed"}
 
 
@@ -102,7 +104,9 @@ def test_bridge_has_vm(
     if port.state != "forwarding" and links[node][tap].up and links[node][tap].carrier:
         message = f"{node}: port {tap} of {bridge} is {port.state}, expected forwarding"
         raise Wrong("tap.not_forwarding", message, place=node.name, layer="forwards", remedy=f"bridge link set dev {tap} state 3")
-    if bridges[node][bridge].vlan_filtering and interface.network.vlan:
+    uplink = links[node].get(interface.network.at(node).uplink)
+    tagged = uplink is not None and uplink.vlan_id == interface.network.vlan  # frames have no tag in the bridge
+    if bridges[node][bridge].vlan_filtering and interface.network.vlan and not tagged:
         _has_vlan(interface, tap, bridge_vlans[node])
 
 
@@ -205,13 +209,23 @@ def test_tap_has_no_dropping_filter(
     node, tap = interface.node, tap_of(interface, domains)
     if not tap or tap not in links[node]:
         return
-    bad = [item for item in traffic_filters[node] if item.device == tap and item.always_drops]
+    own = [item for item in traffic_filters[node] if item.device == tap]
+    bad = [item for item in own if item.always_drops and item.protocol in _STOPS and not _may_pass_before(item, own)]
     if bad:
         code = "tap.ebpf_drops" if any(item.kind == "bpf" for item in bad) else "tap.filter_drops"
+        what = " and ".join(sorted({_STOPS[item.protocol] or "everything" for item in bad}))
+        stops = {_STOPS[item.protocol] for item in bad}
         raise Wrong(
-            code, f"{node}: {tap} has a filter that drops everything: {'; '.join(item.raw or item.kind for item in bad)[:200]}",
-            place=node.name, remedy=f"tc filter del dev {tap} {bad[0].direction}, after finding who put it there",
+            code, f"{node}: {tap} has a filter that drops {what}: {'; '.join(item.raw or item.kind for item in bad)[:200]}",
+            place=node.name, breaks=frozenset() if len(stops) > 1 else frozenset(stops - {""}),
+            remedy=f"tc filter del dev {tap} {bad[0].direction}, after finding who put it there",
         )
+
+
+def _may_pass_before(dropping: TrafficFilter, own: list[TrafficFilter]) -> bool:
+    """Tell whether a filter that comes first lets some packets through: then the other one ends a list of what is allowed."""
+    before = own[:own.index(dropping)]
+    return any(item.direction == dropping.direction and not item.always_drops for item in before)
 
 
 @pytest.mark.kind("switching")

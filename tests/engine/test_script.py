@@ -99,6 +99,15 @@ def test_a_tool_that_ignores_that_it_was_cut_off_is_truncated(shell: Shell) -> N
     assert reason.why is Why.TRUNCATED
 
 
+def test_what_a_command_started_goes_with_it(shell: Shell) -> None:
+    """busybox's timeout ends the shell only, and not what it runs."""
+    number = f"42.{secrets.randbelow(10**9):09}"
+    ran = shell.run(sh("hangs", f"sleep {number}; true", seconds=0.3), sh("leaves", f"sleep {number} & echo 7"))
+    assert ran["hangs"].status in TIMED_OUT
+    assert ran["leaves"].stdout == b"7\n"
+    assert wait(lambda: not commands_with(number), 3), commands_with(number)
+
+
 # -- ways, modules, stdin --------------------------------------------------------------------------------------------
 
 
@@ -157,16 +166,20 @@ def test_output_that_looks_like_a_marker_is_output(shell: Shell, form: str) -> N
 
 def test_no_command_can_see_the_nonce(shell: Shell) -> None:
     """Else what runs on a node could forge the answer of another command."""
-    ran = shell.run(sh("a", "cat /proc/[0-9]*/cmdline /proc/self/environ 2>/dev/null | tr '\\0' '\\n'", limit=1 << 26))
-    assert len(ran["a"].stdout) > 100
-    assert NONCE.encode() not in ran["a"].stdout
+    nonce = "NETCHECKS" + secrets.token_hex(12)
+    jobs = [sh("a", "cat /proc/[0-9]*/cmdline /proc/self/environ 2>/dev/null | tr '\\0' '\\n'", limit=1 << 26)]
+    stdout, _ = shell.feed(script.start(nonce) + script.trip(jobs, nonce, sudo=False))
+    (ran,) = script.read(stdout.partition(b" hello\n")[2], jobs, nonce)
+    at = ran.stdout.find(nonce.encode())
+    assert len(ran.stdout) > 100
+    assert at < 0, ran.stdout[max(0, at - 200):at + 200]
 
 
 # -- arguments -------------------------------------------------------------------------------------------------------
 
 HOSTILE = [
     "; rm -rf /", "$(reboot)", "`reboot`", "a'b", 'a"b', "a\nb", "", " ", "-n", "--", "\\", "\\\\n", "*", "~", "$HOME", "${PATH}", "!!", "#", "&",
-    "|cat", ">x", "<x", "%s", "\t", "\r\n", "é漢🦊", "\x1b[31m", "'; touch /tmp/owned; '", "=", "a=b", "{x}", "{node.name}", "\x7f", NONCE,
+    "|cat", ">x", "<x", "%s", "\t", "\r\n", "é漢🦊", "\x1b[31m", "'; touch /tmp/owned; '", "=", "a=b", "{x}", "{node.name}", "\x7f", "NETCHECKS",
 ]
 
 
@@ -185,7 +198,7 @@ def test_a_hostile_argument_is_one_argument(shell: Shell) -> None:
 @given(arguments=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), max_size=12))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True, database=None)
 @example(arguments=["\udcff\udc80 not UTF-8"])
-@example(arguments=[NONCE + "\n" + NONCE + " end"])
+@example(arguments=["NETCHECKS000000000000000000000000\nNETCHECKS000000000000000000000000 end"])
 def test_any_argument_is_one_argument(shell: Shell, arguments: list[str]) -> None:
     assert given_back(shell, arguments) == arguments
 

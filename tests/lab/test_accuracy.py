@@ -111,6 +111,16 @@ def test_an_unknown_fault_is_an_error():
         list(accuracy.chosen(FakeLab(rooted=True), ["nosuch"]))
 
 
+def test_a_fault_that_cannot_be_applied_is_a_miss_and_not_the_end(tmp_path):
+    class Refuses:
+        def apply(self, fault):
+            raise LabError(f"{fault.name}: no br_netfilter")
+
+    missed = accuracy.measure(Refuses(), faults.find("vmhost-switching", "bridge-down"), [], tmp_path)
+    assert not missed.right
+    assert "cannot be applied: bridge-down: no br_netfilter" in str(missed)
+
+
 def test_the_options():
     parser = argparse.ArgumentParser()
     accuracy.add_arguments(parser)

@@ -93,7 +93,7 @@ def shows(lab, fault, before):
     if fault.name in ELSEWHERE:
         place, script = ELSEWHERE[fault.name]
         return lab.exec(place, ["sh", "-c", script]).returncode == 0
-    return any(difference({at: before[at]}, {at: look(lab, at)}) for at in {step.at for step in fault.breaks} - {"lab"})
+    return any(difference({at: before[at]}, {at: look(lab, at)}) for at in {step.at for step in (*fault.breaks, *fault.undo)} - {"lab"})
 
 
 def test_a_healthy_lab_looks_the_same_twice(rooted_lab, as_built):

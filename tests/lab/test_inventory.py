@@ -44,3 +44,8 @@ def test_an_overlay_changes_only_what_it_names():
     assert data["vms"]["vm43"]["node"] == "node1"
     assert data["networks"]["lan"]["resolvers"] == ["10.20.0.53"]
     assert data["networks"]["lan"]["bridge"] == "br0"
+
+
+def test_the_published_inventory_is_the_generated_one():
+    published = (Path(__file__).parents[2] / "inventories/lab/vmhost-switching.yaml").read_text()
+    assert published.partition("version:")[2] == inventory(State(Path(), "demo", "vmhost-switching", rooted=False), TOPOLOGY).partition("version:")[2]

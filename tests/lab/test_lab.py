@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from netchecks.errors import LabError
-from netchecks.lab import nodes, state, sweep, up, why_not_rooted
+from netchecks.lab import state, sweep, up, why_not_rooted
+from netchecks.lab.labs import take_down
 
 needs_root = pytest.mark.skipif(bool(why_not_rooted()), reason=why_not_rooted() or "-")
 ROOT = Path(__file__).parents[2]
@@ -149,7 +150,7 @@ def test_a_killed_exec_leaves_no_command_behind(rooted_lab):
 
 @needs_root
 def test_nothing_of_a_lab_stays(tmp_path):
-    before = (Path("/proc/self/mounts").read_text(), sorted(Path("/etc").iterdir()), nodes.INOTIFY.read_text())
+    before = (Path("/proc/self/mounts").read_text(), sorted(Path("/etc").iterdir()))
     lab = up("vmhost-switching", rooted=True, state_dir=tmp_path)
     everything = family(lab.state.holder)
     assert len(everything) > 12
@@ -162,7 +163,8 @@ def test_nothing_of_a_lab_stays(tmp_path):
     assert not any(state.start_of(pid) == start for pid, start in everything)
     assert not Path(lab.state.cgroup).exists()
     assert list(tmp_path.iterdir()) == []
-    assert (Path("/proc/self/mounts").read_text(), sorted(Path("/etc").iterdir()), nodes.INOTIFY.read_text()) == before
+    assert (Path("/proc/self/mounts").read_text(), sorted(Path("/etc").iterdir())) == before
+    assert lab.state.inotify == 0, "two nodes need no more of the machine than it gives"
     with pytest.raises(LabError, match="does not stand"):
         lab.exec("vm42", ["true"])
 
@@ -217,10 +219,24 @@ def test_a_lab_that_cannot_be_built_leaves_nothing(tmp_path):
     assert list((tmp_path / "labs").iterdir()) == []
 
 
+def test_the_last_lab_takes_the_folder_of_labs_with_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    one, two = (state.State(state.new_folder(None, name), name, "", rooted=False) for name in ("t1", "t2"))
+    take_down(one)
+    assert two.folder.is_dir()
+    take_down(two)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["Up", "a-b", "", "x" * 13])
 def test_a_lab_s_name_is_short_and_plain(tmp_path, name):
     with pytest.raises(LabError, match="expected 1 to 12"):
         state.new_folder(tmp_path, name)
+
+
+def test_a_folder_that_would_break_mount_options_is_refused(tmp_path):
+    with pytest.raises(LabError, match="--state-dir"):
+        state.new_folder(tmp_path / "a,upperdir=b", "t1")
 
 
 def test_a_damaged_state_is_one_readable_error(tmp_path):

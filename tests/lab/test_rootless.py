@@ -27,7 +27,7 @@ with lab:
     for fault in faults.load("vmhost-switching"):
         if fault.unfit(rooted=False) or (len(sys.argv) > 2 and fault.name not in sys.argv[2:]):
             continue
-        touched = {step.at for step in fault.breaks} - {"lab"}
+        touched = {step.at for step in (*fault.breaks, *fault.undo)} - {"lab"}
         with lab.fault(fault.name):
             changed = [line for at in touched for line in difference({at: before[at]}, {at: look(lab, at)})]
         answer["faults"][fault.name] = [len(changed), difference(before, snapshot(lab))]
