@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 
@@ -126,13 +127,13 @@ def write_suite(folder: Path, checks: int) -> None:
     for name, number, test in wanted:
         chosen.setdefault((name, number), set()).add(test)
     for (name, number), tests in chosen.items():
-        text = _TEST.sub(lambda match, n=number, t=tests: _renamed(match[1], n, t), sources[name])
+        text = _TEST.sub(partial(_renamed, number, tests), sources[name])
         (folder / f"{name.removesuffix('.py')}_{number}.py").write_text(text, encoding="utf-8")
 
 
-def _renamed(test: str, number: int, chosen: set[str]) -> str:
-    """Give a test's head by its new name; one that is too many is none."""
-    return f"def {test}_{number}(" if test in chosen else f"def left_out_{test}("
+def _renamed(number: int, chosen: set[str], head: re.Match[str]) -> str:
+    """Give a test's head by its new name; one that is too many is no test."""
+    return f"def {head[1]}_{number}(" if head[1] in chosen else f"def left_out_{head[1]}("
 
 
 def write_empty(folder: Path, nodes: int, checks: int) -> None:

@@ -18,10 +18,12 @@ import time
 
 JOB = json.loads(base64.b64decode("@JOB@").decode())
 MAX_PACKETS = 5000  # for each device
+AT_ONCE = 1000  # packets read in one go: a flood must not keep the timers from their time
 SNAP = 320  # bytes kept of a frame: headers, neighbour options and the cookie
 ETH_P_ALL = 3
 SO_ATTACH_FILTER = 26
 PACKET_OUTGOING = 4
+SOL_PACKET, PACKET_STATISTICS = 263, 6
 IP_MTU_DISCOVER, IP_RECVERR, IPV6_MTU_DISCOVER, IPV6_RECVERR = 10, 11, 23, 25
 PMTUDISC_DO = 2
 MSG_ERRQUEUE = 0x2000
@@ -30,6 +32,7 @@ PARENT = os.getppid()
 LOOP = selectors.DefaultSelector()
 TIMERS = []
 PACKETS = {}
+CAPTURES = []
 DROPPED = [0]
 RESULTS = [{"outcome": "", "error": "", "seconds": 0.0, "sent": 0} for _ in JOB["actions"]]
 OPEN = set()
@@ -69,18 +72,20 @@ def capture(index, action):
     if device in PACKETS:  # one socket serves all asks for a device
         RESULTS[index]["outcome"] = "captured"
         return
-    kept = PACKETS[device] = []
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    program = bpf(action["ethertypes"])
+    every = (other for other in JOB["actions"] if other["do"] == "Capture" and other["device"] == device)
+    program = bpf(sorted({kind for other in every for kind in other["ethertypes"]}))
     code = b"".join(struct.pack("HBBI", *step) for step in program)
     text = ctypes.create_string_buffer(code)
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(program), ctypes.addressof(text)))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     sock.bind((device, ETH_P_ALL))
     sock.setblocking(False)
+    kept = PACKETS[device] = []
+    CAPTURES.append(sock)
 
     def readable():
-        while True:
+        for _ in range(AT_ONCE):
             try:
                 data, where = sock.recvfrom(SNAP)
             except OSError as error:
@@ -186,18 +191,18 @@ def echo(index, action):
         return ping(index, action, len(message))
     tune(sock, family, action["fragment"])
     sock.setblocking(False)
-    last = [""]
+    first = []  # who said first that it does not go: after that this machine knows it by itself, and says only so
 
     def send(turn):
         if index not in OPEN:
             return None
         if turn == action["count"]:
-            return done(index, *(last[0] or ("silent",)))
+            return done(index, *(first or [("silent",)])[0])
         try:
             sock.send(message)
             RESULTS[index]["sent"] += 1
         except OSError as error:
-            last[0] = (outcome_of(error), said(sock, error))
+            first.append((outcome_of(error), said(sock, error)))
         return later(now() + 1.0, lambda: send(turn + 1))
 
     def readable():
@@ -205,10 +210,10 @@ def echo(index, action):
             data = sock.recv(65535)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EINTR):
-                last[0] = (outcome_of(error), said(sock, error))
+                first.append((outcome_of(error), said(sock, error)))
             return
-        kind = data[(data[0] & 15) * 4] if family == socket.AF_INET and data[:1] and data[0] >> 4 == 4 else data[0]
-        if cookie in data and kind in (0, 129):
+        header = (data[0] & 15) * 4 if family == socket.AF_INET and data and data[0] >> 4 == 4 else 0
+        if cookie in data and data[header:header + 1] in (b"\0", b"\x81"):  # echo reply: 0, of ICMPv6 129
             done(index, "answered")
 
     try:
@@ -232,11 +237,22 @@ def ping(index, action, size):
         if child.poll() is None and now() < JOB["deadline"] - 0.5:
             return later(now() + 0.05, poll)
         child.kill()
-        text = child.stdout.read().decode("utf-8", "replace").strip().splitlines()
+        text = child.stdout.read().decode("utf-8", "replace").strip()
         RESULTS[index]["sent"] = action["count"]
-        return done(index, "answered" if child.wait() == 0 else "silent", "ping: " + (text[-1] if text else ""))
+        return done(index, pinged(child.wait(), text), "ping: " + (text.splitlines() or [""])[-1])
 
     return poll()
+
+
+def pinged(status, text):
+    """What ping means: of iputils and busybox 0 is an answer, 1 none or a mistake; the words are the kernel's."""
+    if status == 0:
+        return "answered"
+    if "nreachable" in text:
+        return "unreachable"
+    if "essage too long" in text or "rag needed" in text:
+        return "too_big"
+    return "silent" if "packets transmitted" in text else "failed"
 
 
 def connect(index, action):
@@ -286,7 +302,8 @@ def datagram(index, action):
             data = sock.recv(65535)
         except OSError as error:
             return fail(error)
-        PACKETS.setdefault("udp:%d" % index, []).append((round(now(), 6), False, data))
+        LOOP.unregister(sock)  # the first answer counts: what comes after it is not kept
+        PACKETS["udp:%d" % index] = [(round(now(), 6), False, data)]
         return done(index, "answered")
 
     def send():
@@ -321,12 +338,17 @@ def start(index, action):
         RESULTS[index].update(outcome="denied" if denied else "failed", error=str(error))
 
 
+def wanted():
+    """Tell whether somebody waits for the answer: the one who started us lives, and the file we write is there."""
+    return os.getppid() == PARENT and os.fstat(1).st_nlink > 0
+
+
 def main():
     for kinds in (("Capture",), ("Frames", "Echo", "Connect", "Datagram")):
         for index, action in enumerate(JOB["actions"]):
             if action["do"] in kinds:
                 start(index, action)
-    while now() < JOB["deadline"] and os.getppid() == PARENT:
+    while now() < JOB["deadline"] and wanted():
         if not OPEN and now() >= JOB["seconds"]:
             break
         while TIMERS and TIMERS[0][0] <= now():
@@ -336,6 +358,8 @@ def main():
             key.data()
     for index in list(OPEN):
         done(index, "silent", "ended by its own deadline")
+    for sock in CAPTURES:  # (seen, dropped) since the socket was opened: what did not fit into its buffer
+        DROPPED[0] += struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
     packets = {device: [(at, out, base64.b64encode(data).decode()) for at, out, data in kept]
                for device, kept in PACKETS.items()}
     for result in RESULTS:

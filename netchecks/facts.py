@@ -11,7 +11,7 @@ from netchecks.errors import NotSeen, Unreadable, Why
 from netchecks.models.system import Timed
 from netchecks.models.table import Table
 from netchecks.observe import OBSERVATIONS, Observation
-from netchecks.probe import Ask, Probe
+from netchecks.probe import Ask, Got, Probe
 from netchecks.record import Entry, PlaceRecord, Record
 from netchecks.seen import By, Pair
 from netchecks.world import Subject, place_of
@@ -30,6 +30,7 @@ class Facts:
     plan: plan.Plan
     _kept: dict[tuple[str, str], Any] = field(default_factory=dict)
     _by: dict[str, By[Any, Any]] = field(default_factory=dict)
+    _got: dict[str, dict[str, tuple[Got, ...]]] = field(default_factory=dict)
 
     def by(self, fact: str) -> By[Any, Any]:
         """Give a fact as checks take it."""
@@ -61,7 +62,20 @@ class Facts:
         probe = plan.probe_for(fact, subject)
         if probe is None:
             raise NotSeen(Why.NOT_POSSIBLE, f"nothing gives {fact} of {subject}")
-        return _probed(fact, probe, subject, place)
+        key = ask_key(fact, subject)
+        for what in ("all", "probes", key):
+            if what in place.missed:
+                raise place.missed[what]
+        got = self._answers(place)
+        if key not in got:
+            raise NotSeen(Why.NOT_RECORDED, f"{key} at {place.place}")
+        return probe.read(subject, got[key])
+
+    def _answers(self, place: PlaceRecord) -> dict[str, tuple[Got, ...]]:
+        """Give what the agent at a place said, by ask: one document for all of them, so it is split up once."""
+        if place.place not in self._got:
+            self._got[place.place] = _answers(place)
+        return self._got[place.place]
 
     def evidence(self, fact: str, subject: Subject) -> Entry | None:
         """Give the command behind a fact, if one ran."""
@@ -140,22 +154,15 @@ def ask_key(fact: str, subject: Subject) -> str:
     return f"{fact}[{subject.name}]"
 
 
-def _probed(fact: str, probe: Probe, subject: Subject, place: PlaceRecord) -> Any:
-    key = ask_key(fact, subject)
-    for what in ("all", "probes", key):
-        if what in place.missed:
-            raise place.missed[what]
-    entry = _entry(place, send.KEY, "main", key)
+def _answers(place: PlaceRecord) -> dict[str, tuple[Got, ...]]:
+    entry = _entry(place, send.KEY, "main", "the agent's answer")
     reason = unseen(entry, "python3", (0,), 1 << 30)
     if reason:
-        raise NotSeen(reason.why, f"{place.place}: {fact}: {reason.detail}", cause=reason.cause)
+        raise NotSeen(reason.why, f"{place.place}: the agent: {reason.detail}", cause=reason.cause)
     try:
-        got = send.split(entry.layout, entry.stdout)
+        return send.split(entry.layout, entry.stdout)
     except Unreadable as error:
         raise NotSeen(Why.UNREADABLE, f"{place.place}: the agent: {error}", cause="node.tool_unreadable") from error
-    if key not in got:
-        raise NotSeen(Why.NOT_RECORDED, f"{key} at {place.place}")
-    return probe.read(subject, got[key])
 
 
 def ask(probe: Probe, subject: Subject, facts: Facts) -> Ask:

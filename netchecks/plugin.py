@@ -113,7 +113,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt("terminated")
+    """End as by ^C: while it looks, asyncio's own handler closes every connection in order."""
+    if callable(signal.getsignal(signal.SIGINT)):
+        signal.raise_signal(signal.SIGINT)
+    else:  # a job in the background of a script: its SIGINT is ignored
+        raise KeyboardInterrupt("terminated")
 
 
 def _fact_fixture(name: str) -> Any:
@@ -225,12 +229,16 @@ class _Common:
 
 def _common(item: pytest.Item) -> _Common:
     """Find it out once for a function; a mark on one of its parameters is that item's own."""
-    if not isinstance(item, pytest.Function) or item.parent is None or getattr(getattr(item, "callspec", None), "marks", ()):
+    if not isinstance(item, pytest.Function) or item.parent is None or _marked(item):
         return _described(item)
     known = item.parent.stash.setdefault(COMMON, {})
     if item.originalname not in known:
         known[item.originalname] = _described(item)
     return known[item.originalname]
+
+
+def _marked(item: pytest.Function) -> bool:
+    return hasattr(item, "callspec") and bool(item.callspec.marks)
 
 
 def _described(item: pytest.Item) -> _Common:

@@ -19,6 +19,8 @@ from netchecks.record import Layout
 KEY = "agent"
 #: Seconds that the agent may take beyond its probes' windows before it ends itself.
 GRACE = 4.0
+#: Bytes that it may print: 5000 frames of some 450 characters each at some ten devices.
+LIMIT = 32 * 1024 * 1024
 
 
 @cache

@@ -7,8 +7,10 @@ import contextlib
 import os
 import secrets
 import signal
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from netchecks import connect, script
 from netchecks.errors import NotSeen, Why
@@ -34,7 +36,7 @@ class Channel:
         """Make one trip. Raises NotSeen where the node cannot be reached, hangs or answers nonsense."""
         self.trips += 1
         if self.node.connection.backend not in connect.STREAMED:
-            return await asyncio.wait_for(asyncio.to_thread(self._through_testinfra, jobs), seconds + self.hello_seconds)
+            return await self._beside(jobs, seconds + self.hello_seconds)
         if self.process is None:
             await self._start()
         text = script.trip(jobs, self.nonce, sudo=self.node.connection.sudo)
@@ -49,10 +51,13 @@ class Channel:
 
     async def _start(self) -> None:
         self.nonce = "NETCHECKS" + secrets.token_hex(12)
-        self.process = await asyncio.create_subprocess_exec(
-            *connect.shell(self.node), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE, start_new_session=True, limit=1 << 20,
-        )
+        try:
+            self.process = await asyncio.create_subprocess_exec(
+                *connect.shell(self.node), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE, start_new_session=True, limit=1 << 20,
+            )
+        except OSError as error:  # no ssh or ip here, no more processes or files
+            raise NotSeen(Why.UNREACHABLE, f"no connection can be made from this machine: {error}", cause="node.unreachable") from error
         hello = self.nonce.encode() + b" hello\n"
         await self._exchange(script.start(self.nonce), hello, self.hello_seconds, first=True)
 
@@ -96,9 +101,35 @@ class Channel:
         text = script.start(self.nonce) + script.trip(jobs, self.nonce, sudo=self.node.connection.sudo)
         try:
             result = connect.backend(self.node).run("sh -c %s", text)
-        except (RuntimeError, OSError, ValueError) as error:
-            raise NotSeen(Why.UNREACHABLE, str(error)[:200], cause="node.unreachable") from error
-        return self._read(result.stdout_bytes.partition(b" hello\n")[2], jobs)
+        except Exception as error:  # each backend raises its own, and those of the libraries behind it
+            raise NotSeen(Why.UNREACHABLE, f"{type(error).__name__}: {error}"[:200], cause="node.unreachable") from error
+        hello, found, stream = result.stdout_bytes.partition(self.nonce.encode() + b" hello\n")
+        if not found:
+            said = (result.stderr_bytes or hello).decode("utf-8", "replace").strip().splitlines() or [f"exit status {result.rc}"]
+            raise NotSeen(Why.UNREACHABLE, f"no shell answered: {said[-1][:200]}", cause="node.unreachable")
+        return self._read(stream, jobs)
+
+    async def _beside(self, jobs: Sequence[script.Job], seconds: float) -> list[script.Ran]:
+        """Give what testinfra brings within these seconds; its thread cannot be interrupted, and must not hold up our end."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[script.Ran]] = loop.create_future()
+
+        def tell(end: Callable[[Any], None], value: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(lambda: None if future.done() else end(value))
+
+        def work() -> None:
+            try:
+                tell(future.set_result, self._through_testinfra(jobs))
+            except NotSeen as reason:
+                tell(future.set_exception, reason)
+
+        threading.Thread(target=work, name=f"netchecks-{self.node}", daemon=True).start()
+        try:
+            async with asyncio.timeout(seconds):
+                return await future
+        except TimeoutError:
+            raise NotSeen(Why.TIMED_OUT, f"its commands did not answer within {seconds:g} s", cause="node.hangs") from None
 
     async def close(self) -> None:
         """End the connection: the shell sees the end of its script; what does not go is killed."""

@@ -56,6 +56,7 @@ class Look:
     keep: Callable[[PlaceRecord], None]
     ready: dict[str, asyncio.Event] = field(default_factory=dict)
     wanted: dict[str, list[tuple[str, Subject]]] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
 
     async def all(self) -> None:
         """Look at every place."""
@@ -69,10 +70,14 @@ class Look:
                 for node in nodes.values():
                     group.create_task(self._place(node, [gate, *([jumps[node.connection.jump]] if node.connection.jump else [])]))
         except TimeoutError:
-            for name in nodes:
-                if name not in self.record.places:
-                    detail = f"the run's {self.limits.run_seconds:g} s were over"
-                    self.record.place(name).missed["all"] = NotSeen(Why.TIMED_OUT, detail, cause="node.not_reached_in_time")
+            for name in sorted(nodes.keys() - self.done):
+                self._too_late(self.record.place(name))
+
+    def _too_late(self, place: PlaceRecord) -> None:
+        """Say why a place, or what was to come there, was not seen."""
+        detail = f"{place.place}: the run's {self.limits.run_seconds:g} s were over"
+        place.missed["probes" if place.entries else "all"] = NotSeen(Why.TIMED_OUT, detail, cause="node.not_reached_in_time")
+        self.keep(place)
 
     async def _place(self, node: Node, gates: list[asyncio.Semaphore]) -> None:
         for gate in gates:
@@ -81,6 +86,7 @@ class Look:
         try:
             self.tell(node.name, "looking")
             await self._trips(node, place, channel)
+            self.done.add(node.name)
             self.tell(node.name, next((str(reason) for key, reason in place.missed.items() if key == "all"), "seen"))
         finally:
             self.ready[node.name].set()
@@ -184,7 +190,7 @@ def _in_phase(job: Job, phase: Phase) -> Job:
 
 def _agent(asks: dict[str, Ask]) -> tuple[Job, Layout]:
     text, deadline = send.program(asks)
-    job = Job(send.KEY, (Alternative(("python3", "-")),), root=True, seconds=deadline + 2, stdin=text)
+    job = Job(send.KEY, (Alternative(("python3", "-")),), root=True, seconds=deadline + 2, limit=send.LIMIT, stdin=text)
     return job, send.layout(asks)
 
 

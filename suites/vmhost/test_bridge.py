@@ -110,7 +110,8 @@ def test_bridge_mtu_fits(network: Network, node: Node, links: By[Node, Table[Dev
     mtu = links[node][bridge].mtu
     ports = [device.name for device in links[node].values() if device.master == bridge and device.mtu == mtu]
     taps = [port for port in ports if port != network.at(node).uplink]
-    code, device = ("tap.mtu_too_small", taps[0]) if taps else ("bridge.mtu_too_small", bridge)
+    device = next(iter(taps or ports), bridge)
+    code = "tap.mtu_too_small" if taps else "uplink.mtu_too_small" if ports else "bridge.mtu_too_small"
     because = f", the MTU of its port {', '.join(ports)}" if ports else ""
     raise Wrong(
         code, f"{node}: {bridge} has MTU {mtu}{because}, expected {network.mtu}", place=node.name,

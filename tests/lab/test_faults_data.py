@@ -18,7 +18,8 @@ CODES = {
     "conntrack.nearly_full", "node.ssh_refused", "node.ssh_no_route", "node.ssh_host_key_changed", "node.ssh_login_refused",
     "node.sudo_refused", "node.hangs", "node.command_hangs", "node.tool_missing", "node.tool_unreadable",
     "switch.reflects_frames", "port.isolated", "port.no_multicast_flood", "port.no_unicast", "tap.ebpf_drops",
-    "route.overlapping", "domain.paused", "domain.link_unplugged", "domain.migrated", "address.dad_failed",
+    "tap.missing", "tap.not_forwarding", "uplink.mtu_too_small", "domain.interface_missing", "guest.silent", "guest.silent_over_ip",
+    "guest.port_silent", "route.overlapping", "domain.paused", "domain.link_unplugged", "domain.migrated", "address.dad_failed",
 }
 
 

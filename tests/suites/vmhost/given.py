@@ -106,6 +106,9 @@ FACTS = (
 #: No IPv6 but where it is asked for: what it says of itself would be learned at some time or other.
 HEALTHY = """
 exec 3>&1 >&2
+await() { n=0; until "$@" >/dev/null; do n=$((n+1)); [ $n -lt 200 ]; sleep 0.02; done; }
+forwards() { bridge link show dev "$1" | grep -q 'state forwarding'; }
+rests() { ! forwards "$1"; }
 echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
 ip link set lo up
 ip link add br0 type bridge forward_delay 0 stp_state 0
@@ -115,6 +118,8 @@ ip link set guest7 address 52:54:00:00:00:42
 ip link set eth0 master br0
 ip link set vnet7 master br0
 for device in br0 eth0 sw0 vnet7 guest7; do ip link set $device up; done
+await forwards eth0
+await forwards vnet7
 ip addr add 10.20.0.11/24 dev br0
 """
 _MARK = "@@@@"
@@ -129,6 +134,8 @@ def played(change: str = "") -> dict[str, str]:
     )
     if "unshare" in done.stderr and "failed" in done.stderr:
         pytest.skip(f"no network namespace: {done.stderr.strip()}")
+    if "ip_tables_names: Permission denied" in done.stderr:
+        pytest.skip("the legacy tables' names are root's alone to read, whatever the namespace")
     assert done.returncode == 0, done.stderr
     parts = (part.partition("\n") for part in done.stdout.split(f"{_MARK} ")[1:])
     found = {fact: text for fact, _, text in parts}
@@ -142,8 +149,8 @@ def namespace() -> list[str]:
 
 def _command(fact: str, change: str) -> str:
     command = OBSERVATIONS[fact].command
-    if fact == "nftables" and "tables" not in change and "nft" not in change:
-        return ":"  # reading it would load a kernel module
+    if "tables" in fact and "tables" not in change and "nft" not in change:
+        return ":"  # nothing is loaded there: these are slow, and reading may load a kernel module
     return shlex.join(["sh", "-c", command.shell, "sh", *command.argv] if command.shell else command.argv)
 
 

@@ -68,7 +68,7 @@ def test_bridge_has_uplink_wants_it_to_forward():
         has_uplink("bridge link set dev eth0 state 1")
 
 
-@pytest.mark.parametrize("change", ["ip link set eth0 down", "ip link set sw0 down"])
+@pytest.mark.parametrize("change", ["ip link set eth0 down; await rests eth0", "ip link set sw0 down; await rests eth0"])
 def test_a_port_without_carrier_cannot_forward_and_another_check_says_so(change):
     assert '"state":"disabled"' in played(change)["links"]
     assert has_uplink(change) == []
@@ -150,7 +150,7 @@ def test_bridge_mtu_fits_names_the_bridge_that_somebody_set():
 
 
 def test_bridge_mtu_follows_its_uplink():
-    with wrong("bridge.mtu_too_small", "of its port eth0", place="node1", breaks={"full_size", "own_bridge"}):
+    with wrong("uplink.mtu_too_small", "of its port eth0", place="node1", breaks={"full_size", "own_bridge"}):
         bridge_fits("ip link set eth0 mtu 1400")
 
 

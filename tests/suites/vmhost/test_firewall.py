@@ -114,10 +114,15 @@ def test_an_ip6tables_rule_is_iptables_to_whoever_reads_it():
 
 
 @pytest.mark.parametrize("rule", [
-    "ether daddr 52:54:00:00:00:99 drop", "tcp dport 23 drop", 'oifname "vnet9" drop', "accept",
+    "ether saddr 52:54:00:00:00:99 tcp dport 23 drop", "tcp dport 23 drop", 'oifname "vnet9" drop', "accept",
 ])
 def test_rules_for_others_are_none_of_its_business(rule):
     assert lets_through(FROM_OUTSIDE, NFT_BRIDGE.format(hook="forward", rule=rule)) == []
+
+
+def test_a_rule_for_a_mac_that_may_be_the_askers_is_unknown():
+    """Through whose hands the answer goes back to a routed asker is not known here."""
+    is_unknown(lets_through, FROM_OUTSIDE, NFT_BRIDGE.format(hook="forward", rule="ether daddr 52:54:00:00:00:99 drop"))
 
 
 def test_a_rule_for_the_vms_mac():
