@@ -64,7 +64,8 @@ echo "@N@ hello"
 
 # A trap alone does not fire when the ssh client dies: the script watches its own parent. `wait` is interruptible, a
 # foreground child is not, so every command is a background one that its lane waits for and can kill; it leads a process
-# group of its own, because busybox's timeout and kill end a shell and not what it started.
+# group of its own, because busybox's timeout and kill end a shell and not what it started. That of coreutils makes one
+# by itself, so that setsid is one program less to start for every command.
 _HEAD = """\
 (
 umask 077
@@ -73,13 +74,14 @@ l=; w=
 printf '\\n@N@ err\\n' 2>/dev/null >"$d/sep"
 bye() { trap '' TERM; [ -z "$l$w" ] || kill $l $w 2>/dev/null; rm -rf "$d"; }
 trap bye EXIT; trap 'exit 1' HUP INT TERM PIPE
-g=; if command -v setsid >/dev/null; then g=setsid; fi
-k() { [ -z "$p" ] || kill "-$1" "${g:+-}$p" 2>/dev/null; }
-r() { b=$1; shift; $g "$@" >"$d/$i.o" 2>"$d/$i.e" <"$b" & p=$!; wait "$p"; s=$?; [ -z "$g" ] || k KILL; p=; }
+g=; q=
+case $(timeout --version 2>/dev/null) in *coreutils*) q=- ;; *) if command -v setsid >/dev/null; then g=setsid q=-; fi ;; esac
+k() { [ -z "$p" ] || kill "-$1" "$q$p" 2>/dev/null; }
+r() { b=$1; shift; $g "$@" >"$d/$i.o" 2>"$d/$i.e" <"$b" & p=$!; wait "$p"; s=$?; [ -z "$q" ] || k KILL; p=; }
 m() { [ ! -e /proc/modules ] || [ -d "/sys/module/$1" ] || grep -qs "/$1\\.ko" "/lib/modules/$(uname -r)/modules.builtin"; }
 t() { read -r u _ </proc/uptime; }
 ( trap - EXIT; trap 'kill $p 2>/dev/null; exit' HUP INT TERM
-  me=$$; while kill -0 "$PPID" 2>/dev/null || [ -d "/proc/$PPID" ]; do sleep 1 & p=$!; wait "$p"; done; kill -TERM 0 "$me" ) >/dev/null 2>&1 & w=$!
+  while kill -0 "$PPID" || [ -d "/proc/$PPID" ]; do sleep 1 & p=$!; wait "$p"; done; kill -TERM 0 "$$" ) >/dev/null 2>&1 & w=$!
 """
 
 _LANE = """\

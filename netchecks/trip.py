@@ -96,13 +96,19 @@ class Channel:
         lines = text.strip().splitlines() or [f"exit status {status}"]
         return NotSeen(Why.UNREACHABLE, f"the connection ended: {lines[-1][:200]}", cause="node.unreachable")
 
-    def _through_testinfra(self, jobs: Sequence[script.Job]) -> list[script.Ran]:
+    def _backend(self) -> Any:
+        try:
+            return connect.backend(self.node)
+        except Exception as error:  # each backend raises its own, and those of the libraries behind it
+            raise _broken(error) from error
+
+    def _through_testinfra(self, backend: Any, jobs: Sequence[script.Job]) -> list[script.Ran]:
         self.nonce = "NETCHECKS" + secrets.token_hex(12)
         text = script.start(self.nonce) + script.trip(jobs, self.nonce, sudo=self.node.connection.sudo)
         try:
-            result = connect.backend(self.node).run("sh -c %s", text)
-        except Exception as error:  # each backend raises its own, and those of the libraries behind it
-            raise NotSeen(Why.UNREACHABLE, f"{type(error).__name__}: {error}"[:200], cause="node.unreachable") from error
+            result = backend.run("sh -c %s", text)
+        except Exception as error:  # as above
+            raise _broken(error) from error
         hello, found, stream = result.stdout_bytes.partition(self.nonce.encode() + b" hello\n")
         if not found:
             said = (result.stderr_bytes or hello).decode("utf-8", "replace").strip().splitlines() or [f"exit status {result.rc}"]
@@ -111,6 +117,7 @@ class Channel:
 
     async def _beside(self, jobs: Sequence[script.Job], seconds: float) -> list[script.Ran]:
         """Give what testinfra brings within these seconds; its thread cannot be interrupted, and must not hold up our end."""
+        backend = self._backend()  # here, as it imports modules, which pytest rewrites: that is not for two threads at once
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[script.Ran]] = loop.create_future()
 
@@ -120,7 +127,7 @@ class Channel:
 
         def work() -> None:
             try:
-                tell(future.set_result, self._through_testinfra(jobs))
+                tell(future.set_result, self._through_testinfra(backend, jobs))
             except NotSeen as reason:
                 tell(future.set_exception, reason)
 
@@ -136,6 +143,13 @@ class Channel:
         process = self.process
         if process is None:
             return
+        try:
+            await self._end(process)
+        finally:
+            process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - unread output would keep its pipes open
+            await asyncio.sleep(0)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
         if process.stdin is not None:
             process.stdin.close()
         with contextlib.suppress(TimeoutError):
@@ -149,3 +163,7 @@ class Channel:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(1.5):
                         await process.wait()
+
+
+def _broken(error: Exception) -> NotSeen:
+    return NotSeen(Why.UNREACHABLE, f"{type(error).__name__}: {error}"[:200], cause="node.unreachable")

@@ -38,7 +38,7 @@ def show() -> int:
         try:
             if not reason:
                 return in_lab(rooted=rooted)
-        except LabError as error:
+        except (LabError, OSError) as error:
             reason = str(error)
         if not rooted:
             say(f"No lab can be here: {reason}.\nA run that was recorded in such a lab is judged again instead.")

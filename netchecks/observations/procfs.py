@@ -14,20 +14,25 @@ from netchecks.observe import observation
 from netchecks.parsing import blocks, clean, decimal, lines, mac_or_none, number, optional_number
 
 #: Every setting of the protocols, those of interfaces that decide on a packet's way, and nothing that holds a key.
-#: One grep for each key: a node has thousands of interfaces, and a command line has an end.
+#: One grep for all; of a node with thousands of interfaces one for each key, as a command line has an end.
 _SYSCTLS = r"""
 cd /proc/sys/net || exit
+v4='forwarding rp_filter proxy_arp proxy_arp_pvlan arp_ignore arp_announce arp_filter accept_local route_localnet'
+v6='forwarding proxy_ndp accept_ra accept_ra_defrtr disable_ipv6 autoconf accept_dad dad_transmits'
+set -- ipv4/conf/*
+many=; [ $# -lt 100 ] || many=1
 set --
 for f in ipv4/* ipv6/* core/* bridge/* netfilter/* ipv4/neigh/default/gc_thresh? ipv6/neigh/default/gc_thresh?; do
   case $f in *key*|*secret*|*seed*) ;; *) [ ! -f "$f" ] || set -- "$@" "$f" ;; esac
 done
+if [ -z "$many" ]; then
+  for k in $v4; do set -- "$@" ipv4/conf/*/"$k"; done
+  for k in $v6; do set -- "$@" ipv6/conf/*/"$k"; done
+fi
 grep -sH . "$@"
-for k in forwarding rp_filter proxy_arp proxy_arp_pvlan arp_ignore arp_announce arp_filter accept_local route_localnet; do
-  grep -sH . ipv4/conf/*/"$k"
-done
-for k in forwarding proxy_ndp accept_ra accept_ra_defrtr disable_ipv6 autoconf accept_dad dad_transmits; do
-  grep -sH . ipv6/conf/*/"$k"
-done
+[ -n "$many" ] || exit 0
+for k in $v4; do grep -sH . ipv4/conf/*/"$k"; done
+for k in $v6; do grep -sH . ipv6/conf/*/"$k"; done
 :
 """
 

@@ -13,14 +13,14 @@ from netchecks.parsing import blocks, documents, mapping, number, optional_numbe
 #: Monotonic times, in microseconds: they depend neither on the time zone nor on the language.
 _SERVICES = """
 [ $# -gt 0 ] || exit 0
-systemctl show --no-pager --property=Version >/dev/null || exit
+bad=
 for s in "$@"; do
   printf '@unit %s\\n' "$s"
   case $s in *[*?[]*) continue ;; esac
   systemctl show --no-pager --property=Id,LoadState,ActiveState,SubState,Result,NRestarts,MainPID,UnitFileState,Type,\
-ConditionResult,ConditionTimestampMonotonic,ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic -- "$s"
+ConditionResult,ConditionTimestampMonotonic,ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic -- "$s" || bad=1
 done
-:
+[ -z "$bad" ] || systemctl show --no-pager --property=Version >/dev/null
 """
 
 
@@ -67,7 +67,9 @@ def _seconds(text: str) -> float | None:
 #: Since the unit's last start, or this boot where that is not known; 50 lines of each unit at most, the newest.
 _SERVICE_ERRORS = """
 [ $# -gt 0 ] || exit 0
-journalctl -q -n 1 -o json --no-pager | grep -q . || { echo 'there is no journal, or it may not be read' >&2; exit 1; }
+journal=
+for f in /var/log/journal/*/*.journal /run/log/journal/*/*.journal; do [ ! -r "$f" ] || journal=1; done
+[ -n "$journal" ] || journalctl -q -n 1 -o json --no-pager | grep -q . || { echo 'there is no journal, or it may not be read' >&2; exit 1; }
 read -r now _ </proc/uptime
 for s in "$@"; do
   started=$(systemctl show --property=ExecMainStartTimestampMonotonic -- "$s" 2>/dev/null)

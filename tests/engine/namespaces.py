@@ -21,7 +21,8 @@ class Namespace:
         return ["ip", "netns", "exec", self.name, *argv]
 
     def run(self, *argv: str, **keywords: Any) -> subprocess.CompletedProcess[Any]:
-        return subprocess.run(self.wrap(*argv), **{"check": True, "capture_output": True, "text": True} | keywords)
+        check = keywords.pop("check", True)
+        return subprocess.run(self.wrap(*argv), check=check, **{"capture_output": True, "text": True} | keywords)
 
     def sh(self, script: str) -> str:
         return str(self.run("sh", "-euc", script).stdout)

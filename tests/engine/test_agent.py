@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -165,7 +166,7 @@ def test_frames_are_told_with_direction_time_and_at_most_320_bytes(net: Wire) ->
     assert [device for _, device, _ in mine] == ["wire"] * 3
     times = [at for at, _, _ in mine]
     assert times[0] >= 0.1
-    assert all(later - earlier >= 0.19 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= 0.19 for earlier, later in pairwise(times))
 
 
 def test_nothing_is_sent_once_it_was_answered(net: Wire) -> None:
