@@ -65,23 +65,25 @@ echo "@N@ hello"
 # A trap alone does not fire when the ssh client dies: the script watches its own parent. `wait` is interruptible, a
 # foreground child is not, so every command is a background one that its lane waits for and can kill; it leads a process
 # group of its own, because busybox's timeout and kill end a shell and not what it started. That of coreutils makes one
-# by itself, so that setsid is one program less to start for every command.
+# by itself, so that setsid is one program less to start for every command; sudo before it does not, and passes TERM on.
+# The watcher begins before there are traps: a fork of bash has its parent's until it gets to its own, and would remove
+# the folder when it is told to end that early.
 _HEAD = """\
 (
 umask 077
 d=$(mktemp -d "${TMPDIR:-/tmp}/netchecks.XXXXXXXXXX") || { echo; echo "@N@ nodir"; echo "@N@ end"; exit; }
-l=; w=
+l=
 printf '\\n@N@ err\\n' 2>/dev/null >"$d/sep"
+( p=; trap 'kill $p; exit' HUP INT TERM
+  while kill -0 "$PPID" || [ -d "/proc/$PPID" ]; do sleep 1 & p=$!; wait "$p"; done; kill -TERM 0 "$$" ) >/dev/null 2>&1 & w=$!
 bye() { trap '' TERM; [ -z "$l$w" ] || kill $l $w 2>/dev/null; rm -rf "$d"; }
 trap bye EXIT; trap 'exit 1' HUP INT TERM PIPE
 g=; q=
 case $(timeout --version 2>/dev/null) in *coreutils*) q=- ;; *) if command -v setsid >/dev/null; then g=setsid q=-; fi ;; esac
-k() { [ -z "$p" ] || kill "-$1" "$q$p" 2>/dev/null; }
-r() { b=$1; shift; $g "$@" >"$d/$i.o" 2>"$d/$i.e" <"$b" & p=$!; wait "$p"; s=$?; [ -z "$q" ] || k KILL; p=; }
+k() { [ -z "$p" ] || kill "-$1" "$q$p" 2>/dev/null || kill "-$1" "$p" 2>/dev/null; }
+r() { b=$1; shift; $g "$@" >"$d/$i.o" 2>"$d/$i.e" <"$b" & p=$!; wait "$p"; s=$?; [ -z "$q" ] || kill -KILL "-$p" 2>/dev/null; p=; }
 m() { [ ! -e /proc/modules ] || [ -d "/sys/module/$1" ] || grep -qs "/$1\\.ko" "/lib/modules/$(uname -r)/modules.builtin"; }
 t() { read -r u _ </proc/uptime; }
-( trap - EXIT; trap 'kill $p 2>/dev/null; exit' HUP INT TERM
-  while kill -0 "$PPID" || [ -d "/proc/$PPID" ]; do sleep 1 & p=$!; wait "$p"; done; kill -TERM 0 "$$" ) >/dev/null 2>&1 & w=$!
 """
 
 _LANE = """\

@@ -20,8 +20,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 #: The statuses of a run that came to its end: all is well, something failed, something could not be judged.
 JUDGED = {0, 1, 6}
 
-pytestmark = pytest.mark.slow
-
 
 def run(argv: list[str], folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "PYTEST"))}

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -106,6 +107,20 @@ def test_what_a_command_started_goes_with_it(shell: Shell) -> None:
     assert ran["hangs"].status in TIMED_OUT
     assert ran["leaves"].stdout == b"7\n"
     assert wait(lambda: not commands_with(number), 3), commands_with(number)
+
+
+@pytest.mark.slow
+def test_the_shortest_trips_are_whole_on_a_busy_machine(shell: Shell) -> None:
+    """What ends sooner than what was started beside it gets to its own traps must not be ended by its parent's."""
+    def trip(number: int) -> int:
+        folder = shell.folder / str(number)
+        folder.mkdir()
+        ran = Shell(shell.name, folder).run(job("a", "true"))
+        folder.rmdir()
+        return len(ran)
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(trip, range(600))) == [1] * 600
 
 
 # -- ways, modules, stdin --------------------------------------------------------------------------------------------

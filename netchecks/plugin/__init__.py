@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import gc
 import signal
 import sys
 import types
-from collections.abc import Generator, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +18,19 @@ import netchecks.causes
 import netchecks.observations
 import netchecks.platforms
 import netchecks.probes  # the catalogues fill themselves when imported
-from netchecks import evidence, judge, plan, seen
+from netchecks import judge, seen
 from netchecks.diagnose import Judged
-from netchecks.errors import Harmless, NetchecksError, NotSeen, Wrong
+from netchecks.errors import Harmless, NetchecksError, Wrong
 from netchecks.models.subjects import Flow, Network
 from netchecks.observe import OBSERVATIONS
+from netchecks.plugin.items import INFO, SESSION, check_id, common_of, info_of, is_imperative, is_ours, params_of, want_of, wanted_of
+from netchecks.plugin.outcomes import cleaned, is_told, judged_of, prove, shape, waived
 from netchecks.probe import PROBES
 from netchecks.reporters import junit, progress
 from netchecks.session import Session
 from netchecks.world import KINDS, Selection, Subject, combinations
 
-SESSION = pytest.StashKey[Session]()
-#: What is known of an item as a check; each of ours has it before the first one runs.
-INFO = pytest.StashKey[judge.CheckInfo]()
-COMMON = pytest.StashKey[dict[str, "_Common"]]()
+#: The outcome of an item, for what hears of it later.
 JUDGED = pytest.StashKey[Judged]()
 EXIT_ONLY_UNKNOWN = 6
 #: Stands for "this check applies to nothing here"; its item is dropped before pytest counts it.
@@ -192,85 +189,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     run = config.stash.get(SESSION, None)
     if run is None:
         return
-    kept = [item for item in items if _NOTHING not in _params(item).values()]
+    kept = [item for item in items if _NOTHING not in params_of(item).values()]
     run.not_applicable += len(items) - len(kept)
     items[:] = kept
-
-
-def _params(item: pytest.Item) -> dict[str, Any]:
-    callspec = getattr(item, "callspec", None)
-    return dict(callspec.params) if callspec else {}
-
-
-def info_of(item: pytest.Item) -> judge.CheckInfo:
-    """Give what is known of an item as a check."""
-    if INFO not in item.stash:
-        row = {kind: subject for kind, subject in _params(item).items() if kind in KINDS}
-        known = _common(item)
-        item.stash[INFO] = judge.CheckInfo(item.nodeid, known.check, row, known.doc, known.hop, known.verdict)
-    return item.stash[INFO]
-
-
-@dataclass(frozen=True, slots=True)
-class _Common:
-    """What all items of one test function have in common.
-
-    ``subjects`` and ``facts``: its parameters that no fixture of a site overrides. Their values are known without asking
-    pytest for each of them: that takes 0.05 ms, of 50,000 checks seconds.
-    """
-
-    check: str
-    doc: judge.Doc
-    hop: tuple[str, str]
-    verdict: bool
-    subjects: tuple[str, ...]
-    facts: tuple[str, ...]
-
-
-def _common(item: pytest.Item) -> _Common:
-    """Find it out once for a function; a mark on one of its parameters is that item's own."""
-    if not isinstance(item, pytest.Function) or item.parent is None or _marked(item):
-        return _described(item)
-    known = item.parent.stash.setdefault(COMMON, {})
-    if item.originalname not in known:
-        known[item.originalname] = _described(item)
-    return known[item.originalname]
-
-
-def _marked(item: pytest.Function) -> bool:
-    return hasattr(item, "callspec") and bool(item.callspec.marks)
-
-
-def _described(item: pytest.Item) -> _Common:
-    hop = item.get_closest_marker("hop")
-    doc = judge.doc_of(item.function) if isinstance(item, pytest.Function) else judge.Doc()
-    place = (*(hop.args if hop else ()), "", "")[:2]
-    verdict = item.get_closest_marker("verdict") is not None
-    given = {} if _is_imperative(item) else {name: known[-1].func for name, known in _fixtures(item).items() if known}
-    subjects = tuple(name for name, give in given.items() if name in KINDS and give.__name__ == "get_direct_param_fixture_func")
-    facts = tuple(name for name, give in given.items() if plan.is_fact(name) and give.__module__ == __name__)
-    return _Common(check_id(item), doc, (place[0], place[1]), verdict, subjects, facts)
-
-
-def _fixtures(item: pytest.Item) -> dict[str, Any]:
-    """Give the fixtures that a test can get, by name, the one that counts last; direct parameters are some too."""
-    names: dict[str, Any] = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}  # noqa: SLF001 - no public way
-    return names
-
-
-def check_id(item: pytest.Item) -> str:
-    """Give a check's stable id: its suite's folder (else its module) and its function."""
-    folders = item.path.parts
-    suite = item.path.stem.removeprefix("test_")
-    if "suites" in folders:
-        inner = folders[len(folders) - folders[::-1].index("suites"):-1]
-        suite = ".".join(inner) or suite
-    return f"{suite}.{getattr(item, 'originalname', item.name).removeprefix('test_')}"
-
-
-def _is_ours(item: pytest.Item) -> bool:
-    names = set(getattr(item, "fixturenames", ()))
-    return bool(_params(item).keys() & KINDS.keys()) or any(plan.is_fact(name) for name in names)
 
 
 # -- looking ---------------------------------------------------------------------------------------------------------
@@ -280,13 +201,13 @@ def _is_ours(item: pytest.Item) -> bool:
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Look at everything that the selected checks need, once for all workers."""
     run = session.config.stash.get(SESSION, None)
-    ours = [item for item in session.items if _is_ours(item)] if run else []
+    ours = [item for item in session.items if is_ours(item)] if run else []
     if run is not None:
         run.selected.update({item.nodeid: info_of(item) for item in ours})
         if ours and not session.config.option.collectonly and not session.testsfailed:
             if run.settings["worker"]:
                 run.write_selected()
-            run.look([_want(item) for item in ours], _screen(session.config))
+            run.look([want_of(item) for item in ours], _screen(session.config))
     if ours:
         gc.freeze()  # items and what was seen live to the end: the collector need not go through them again and again
     try:
@@ -308,17 +229,6 @@ def _screen(config: pytest.Config) -> progress.Screen:
     return progress.Screen(terminal.write_line, rewrite if terminal.isatty else None, terminal._tw.fullwidth)  # noqa: SLF001 - no public way
 
 
-def wanted_of(items: Iterable[pytest.Item]) -> list[plan.Wanted]:
-    """Give what these items want to be looked at, for a plan."""
-    return [_want(item) for item in items if _is_ours(item)]
-
-
-def _want(item: pytest.Item) -> plan.Wanted:
-    info = info_of(item)
-    names = set(getattr(item, "fixturenames", ()))
-    return plan.Wanted(info.check, info.row, frozenset(names | ({"login"} if "host" in names else set())))
-
-
 # -- judging ---------------------------------------------------------------------------------------------------------
 
 
@@ -327,7 +237,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """Begin a check with nothing read, and put its subjects and facts in place."""
     seen.forget()
     if INFO in item.stash and isinstance(item, pytest.Function):
-        facts, known = item.config.stash[SESSION].facts, _common(item)
+        facts, known = item.config.stash[SESSION].facts, common_of(item)
         item.funcargs.update({name: item.callspec.params[name] for name in known.subjects})
         item.funcargs.update({name: facts.by(name) for name in known.facts})
     return (yield)
@@ -340,7 +250,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         return (yield)
     except AssertionError as error:
         run = pyfuncitem.config.stash.get(SESSION, None)
-        if run is None or not _is_ours(pyfuncitem):
+        if run is None or not is_ours(pyfuncitem):
             raise
         try:
             judge.refine(info_of(pyfuncitem), run.facts)
@@ -358,68 +268,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     if INFO in item.stash and (call.when == "call" or not report.passed):
         run = item.config.stash[SESSION]
-        judged = _waived(item, _cleaned(_judge(item, call, report)), run)
+        judged = waived(item, cleaned(judged_of(item, call, report)), run)
         report.netchecks = judge.to_plain(judged)
-        _shape(report, judged, item)
-        _prove(report, judged, item, run)
+        shape(report, judged, item)
+        prove(report, judged, item, run)
         item.stash[JUDGED] = judged
     return report
-
-
-def _judge(item: pytest.Item, call: pytest.CallInfo[None], report: Any) -> Judged:
-    info = info_of(item)
-    if report.skipped:
-        return judge.accepted(info, getattr(report, "wasxfail", "") or str(getattr(call.excinfo, "value", "")))
-    if call.excinfo is None:
-        return judge.passed(info)
-    error = call.excinfo.value
-    if isinstance(error, NotSeen):
-        return judge.unknown(info, error)
-    if isinstance(error, AssertionError):
-        return judge.failed(info, error)
-    return judge.broken(info, str(report.longrepr)[-2000:])
-
-
-def _cleaned(judged: Judged) -> Judged:
-    """Take secrets and what cannot be written out of what was said: from here on it goes to every report."""
-    notes = tuple((code, evidence.clean(message)) for code, message in judged.notes)
-    if judged.outcome == "passed" and not notes:
-        return judged
-    return replace(judged, message=evidence.clean(judged.message), remedy=evidence.clean(judged.remedy), notes=notes)
-
-
-def _waived(item: pytest.Item, judged: Judged, run: Session) -> Judged:
-    """Take a failure for waived where the inventory says so."""
-    if judged.outcome not in {"failed", "unknown"}:
-        return judged
-    waiver = judge.waiver_for(info_of(item), run.world.inventory.waivers, run.today())
-    return replace(judged, outcome="waived", message=f"{waiver.reason} ({judged.message})") if waiver else judged
-
-
-def _shape(report: Any, judged: Judged, item: pytest.Item) -> None:
-    """Make pytest and everything that reads its reports see the outcome as what it is."""
-    if judged.outcome == "waived" and not report.skipped:
-        report.outcome, report.wasxfail = "skipped", f"waived: {judged.message}"
-        report.longrepr = judged.message
-    elif judged.outcome == "unknown":
-        report.outcome, report.when = "failed", "setup"
-        report.longrepr = f"unknown: {judged.message}"
-    elif judged.outcome == "failed" and not _is_imperative(item):
-        report.longrepr = judged.message
-
-
-def _is_imperative(item: pytest.Item) -> bool:
-    """Tell whether it is a test of a site's own, that asks a host itself: its traceback says what it did."""
-    return "host" in getattr(item, "fixturenames", ())
-
-
-def _prove(report: Any, judged: Judged, item: pytest.Item, run: Session) -> None:
-    """Hang on a report what JUnit shows of it. pytest reads the properties of an item when it is torn down."""
-    own = [pair for pair in junit.properties(judged) if pair not in item.user_properties]
-    item.user_properties += own
-    report.user_properties += own
-    if judged.outcome not in {"passed", "broken"} and item.config.getoption("xmlpath", None):
-        report.sections += [(junit.SECTION, evidence.text(one)) for one in run.evidence(judged)]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -427,13 +281,13 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
     """Tell Allure, if it listens, while the test is open and its outcome is known."""
     run = item.config.stash.get(SESSION, None)
     listener = item.config.pluginmanager.getplugin("allure_listener")
-    if run is None or listener is None or not _is_ours(item):
+    if run is None or listener is None or not is_ours(item):
         return
     from netchecks.reporters import allure
 
     judged = item.stash.get(JUDGED, None)
     proofs = run.evidence(judged) if judged and judged.outcome not in {"passed", "broken"} else []
-    traceback = judged is not None and (judged.outcome == "broken" or _is_imperative(item))
+    traceback = judged is not None and (judged.outcome == "broken" or is_imperative(item))
     allure.tell(listener, info_of(item), judged, proofs, traceback=traceback)
 
 
@@ -477,7 +331,7 @@ class Controller:
         stats: dict[str, list[Any]] = terminalreporter.stats
         every = stats.get("failed", [])
         if every and self.config.get_verbosity() < 2:  # noqa: PLR2004 - -vv
-            stats["failed"] = [report for report in every if not _is_told(report)]
+            stats["failed"] = [report for report in every if not is_told(report)]
         try:
             result = yield
         finally:
@@ -499,11 +353,6 @@ class Controller:
             session.exitstatus = EXIT_ONLY_UNKNOWN
 
 
-def _is_told(report: Any) -> bool:
-    """Tell whether the diagnosis says all that a report of a failure says."""
-    return getattr(report, "netchecks", {}).get("outcome") == "failed" and isinstance(report.longrepr, str)
-
-
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Send the user of testinfra's option to ours."""
     with contextlib.suppress(ValueError, AttributeError):
@@ -517,4 +366,4 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [run.header()] if run is not None else []
 
 
-__all__ = ["dt", "netchecks"]
+__all__ = ["EXIT_ONLY_UNKNOWN", "SESSION", "check_id", "info_of", "netchecks", "wanted_of"]
