@@ -31,6 +31,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of each, in turn; the median counts (default 3)")
+    parser.add_argument("--slow-runs", type=int, default=1, metavar="N", help="runs of testinfra, which take minutes (default 1)")
     parser.add_argument("--nodes", type=int, default=50, metavar="N", help="nodes behind sshd (default 50)")
     parser.add_argument("--replayed", type=int, default=500, metavar="N", help="replayed nodes (default 500)")
     parser.add_argument("--checks", type=int, default=100, metavar="N", help="checks on each replayed node (default 100)")
@@ -49,7 +50,7 @@ def _measured(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         inside = folder / part
         inside.mkdir()
         if part == "fleet":
-            found[part] = fleet.measure(args.nodes, args.runs, inside, _say)
+            found[part] = fleet.measure(args.nodes, args.runs, args.slow_runs, inside, _say)
         else:
             found[part] = replay.measure(args.replayed, args.checks, args.runs, inside, _say)
     return found

@@ -8,13 +8,13 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.measure import BenchError, Cost, Row, run
+from benchmarks.measure import BenchError, Cost, Row, in_turn, run
 from netchecks.lab import Lab, up, why_not_rooted
 
 HERE = Path(__file__).parent
@@ -110,7 +110,14 @@ class Bench:
         return max(int(place["round_trips"]) for place in report["places"])
 
     def _run(self, argv: list[str], env: dict[str, str] | None = None) -> Cost:
-        return run(self.lab.wrap("controller", argv), ROOT, env)
+        """Run it in the controller; its CPU time is also that of the nodes, which are in the lab's cgroup."""
+        before = self._nodes_cpu()
+        cost = run(self.lab.wrap("controller", argv), ROOT, env)
+        return replace(cost, cpu=cost.cpu + self._nodes_cpu() - before)
+
+    def _nodes_cpu(self) -> float:
+        told = dict(line.split() for line in Path(self.lab.state.cgroup, "cpu.stat").read_text(encoding="ascii").splitlines())
+        return int(told["usage_usec"]) / 1e6
 
 
 def inventory_of(lab: Lab, folder: Path) -> tuple[Path, tuple[str, ...]]:
@@ -126,27 +133,25 @@ def inventory_of(lab: Lab, folder: Path) -> tuple[Path, tuple[str, ...]]:
     return path, tuple(node["address"] for node in data["nodes"].values())
 
 
-def measure(nodes: int, runs: int, folder: Path, say: Callable[[str], None]) -> Fleet:
-    """Measure, the programs in turn. Raises BenchError, LabError."""
+def measure(nodes: int, runs: int, slow_runs: int, folder: Path, say: Callable[[str], None]) -> Fleet:
+    """Measure, the programs in turn; testinfra ``slow_runs`` times. Raises BenchError, LabError."""
     reason = why_not_rooted()
     if reason:
         raise BenchError(reason)
     same_claims()
     say(f"building {nodes} nodes with systemd and sshd")
     with up(f"nodes-{nodes}", rooted=True) as lab:
-        return _in(Bench(lab, folder, *inventory_of(lab, folder)), runs, say)
+        return _in(Bench(lab, folder, *inventory_of(lab, folder)), runs, slow_runs, say)
 
 
-def _in(bench: Bench, runs: int, say: Callable[[str], None]) -> Fleet:
+def _in(bench: Bench, runs: int, slow_runs: int, say: Callable[[str], None]) -> Fleet:
     bench.netchecks("-p", "benchmarks.capture", env={"CAPTURE_TO": str(bench.sent), "PYTHONPATH": str(ROOT)})
-    programs: dict[str, Callable[[], Cost]] = {
-        OURS: bench.netchecks, FLOOR: bench.floor, TESTINFRA: lambda: bench.testinfra(bench.config),
-        SHARED: lambda: bench.testinfra(bench.sharing()),
+    programs: dict[str, tuple[int, Callable[[], Cost]]] = {
+        OURS: (runs, bench.netchecks),
+        FLOOR: (runs, bench.floor),
+        TESTINFRA: (slow_runs, lambda: bench.testinfra(bench.config)),
+        SHARED: (slow_runs, lambda: bench.testinfra(bench.sharing())),
     }
-    costs: dict[str, list[Cost]] = {name: [] for name in programs}
-    for number in range(runs):
-        for name, program in programs.items():
-            costs[name].append(program())
-            say(f"run {number + 1} of {runs}: {name}: {costs[name][-1].seconds:.2f} s")
-    rows = tuple(Row(name, tuple(found)) for name, found in costs.items())
+    costs = in_turn(programs, say)
+    rows = tuple(Row(name, found) for name, found in costs.items())
     return Fleet(rows, bench.trips(), len(functions(SUITE)) * len(bench.addresses))

@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,7 +18,7 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one run of a program took. ``cpu``: user and system time of it and its children here; ``peak``: KiB at most."""
+    """What one run of a program took. ``cpu``: user and system time of it and its children; ``peak``: KiB of one process at most."""
 
     seconds: float
     cpu: float
@@ -68,6 +68,17 @@ def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) ->
     if process.returncode:
         raise BenchError(f"exit status {process.returncode} of {' '.join(argv)[:300]}:\n{output[-3000:]}")
     return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, output)
+
+
+def in_turn(programs: Mapping[str, tuple[int, Callable[[], Cost]]], say: Callable[[str], None]) -> dict[str, tuple[Cost, ...]]:
+    """Run each program as often as it says, all once before any twice: what else the machine does hits all alike."""
+    costs: dict[str, list[Cost]] = {name: [] for name in programs}
+    for number in range(max(runs for runs, _ in programs.values())):
+        for name, (runs, program) in programs.items():
+            if number < runs:
+                costs[name].append(program())
+                say(f"{name}, run {number + 1} of {runs}: {costs[name][-1].seconds:.2f} s")
+    return {name: tuple(found) for name, found in costs.items()}
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.measure import BenchError, Cost, Row, run
+from benchmarks.measure import BenchError, Cost, Row, in_turn, run
 from netchecks import record
 
 ROOT = Path(__file__).parents[1]
@@ -51,15 +51,10 @@ def measure(nodes: int, checks: int, runs: int, folder: Path, say: Callable[[str
     suite, empty = folder / "suites" / "node", folder / "empty"
     write_suite(suite, checks)
     write_empty(empty, nodes, checks)
-    programs: dict[str, Callable[[], Cost]] = {
-        REPLAY: lambda: _replay(suite, folder, nodes * checks), EMPTY: lambda: _empty(empty, nodes * checks),
-    }
-    costs: dict[str, list[Cost]] = {name: [] for name in programs}
-    for number in range(runs):
-        for name, program in programs.items():
-            costs[name].append(program())
-            say(f"run {number + 1} of {runs}: {name}: {costs[name][-1].seconds:.2f} s")
-    return Replay(tuple(Row(name, tuple(found)) for name, found in costs.items()), nodes * checks)
+    costs = in_turn({
+        REPLAY: (runs, lambda: _replay(suite, folder, nodes * checks)), EMPTY: (runs, lambda: _empty(empty, nodes * checks)),
+    }, say)
+    return Replay(tuple(Row(name, found) for name, found in costs.items()), nodes * checks)
 
 
 def _replay(suite: Path, folder: Path, checks: int) -> Cost:

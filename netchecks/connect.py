@@ -58,16 +58,19 @@ class NetnsBackend(LocalBackend):  # type: ignore[misc]  # testinfra has no type
         return super().run("ip netns exec %s sh -c %s", self._namespace, inner, **kwargs)
 
 
-def backend(node: Node) -> BaseBackend:
-    """Give testinfra's backend for a node."""
+def backend(node: Node, *, sudo: bool | None = None) -> BaseBackend:
+    """Give testinfra's backend for a node. ``sudo``: run all of a command by it; by default as the inventory says."""
     link = node.connection
+    sudo = link.sudo if sudo is None else sudo
     if link.backend == "netns":
-        return NetnsBackend(link.address, sudo=link.sudo)
+        return NetnsBackend(link.address, sudo=sudo)
     if link.backend == "local":
-        return testinfra.get_host("local://", sudo=link.sudo).backend
-    if link.backend == "ssh":
-        return testinfra.get_host(_spec(link), **_ssh(link)).backend
-    return testinfra.get_host(f"{link.backend}://{link.address}", sudo=link.sudo).backend
+        return testinfra.get_host("local://", sudo=sudo).backend
+    if link.backend == "chroot":  # its address is a path, which a URL would lose
+        return testinfra.get_host(link.address, connection="chroot", sudo=sudo).backend
+    if link.backend in {"ssh", "safe-ssh", "paramiko"}:
+        return testinfra.get_host(_spec(link), sudo=sudo, **_login(link)).backend
+    return testinfra.get_host(f"{link.backend}://{link.address}", sudo=sudo).backend
 
 
 def host(node: Node) -> Host:
@@ -78,15 +81,15 @@ def host(node: Node) -> Host:
 def _spec(link: Connection) -> str:
     user = f"{link.user}@" if link.user else ""
     address = f"[{link.address}]" if ":" in link.address else link.address
-    return f"ssh://{user}{address}" + (f":{link.port}" if link.port else "")
+    return f"{link.backend}://{user}{address}" + (f":{link.port}" if link.port else "")
 
 
-def _ssh(link: Connection) -> dict[str, Any]:
+def _login(link: Connection) -> dict[str, Any]:
+    known = {"timeout": CONNECT_SECONDS, "ssh_config": link.ssh_config or None, "ssh_identity_file": link.identity or None}
+    if link.backend == "paramiko":  # a jump host is its ssh_config's ProxyCommand
+        return known
     extra = SSH_OPTIONS + (f" -J {shlex.quote(link.jump)}" if link.jump else "")
-    return {
-        "sudo": link.sudo, "timeout": CONNECT_SECONDS, "controlpersist": 0, "ssh_extra_args": extra,
-        "ssh_config": link.ssh_config or None, "ssh_identity_file": link.identity or None,
-    }
+    return known | {"controlpersist": 0, "ssh_extra_args": extra}
 
 
 def shell(node: Node) -> list[str]:

@@ -110,7 +110,10 @@ def _entry(place: PlaceRecord, key: str, phase: str, what: str) -> Entry:
 
 
 def _parsed(observation: Observation, place: PlaceRecord, entry: Entry) -> Any:
-    command, parse = [(observation.command, observation.parse), *observation.or_else][entry.way]
+    ways = [(observation.command, observation.parse), *observation.or_else]
+    if entry.way not in range(len(ways)):
+        raise NotSeen(Why.NOT_RECORDED, f"{observation.name} of {place.place}: the record has it by another way")
+    command, parse = ways[entry.way]
     reason = unseen(entry, command.tool, command.accept, observation.limit)
     if reason:
         raise NotSeen(reason.why, f"{place.place}: {observation.name}: {reason.detail}", cause=reason.cause)
@@ -156,7 +159,7 @@ def ask_key(fact: str, subject: Subject) -> str:
 
 def _answers(place: PlaceRecord) -> dict[str, tuple[Got, ...]]:
     entry = _entry(place, send.KEY, "main", "the agent's answer")
-    reason = unseen(entry, "python3", (0,), 1 << 30)
+    reason = unseen(entry, "python3", (0,), send.LIMIT)
     if reason:
         raise NotSeen(reason.why, f"{place.place}: the agent: {reason.detail}", cause=reason.cause)
     try:

@@ -7,6 +7,7 @@ A folder: ``manifest.json`` (versions, argv, selection, times), ``inventory.yaml
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -81,11 +82,12 @@ def _pack(data: bytes) -> str | dict[str, str]:
 
 
 def _unpack(value: str | Mapping[str, str]) -> bytes:
-    return value.encode("utf-8") if isinstance(value, str) else base64.b64decode(value["base64"])
+    return value.encode("utf-8") if isinstance(value, str) else base64.b64decode(value["base64"], validate=True)
 
 
 def _lines(place: PlaceRecord) -> Iterator[dict[str, Any]]:
-    yield {"place": place.place, "trips": place.trips, "seconds": place.seconds, "booted": place.booted}
+    count = len(place.missed) + len(place.entries)
+    yield {"place": place.place, "trips": place.trips, "seconds": place.seconds, "booted": place.booted, "lines": count}
     for what, missed in place.missed.items():
         yield {"missed": what, "why": missed.why.name, "detail": missed.detail, "cause": missed.cause}
     for entry in place.entries.values():
@@ -107,11 +109,12 @@ def write_place(folder: Path, place: PlaceRecord) -> None:
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any], inventory: str) -> None:
-    """Write what the record is about."""
+    """Write what the record is about, when all its places are written."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "inventory.yaml").write_text(inventory, encoding="utf-8")
     part = folder / "manifest.part"
-    part.write_text(json.dumps({"version": VERSION} | manifest, indent=1) + "\n", encoding="utf-8")
+    places = {"places": sorted(path.name for path in (folder / "places").glob("*.jsonl"))}
+    part.write_text(json.dumps({"version": VERSION} | manifest | places, indent=1) + "\n", encoding="utf-8")
     part.rename(folder / "manifest.json")
 
 
@@ -121,10 +124,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = int(manifest["version"])
+        manifest["places"] = [str(name) for name in manifest.get("places", [])]
     except FileNotFoundError:
         raise RecordError(f"{folder}: no record there (expected {path.name}; give a folder reports/<run>)") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{path}: not a manifest of netchecks: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path}: not a manifest of netchecks: {error!r}") from error
     if version > VERSION:
         made = manifest.get("netchecks", "?")
         raise RecordError(f"{path}: record version {version}, this netchecks reads up to {VERSION}; use netchecks {made} or newer")
@@ -134,20 +138,38 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def read(folder: Path) -> Record:
     """Read a whole record. Raises RecordError naming the file and line that cannot be read."""
     record = Record(read_manifest(folder))
-    for path in sorted((folder / "places").glob("*.jsonl")):
+    paths = sorted((folder / "places").glob("*.jsonl"))
+    missing = sorted(set(record.manifest["places"]) - {path.name for path in paths})
+    if missing:
+        raise RecordError(f"{folder / 'places'}: not whole: {', '.join(missing[:5])} not there")
+    for path in paths:
         place = _read_place(path)
         record.places[place.place] = place
     return record
 
 
+def started(record: Record) -> dt.datetime:
+    """Give the time that a run took for now. Raises RecordError where its manifest does not tell."""
+    try:
+        found = dt.datetime.fromisoformat(record.manifest["started"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise RecordError(f"the record's manifest does not tell when the run started: {error!r}") from error
+    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
+
+
 def _read_place(path: Path) -> PlaceRecord:
-    place = PlaceRecord("")
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                _take(place, json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
-                raise RecordError(f"{path}:{number}: damaged: {error!r}") from error
+    place, number, expected = PlaceRecord(""), 0, 0
+    try:
+        # What is written is ASCII: any other byte is damage, and does not pass for text.
+        with path.open(encoding="ascii", errors="surrogateescape") as lines:
+            for number, line in enumerate(lines, 1):  # noqa: B007 - which line it was
+                row = json.loads(line)
+                expected += row.get("lines", 0)
+                _take(place, row)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path}:{number}: damaged: {error!r}") from error
+    if not place.place or len(place.missed) + len(place.entries) < expected:
+        raise RecordError(f"{path}:{number}: damaged: cut off after this line")
     return place
 
 
@@ -161,4 +183,8 @@ def _take(place: PlaceRecord, row: dict[str, Any]) -> None:
     else:
         layout = tuple((key, tuple(actions)) for key, actions in row.pop("layout", ()))
         row |= {"stdout": _unpack(row["stdout"]), "stderr": _unpack(row["stderr"]), "argv": tuple(row["argv"])}
-        place.add([Entry(**row, layout=layout)])
+        entry = Entry(**row, layout=layout)
+        times = (entry.started, entry.ended, entry.seconds)
+        if not (isinstance(entry.way, int) and isinstance(entry.status, int | None) and all(isinstance(at, int | float) for at in times)):
+            raise TypeError("way, status or times")
+        place.add([entry])

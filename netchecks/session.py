@@ -64,14 +64,14 @@ class Session:
             if settings["hosts"] or settings["vms"]:
                 raise NetchecksError("--host and --vm need an inventory: add --inventory-file FILE")
             return None
-        manifest = record.read_manifest(replay) if replay else {}
+        seen = record.read(replay) if replay else None
         world = build(inventory.load(files))
         selection = _selection(world.inventory, settings["hosts"], settings["vms"])
-        now = dt.datetime.fromisoformat(manifest["started"]) if replay else dt.datetime.now(dt.UTC)
+        now = record.started(seen) if seen else dt.datetime.now(dt.UTC)
         folder = _folder(settings)
         if not settings["worker"] and replay is None:
             _clear(folder / "record")
-        return cls(settings, world, selection, folder, replay, now)
+        return cls(settings, world, selection, folder, replay, now, seen=seen)
 
     @property
     def facts(self) -> Facts:
@@ -103,7 +103,6 @@ class Session:
         """Look once, whatever the number of workers: the first that gets the lock looks, the others read its record."""
         self.plan = plan.make(wanted, self.world)
         if self.replay:
-            self.seen = record.read(self.replay)
             return
         folder = self.folder / "record"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # raw outputs: reports leave secrets out, a record does not

@@ -98,7 +98,7 @@ class Channel:
 
     def _backend(self) -> Any:
         try:
-            return connect.backend(self.node)
+            return connect.backend(self.node, sudo=False)  # the script asks for it, command by command
         except Exception as error:  # each backend raises its own, and those of the libraries behind it
             raise _broken(error) from error
 

@@ -60,7 +60,7 @@ def _sysctl_name(path: str) -> str:
 
 _CONNTRACK = """
 cd /proc/sys/net/netfilter 2>/dev/null && [ -e nf_conntrack_count ] || exit 0
-grep -H . nf_conntrack_count nf_conntrack_max
+exec grep -H . nf_conntrack_count nf_conntrack_max
 """
 
 
@@ -122,7 +122,7 @@ def _times(row: list[str]) -> CpuTimes:
     return CpuTimes(*(number(cell) for cell in row[1:9]))
 
 
-_BOOT = "grep -h '^btime ' /proc/stat && cat /proc/uptime"
+_BOOT = "grep -h '^btime ' /proc/stat && read -r up idle </proc/uptime && echo \"$up $idle\""
 
 
 @observation(shell=_BOOT, tool="grep")
@@ -135,7 +135,9 @@ def boot(text: str) -> Boot:
 
 
 _SOCKETS = """
-cat /proc/net/sockstat && { [ ! -e /proc/net/sockstat6 ] || cat /proc/net/sockstat6; } && cd /proc/sys/net/ipv4 || exit
+set -- /proc/net/sockstat
+[ ! -e /proc/net/sockstat6 ] || set -- "$@" /proc/net/sockstat6
+grep -h . "$@" && cd /proc/sys/net/ipv4 || exit
 grep -sH . ip_local_port_range tcp_max_tw_buckets tcp_max_orphans
 :
 """
@@ -166,14 +168,18 @@ def _in_use(use: dict[str, dict[str, int]], protocol: str) -> int:
     return use.get(protocol, {}).get("inuse", 0) + use.get(f"{protocol}6", {}).get("inuse", 0)
 
 
+#: The shell's own read will do here, and is no program for each file; of /proc/sys it gets one character.
 _LINK_MODES = """
 cd /sys/class/net || exit
-for d in */; do echo "@$d"; (cd "$d" && grep -sH . speed duplex carrier_changes); done
+for d in */; do
+  echo "@$d"
+  for f in speed duplex carrier_changes; do { read -r n <"$d$f"; } 2>/dev/null && echo "$f:$n"; done
+done
 :
 """
 
 
-@observation(shell=_LINK_MODES, tool="grep")
+@observation(shell=_LINK_MODES, tool="sh")
 def link_modes(text: str) -> Table[LinkMode]:
     """Speed in Mb/s and duplex of every device, by name; not known for virtio, bonds without slaves, unplugged NICs.
 

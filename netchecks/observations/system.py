@@ -84,8 +84,9 @@ def tools(text: str) -> Tools:
 #: Only where one of the two is on, and only the end of the log: 2 MB of the audit log, else 5000 lines of the journal.
 _SECURITY = r"""
 on=
-if [ -e /sys/fs/selinux/enforce ]; then on=1; echo "selinux $(cat /sys/fs/selinux/enforce)"; fi
-case $(cat /sys/module/apparmor/parameters/enabled 2>/dev/null) in Y) on=1; echo apparmor ;; esac
+if [ -e /sys/fs/selinux/enforce ]; then on=1; read -r is </sys/fs/selinux/enforce; echo "selinux $is"; fi
+is=; { read -r is </sys/module/apparmor/parameters/enabled; } 2>/dev/null
+case $is in Y) on=1; echo apparmor ;; esac
 [ -n "$on" ] || { echo off; exit 0; }
 if [ -r /var/log/audit/audit.log ]; then echo @log; tail -c 2000000 /var/log/audit/audit.log
 elif command -v journalctl >/dev/null 2>&1; then echo @log; journalctl -q -b --no-pager -o cat -n 5000 _TRANSPORT=audit + _TRANSPORT=kernel

@@ -354,12 +354,13 @@ def test_a_backend_of_testinfra_serves(look: Look, observe: Callable[..., None])
 
 
 @needs_root
+@pytest.mark.slow
 def test_a_hanging_backend_of_testinfra_delays_nobody(look: Look, observe: Callable[..., None]) -> None:
     number = f"45.{secrets.randbelow(10**9):09}"
-    observe("naps", f'[ "$1" != slow ] || sleep {number}; echo "$1"', "{node.name}", seconds=6)
+    observe("naps", f'[ "$1" != slow ] || sleep {number}; echo "$1"', "{node.name}", seconds=10)
     slow, quick = Node("slow", Connection("chroot", "/proc/self/root")), local("quick")
     looked = look({"naps": [slow, quick]}, node_seconds=1.0, hello_seconds=1.0)
-    assert looked.seconds < 5.5, "its thread cannot be interrupted, and nobody waits for it"
+    assert commands_with(number), "its thread cannot be interrupted, and nobody waits for it"
     assert looked.reason("naps", slow).cause == "node.hangs"
     assert looked.value("naps", quick) == "quick\n"
     assert wait(lambda: not commands_with(number), 15)

@@ -102,7 +102,7 @@ SLOW_SHAPES = {
 def test_no_shape_of_text_takes_more_than_linear_time(_name, _number, parse, text):
     start = time.process_time()
     attempt(parse, text)
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 30  # quadratic would be minutes; coverage and a busy machine slow the linear ones down
 
 
 @pytest.mark.slow

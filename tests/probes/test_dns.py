@@ -91,7 +91,8 @@ def server(answer, delay=0.0):
     try:
         yield Resolver(ip_address("127.0.0.1"), sock.getsockname()[1])
     finally:
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", sock.getsockname())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
+            waker.sendto(b"", sock.getsockname())
         thread.join(2)
         sock.close()
 
