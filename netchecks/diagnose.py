@@ -101,9 +101,20 @@ def diagnose(judged: Sequence[Judged], world: World) -> tuple[Diagnosis, ...]:
             cause = failures[0]
             case.consequences.setdefault(cause.nodeid, set())
         explained.setdefault(cause.nodeid, []).extend(failure.nodeid for failure in failures)
+    _explain_unknowns(judged, explained)
     lost_ids = {nodeid for diagnosis in lost for nodeid in diagnosis.explains}
     found = [*_causes(case, explained, lost_ids), *lost, *_findings(case, explained), *_unseen(judged, explained), *_notes(judged)]
     return _ordered(_fold(found))
+
+
+def _explain_unknowns(judged: Sequence[Judged], explained: dict[str, list[str]]) -> None:
+    """What could not be judged of a flow whose cause is known follows from that cause."""
+    verdicts = {item.nodeid: dict(item.subjects).get("flow") for item in judged if item.verdict}
+    cause_of = {verdicts[nodeid]: cause for cause, nodeids in explained.items() for nodeid in nodeids if nodeid in verdicts}
+    for item in judged:
+        cause = cause_of.get(dict(item.subjects).get("flow", ""))
+        if item.outcome == "unknown" and not item.verdict and cause is not None:
+            explained[cause].append(item.nodeid)
 
 
 def _case(judged: Sequence[Judged], world: World) -> _Case:
@@ -246,13 +257,12 @@ def _diagnosis(item: Judged, severity: Severity, confidence: str, explains: tupl
 def _unseen(judged: Sequence[Judged], explained: dict[str, list[str]]) -> list[Diagnosis]:
     """What could not be looked at, by its reason: it explains what could not be judged."""
     told = {nodeid for nodeids in explained.values() for nodeid in nodeids}
-    flows = {dict(item.subjects).get("flow") for item in judged if item.nodeid in told and item.verdict}
     return [
         Diagnosis(
             item.code or "unseen", "unseen", f"Could not look: {item.message}", (item.place,) if item.place else (),
             item.owner, item.remedy, "not looked at", (item.message,), (item.nodeid,), item.readings,
         )
-        for item in judged if item.outcome == "unknown" and item.nodeid not in told and dict(item.subjects).get("flow", "") not in flows
+        for item in judged if item.outcome == "unknown" and item.nodeid not in told
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import errno
 import fcntl
 import json
 import os
@@ -96,6 +97,15 @@ class Session:
         missed = self.seen.places[node.name].missed.get("all") if self.seen and node.name in self.seen.places else None
         if missed is not None:
             raise missed
+
+    def make_folder(self) -> None:
+        """Make the folder of the reports. Raises NetchecksError where that cannot be, before anything is looked at."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.folder, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise NetchecksError(f"{self.folder}: {error.strerror}; name another folder with --netchecks-run-dir") from error
 
     # -- looking -----------------------------------------------------------------------------------------------------
 

@@ -82,22 +82,31 @@ find_python() {
   return 1
 }
 
-# What an environment was made from and where: another checkout, or other versions, need another one.
-stamp() { { pwd; cat pyproject.toml constraints.txt scripts/setup.sh; } | cksum; }
+# What an environment was made from: settings of tools need no new one. And where: its scripts have its path in them.
+stamp() { { sed '/^\[tool\./,$d' pyproject.toml; cat constraints.txt; } | cksum; pwd; }
 
 environment() {
   [ "$(cat .venv/.setup 2>/dev/null)" = "$(stamp)" ] && .venv/bin/python -c '' >/dev/null 2>&1 && return 0
+  if [ "$(tail -n 1 .venv/.setup 2>/dev/null)" = "$(pwd)" ] && .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    say "bringing .venv to the packages of constraints.txt"
+  else
+    new_environment
+  fi
+  # First what builds this project: so that its version is that of constraints.txt too.
+  pip_install hatchling editables && pip_install --no-build-isolation -e '.[dev]' \
+    || die "pip could not install the packages: see above; without a network set PIP_FIND_LINKS to a folder that has them"
+  stamp >.venv/.setup
+}
+
+pip_install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$@"; }
+
+new_environment() {
   python=$(find_python) || { install python3 python3-venv && python=$(find_python); } \
     || die "no Python 3.11 or newer was found (python3.11 ... python3); name one with PYTHON=/path/to/python3.12"
   "$python" -c 'import venv, ensurepip' 2>/dev/null || install "$(venv_package "$python")" \
     || die "$python cannot make virtual environments"
   say "making .venv with $("$python" --version), and installing this project with the packages of constraints.txt"
   "$python" -m venv --clear .venv || die "$python cannot make a virtual environment in $(pwd)/.venv"
-  # First what builds this project: so that its version is that of constraints.txt too.
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables &&
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e '.[dev]' \
-    || die "pip could not install the packages: see above; without a network set PIP_FIND_LINKS to a folder that has them"
-  stamp >.venv/.setup
 }
 
 venv_package() { "$1" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'; }

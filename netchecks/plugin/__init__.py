@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import argparse
 import gc
 import signal
 import sys
@@ -37,7 +37,7 @@ EXIT_ONLY_UNKNOWN = 6
 _NOTHING = object()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add our options."""
     group = parser.getgroup("netchecks", "netchecks: network diagnosis")
     group.addoption("--inventory-file", action="append", metavar="FILE", help="inventory file or folder; may be repeated")
@@ -48,6 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--node-timeout", type=float, default=60.0, metavar="S", help="seconds for one trip to one node (default 60)")
     group.addoption("--run-timeout", type=float, default=600.0, metavar="S", help="seconds for all the looking (default 600)")
     group.addoption("--connections", type=int, default=64, metavar="N", help="connections at a time (default 64)")
+    if pluginmanager.is_blocked("pytest11.testinfra"):  # else it has the option itself
+        group.addoption("--hosts", dest="netchecks_hosts", help=argparse.SUPPRESS)
     parser.addini("netchecks_inventory", "inventory that is in force without --inventory-file", default="")
 
 
@@ -64,8 +66,13 @@ def pytest_configure(config: pytest.Config) -> None:
         session = Session.start(_settings(config))
     except NetchecksError as error:
         raise pytest.UsageError(str(error)) from error
+    hosts = getattr(config.option, "netchecks_hosts", None) or (session is not None and getattr(config.option, "hosts", None))
+    if hosts:
+        raise pytest.UsageError("--hosts is testinfra's; netchecks takes its nodes from the inventory: use --host NODE")
     if session is not None:
         config.stash[SESSION] = session
+        config.add_cleanup(gc.unfreeze)  # this early, so that it comes after pytest's own last collection
+        config.pluginmanager.register(_fixtures(), "netchecks.fixtures")
 
 
 def _settings(config: pytest.Config) -> dict[str, Any]:
@@ -90,18 +97,43 @@ def pytest_configure_node(node: Any) -> None:
         node.workerinput["netchecks_run"] = str(session.folder)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Register the fixtures late: testinfra's own ``host`` cannot be unregistered, only overridden."""
-    run = session.config.stash.get(SESSION, None)
-    if run is None:
-        return
+def _fixtures() -> types.ModuleType:
+    """Give our fixtures, to be registered where an inventory is in force, and only there.
+
+    After every plugin: testinfra's own ``host`` cannot be unregistered, only overridden. Before any conftest: a site's wins.
+    """
     module = types.ModuleType("netchecks.fixtures")
     for name in {**OBSERVATIONS, **PROBES}:
         setattr(module, name, _fact_fixture(name))
-    module.inventory = _inventory  # type: ignore[attr-defined]  # a module made here
-    module.host = _host  # type: ignore[attr-defined]  # a module made here
-    session.config.pluginmanager.register(module, "netchecks.fixtures")
+
+    @pytest.fixture(scope="session")
+    def inventory(request: pytest.FixtureRequest) -> Any:
+        """Give the inventory in force."""
+        return request.config.stash[SESSION].world.inventory
+
+    @pytest.fixture(scope="module")
+    def host(node: Any, request: pytest.FixtureRequest) -> Any:
+        """Give testinfra's host for a node of the inventory."""
+        from netchecks import connect
+
+        request.config.stash[SESSION].must_be_live(node)
+        return connect.host(node)
+
+    module.inventory, module.host = inventory, host  # type: ignore[attr-defined]  # a module made here
+    return module
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Gather what the checks say, on the process that the user started."""
+    run = session.config.stash.get(SESSION, None)
+    if run is None:
+        return
+    if not run.settings["worker"] and not session.config.option.collectonly:
+        try:
+            run.make_folder()
+        except NetchecksError as error:
+            raise pytest.UsageError(str(error)) from error
     if not run.settings["worker"]:
         # Not in pytest_collection: xdist's own ends that hook on its controller.
         session.config.pluginmanager.register(Controller(session.config, run), "netchecks.controller")
@@ -125,30 +157,14 @@ def _fact_fixture(name: str) -> Any:
     return fact
 
 
-@pytest.fixture(scope="session", name="inventory")
-def _inventory(request: pytest.FixtureRequest) -> Any:
-    """Give the inventory in force."""
-    return request.config.stash[SESSION].world.inventory
-
-
-@pytest.fixture(scope="module", name="host")
-def _host(node: Any, request: pytest.FixtureRequest) -> Any:
-    """Give testinfra's host for a node of the inventory."""
-    from netchecks import connect
-
-    run = request.config.stash[SESSION]
-    run.must_be_live(node)
-    return connect.host(node)
-
-
 # -- collection ------------------------------------------------------------------------------------------------------
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Fill the subjects of a check from the inventory, in the order of its files."""
     run = metafunc.config.stash.get(SESSION, None)
-    own = [kind for kind in KINDS if kind in metafunc.fixturenames and not _is_fixture(metafunc, kind)]
-    if "host" in metafunc.fixturenames and "node" not in own and not _is_fixture(metafunc, "node"):
+    own = [kind for kind in KINDS if kind in metafunc.fixturenames and not _is_theirs(metafunc, kind)]
+    if "host" in metafunc.fixturenames and "node" not in own and not _is_theirs(metafunc, "node"):
         own.append("node")
     if run is None or not own:
         return
@@ -162,9 +178,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(own, values, ids=ids, scope=scope)  # type: ignore[arg-type]  # None is its own default
 
 
-def _is_fixture(metafunc: pytest.Metafunc, name: str) -> bool:
-    """A site's own fixture of the same name wins."""
-    return any(d.argname == name for d in metafunc._arg2fixturedefs.get(name, ()))  # noqa: SLF001 - no public way
+def _is_theirs(metafunc: pytest.Metafunc, name: str) -> bool:
+    """A site's own fixture of the same name wins, and so does a test's own parametrization."""
+    names = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize") if mark.args]
+    split = {word.strip() for given in names for word in (given.split(",") if isinstance(given, str) else given)}
+    return name in split or any(d.argname == name for d in metafunc._arg2fixturedefs.get(name, ()))  # noqa: SLF001 - no public way
 
 
 def _applies(kind: pytest.Mark | None, flow: pytest.Mark | None, row: dict[str, Subject]) -> bool:
@@ -207,13 +225,13 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
         if ours and not session.config.option.collectonly and not session.testsfailed:
             if run.settings["worker"]:
                 run.write_selected()
-            run.look([want_of(item) for item in ours], _screen(session.config))
+            try:
+                run.look([want_of(item) for item in ours], _screen(session.config))
+            except NetchecksError as error:
+                raise pytest.UsageError(str(error)) from error
     if ours:
         gc.freeze()  # items and what was seen live to the end: the collector need not go through them again and again
-    try:
-        return (yield)
-    finally:
-        gc.unfreeze()
+    return (yield)
 
 
 def _screen(config: pytest.Config) -> progress.Screen:
@@ -310,7 +328,7 @@ class Controller:
     """Gathers what the checks say, on the process that the user started."""
 
     def __init__(self, config: pytest.Config, run: Session) -> None:
-        self.config, self.run = config, run
+        self.config, self.run, self.unknown = config, run, 0
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -318,6 +336,7 @@ class Controller:
         plain = getattr(report, "netchecks", None)
         if plain:
             self.run.take(plain)
+            self.unknown += plain["outcome"] == "unknown" and report.failed
             xml = self.config.stash.get(xml_key, None)
             if xml is not None and report.when != "teardown":
                 junit.tell(xml, report)
@@ -346,18 +365,9 @@ class Controller:
         if session.config.option.collectonly:
             return
         self.run.finish(int(exitstatus))
-        counts = self.run.counts()
-        unknown = counts["unknown"] - self.run.interrupted
-        only_unknown = unknown and not counts["failed"] and not counts["broken"]
-        if exitstatus == pytest.ExitCode.TESTS_FAILED and only_unknown and session.testsfailed == unknown:
+        # Reports, not checks: with xdist's --dist=each there are several of one check.
+        if exitstatus == pytest.ExitCode.TESTS_FAILED and self.unknown == session.testsfailed > 0:
             session.exitstatus = EXIT_ONLY_UNKNOWN
-
-
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Send the user of testinfra's option to ours."""
-    with contextlib.suppress(ValueError, AttributeError):
-        if config.stash.get(SESSION, None) is not None and config.getoption("hosts", None):
-            raise pytest.UsageError("--hosts is testinfra's; netchecks takes its nodes from the inventory: use --host NODE")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

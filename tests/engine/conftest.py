@@ -26,7 +26,7 @@ NONCE = "NETCHECKS" + secrets.token_hex(12)
 SHELLS = {"dash": ("sh", "dash"), "bash": ("sh", "bash"), "busybox": ("busybox", "busybox")}
 
 
-def wait(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
+def wait(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until something is true; give what it was at last."""
     until = time.monotonic() + seconds
     while not (found := condition()) and time.monotonic() < until:
