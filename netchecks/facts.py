@@ -22,7 +22,7 @@ _DENIED = ("permission denied", "operation not permitted", "must be root", "you 
 _SUDO = ("a password is required", "is not in the sudoers", "not allowed to execute", "may not run sudo", "a terminal is required")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)  # a traceback shows arguments: this is the whole record
 class Facts:
     """Every fact of a run, parsed when first read and kept."""
 

@@ -32,7 +32,7 @@ class Wanted:
     names: frozenset[str]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Plan:
     """What to look at: by fact the subjects by name, in the order of the inventory."""
 

@@ -41,7 +41,7 @@ class Entry:
     layout: Layout = ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class PlaceRecord:
     """One place: what ran there, and why a whole trip or a single ask has nothing.
 
@@ -61,7 +61,7 @@ class PlaceRecord:
             self.entries[entry.key, entry.phase] = entry
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Record:
     """All places of a run."""
 

@@ -29,7 +29,7 @@ OUTCOMES = ("passed", "failed", "unknown", "waived", "broken")
 INTERRUPTED = "run.interrupted"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """All that is told of a run. ``evidence``: (fact, subject) -> the command behind it."""
 

@@ -37,7 +37,7 @@ from netchecks.world import Selection, World, build
 _SELECTED = "selected.json"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Session:
     """A run of the suite, on the controller or on a worker of xdist."""
 

@@ -44,7 +44,7 @@ class Limits:
     hello_seconds: float = HELLO_SECONDS
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Look:
     """One run's looking. ``tell`` hears of each place: its name and ``looking``, ``probing``, ``seen`` or a reason."""
 

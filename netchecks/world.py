@@ -19,7 +19,7 @@ KINDS: dict[str, type[Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class World:
     """Built once a session."""
 

@@ -24,7 +24,7 @@ from netchecks.errors import Harmless, NetchecksError, Wrong
 from netchecks.models.subjects import Flow, Network
 from netchecks.observe import OBSERVATIONS
 from netchecks.plugin.items import INFO, SESSION, check_id, common_of, info_of, is_imperative, is_ours, params_of, want_of, wanted_of
-from netchecks.plugin.outcomes import cleaned, is_told, judged_of, prove, shape, waived
+from netchecks.plugin.outcomes import cleaned, is_told, judged_of, prove, shape, waived, without_traceback
 from netchecks.probe import PROBES
 from netchecks.reporters import junit, progress
 from netchecks.session import Session
@@ -283,6 +283,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Give the report of one of our checks its outcome, as plain data."""
+    if INFO in item.stash:
+        without_traceback(item, call)
     report = yield
     if INFO in item.stash and (call.when == "call" or not report.passed):
         run = item.config.stash[SESSION]

@@ -131,8 +131,7 @@ def test_all_is_well_in_a_healthy_lab(full: Full) -> None:
     report = full.report
     assert set(report["outcomes"].items()) >= {("failed", 0), ("unknown", 0), ("broken", 0)}
     assert report["outcomes"]["passed"] > 300
-    assert {place["place"]: place["round_trips"] for place in report["places"]} == {"controller": 2, "node1": 2, "node2": 1} or \
-        all(place["round_trips"] <= 2 for place in report["places"])
+    assert {place["round_trips"] for place in report["places"]} <= {1, 2}, "one for facts, one for probes"
 
 
 def test_a_full_run_changes_nothing(full: Full) -> None:
