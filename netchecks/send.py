@@ -77,13 +77,13 @@ def split(parts: Layout, stdout: bytes) -> dict[str, tuple[Got, ...]]:
             source = {"Capture": about, "Datagram": f"udp:{number}"}.get(do, "")
             target = "" if do in {"Capture", "Frames"} else about
             found[key] += (_got(result, kept.get(source, ()), dropped, target),)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Unreadable("the agent's JSON document", stdout[:120].decode("utf-8", "replace")) from error
     return found
 
 
 def _packet(device: str, at: float, outgoing: bool, data: str) -> tuple[float, str, bool, bytes]:  # noqa: FBT001 - JSON row
-    return (float(at), device, bool(outgoing), base64.b64decode(data))
+    return (float(at), device, bool(outgoing), base64.b64decode(data, validate=True))
 
 
 def _got(result: dict[str, Any], packets: tuple[tuple[float, str, bool, bytes], ...], dropped: int, target: str) -> Got:
