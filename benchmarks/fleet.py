@@ -22,7 +22,7 @@ ROOT = HERE.parent
 SUITE = ROOT / "suites" / "node"
 CLAIMS = HERE / "testinfra_claims"
 #: At a time, for all alike: the nodes have this machine's CPUs, and 50 shells on 2 of them would time each other out.
-CONNECTIONS = 16
+CONNECTIONS = 25
 #: The plugins that a user has; hypothesis is for netchecks' own tests and costs half a second at the end of each run.
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 

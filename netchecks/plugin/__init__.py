@@ -71,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--hosts is testinfra's; netchecks takes its nodes from the inventory: use --host NODE")
     if session is not None:
         config.stash[SESSION] = session
-        config.add_cleanup(gc.unfreeze)  # this early, so that it comes after pytest's own last collection
+        gc.unfreeze()  # what an earlier run in this process left; at the end of a process there is no need to
         config.pluginmanager.register(_fixtures(), "netchecks.fixtures")
 
 

@@ -17,6 +17,8 @@ from netchecks.send import check
 
 ARP, IPV6 = 0x0806, 0x86DD
 REQUEST, REPLY = 1, 2
+#: Ethernet, IPv4, 6 and 4 bytes an address (RFC 826); and the length of such a frame.
+HEADER, WHOLE = b"\0\1\x08\0\6\4", 42
 #: Linux delays a proxy's answer up to proxy_delay, 0.8 s (ip-sysctl); so listen for longer.
 WINDOW = 2.2
 TRIES = (0.05, 0.8, 1.5)
@@ -29,9 +31,6 @@ def _is_arp(flow: Flow) -> bool:
 
 
 def _read(flow: Flow, got: tuple[Got, ...]) -> Answer:
-    from scapy.layers.l2 import ARP as Arp
-    from scapy.layers.l2 import Ether
-
     check(got)
     target = flow.target
     replies: list[Reply] = []
@@ -41,13 +40,12 @@ def _read(flow: Flow, got: tuple[Got, ...]) -> Answer:
     for seconds, _, outgoing, data in got[0].packets:
         if outgoing or not _concerns(data, target.packed, guest):
             continue
-        frame = Ether(data)
-        sender, mac = IPv4Address(frame[Arp].psrc), str(frame[Arp].hwsrc)
-        reply = Reply(seconds, sender, mac, str(frame.src))
-        if frame[Arp].op == REPLY:
+        sender, mac = IPv4Address(data[28:32]), data[22:28].hex(":")
+        reply = Reply(seconds, sender, mac, data[6:12].hex(":"))
+        if int.from_bytes(data[20:22], "big") == REPLY:
             (replies if sender == target else others).append(reply)
         elif mac == guest:
-            wants.append(IPv4Address(frame[Arp].pdst))
+            wants.append(IPv4Address(data[38:42]))
     sent = sum(item.sent for item in got[1:1 + len(TRIES)])
     outcome: Outcome = "answered" if replies else "silent"
     return Answer(outcome, sent, tuple(replies), "", tuple(others), tuple(dict.fromkeys(wants)), _reflected(got))
@@ -61,8 +59,8 @@ def _reflected(got: tuple[Got, ...]) -> bool:
 
 
 def _concerns(data: bytes, target: bytes, guest: str) -> bool:
-    """Look at ethertype, sender address and sender MAC before scapy does: a busy segment has thousands of ARPs."""
-    is_arp = data[12:14] == ARP.to_bytes(2, "big")
+    """Tell whether a frame is a whole ARP packet of Ethernet and IPv4, from that address or MAC. Anybody may send others."""
+    is_arp = data[12:14] == ARP.to_bytes(2, "big") and data[14:20] == HEADER and len(data) >= WHOLE
     return is_arp and (data[28:32] == target or (bool(guest) and data[22:28].hex(":") == guest))
 
 

@@ -16,6 +16,7 @@ from netchecks.send import check
 
 ARP, IPV6 = 0x0806, 0x86DD
 ADVERTISEMENT = 136  # RFC 4861 section 4.4
+OPTIONS = 78  # where they begin in an advertisement's frame
 WINDOW = 2.2
 TRIES = (0.05, 0.8, 1.5)
 
@@ -25,20 +26,32 @@ def _is_ndp(flow: Flow) -> bool:
 
 
 def _read(flow: Flow, got: tuple[Got, ...]) -> Answer:
-    from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr
-    from scapy.layers.l2 import Ether
-
     check(got)
     replies = []
     for seconds, _, outgoing, data in got[0].packets:
-        if outgoing or data[54:55] != bytes([ADVERTISEMENT]) or data[62:78] != flow.target.packed:
+        if outgoing or not _advertises(data, flow.target.packed):
             continue
-        frame = Ether(data)
-        option = frame.getlayer(ICMPv6NDOptDstLLAddr)
-        mac = str(option.lladdr) if option else str(frame.src)
-        replies.append(Reply(seconds, IPv6Address(frame[ICMPv6ND_NA].tgt), mac, str(frame.src)))
+        source = data[6:12].hex(":")
+        replies.append(Reply(seconds, IPv6Address(data[62:78]), _option(data) or source, source))
     sent = sum(item.sent for item in got[1:])
     return Answer("answered" if replies else "silent", sent, tuple(replies))
+
+
+def _advertises(data: bytes, target: bytes) -> bool:
+    """Tell whether a frame is a valid advertisement of that address (RFC 4861 section 7.1.2); anybody may send others."""
+    is_icmp = data[12:14] == IPV6.to_bytes(2, "big") and data[20:22] == b"\x3a\xff"  # next header 58, hop limit 255
+    whole = len(data) >= OPTIONS and int.from_bytes(data[18:20], "big") >= OPTIONS - 54
+    return is_icmp and whole and data[54:56] == bytes([ADVERTISEMENT, 0]) and data[62:78] == target
+
+
+def _option(data: bytes) -> str:
+    """Give the target's link-layer address (type 2), empty where there is none."""
+    at, end = OPTIONS, min(len(data), 54 + int.from_bytes(data[18:20], "big"))
+    while at + 8 <= end and data[at + 1]:
+        if data[at:at + 2] == b"\2\1":
+            return data[at + 2:at + 8].hex(":")
+        at += 8 * data[at + 1]
+    return ""
 
 
 @probe("answers", where=_is_ndp, read=_read)
