@@ -110,7 +110,7 @@ def _trace(known: facts.Facts, flow: Flow) -> Trace | NotSeen:
 
 def _status(traces: Collection[Trace | NotSeen]) -> int:
     seen = [trace for trace in traces if isinstance(trace, Trace)]
-    if any(trace.lost is not None for trace in seen):
+    if any(trace.lost is not None or (trace.errors and not trace.answered) for trace in seen):
         return 1
     return 0 if len(seen) == len(traces) and all(trace.answered for trace in seen) else EXIT_UNKNOWN
 

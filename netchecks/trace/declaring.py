@@ -89,7 +89,7 @@ def _read(flow: Flow, parts: Mapping[str, Part | NotSeen]) -> Trace:
     some = next(iter(notes.values()))
     points = [_point(row, notes) for row in some["points"]]
     sent, unsent = _sent(flow, parts[flow.source.name], notes)
-    return Trace(flow.name, tuple(_seen(flow, point, parts, notes, sent) for point in points), sent, unsent)
+    return Trace(flow.name, tuple(_seen(flow, point, parts, notes, sent) for point in points), sent, unsent, flow.protocol)
 
 
 def _point(row: list[Any], notes: Mapping[str, Any]) -> Point:
