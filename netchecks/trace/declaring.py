@@ -15,7 +15,7 @@ from netchecks.probe import PROBES, Action, Ask, Capture, Got, Part, Probe
 from netchecks.seen import By
 from netchecks.trace import sending
 from netchecks.trace.marks import RUN, mark_of
-from netchecks.trace.recognising import placed, sighting
+from netchecks.trace.recognising import known, placed, sighting
 
 _ARP, _IPV6 = 0x0806, 0x86DD
 #: Seconds that captures stay open: the last packet is sent at 1.7, a proxy may take 0.8 for its answer (ip-sysctl, proxy_delay).
@@ -131,12 +131,13 @@ def _seen(flow: Flow, point: Point, parts: Mapping[str, Part | NotSeen], notes: 
         return Seen(point, (), NotSeen(Why.NOT_POSSIBLE, point.why or f"{point}: the device is not known"))
     mark = mark_of(flow.name, bytes.fromhex(notes[point.place]["run"]))
     heard = _heard(point, part, notes[point.place])
+    frames = [(at, outgoing, data) for got in heard for at, _, outgoing, data in got.packets]
+    ends = known(flow, mark, (data for _, _, data in frames))
     sightings = []
-    for got in heard:
-        for at, _, outgoing, data in got.packets:
-            found = sighting(flow, mark, data)
-            if found is not None:
-                sightings.append(placed(found, point, _clock(part) + at, outgoing=outgoing))
+    for at, outgoing, data in frames:
+        found = sighting(flow, mark, data, ends)
+        if found is not None:
+            sightings.append(placed(found, point, _clock(part) + at, outgoing=outgoing))
     return Seen(point, _ordered(sightings), _unseen(point, part, heard, sent))
 
 
