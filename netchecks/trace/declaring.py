@@ -57,8 +57,8 @@ def _asks(flow: Flow, places: tuple[Place, ...], points: tuple[Point, ...], fact
                 actions += _sends(flow, points[0], facts)
             except NotSeen as reason:
                 note["unsent"] = [reason.why.name, reason.detail, reason.cause]
-        if actions:
-            asks[place.name] = Ask(tuple(actions), WINDOW, json.dumps(note))
+        if actions or "unsent" in note:
+            asks[place.name] = Ask(tuple(actions), WINDOW if actions else 0.0, json.dumps(note))
     return asks
 
 
@@ -124,11 +124,12 @@ def _sent(flow: Flow, part: Part | NotSeen, notes: Mapping[str, Any]) -> tuple[t
 
 
 def _seen(flow: Flow, point: Point, parts: Mapping[str, Part | NotSeen], notes: Mapping[str, Any], sent: tuple[float, ...]) -> Seen:
-    part = parts.get(point.place)
-    if isinstance(part, NotSeen) or part is None:
-        return Seen(point, (), part or NotSeen(Why.NOT_RECORDED, f"{point}"))
-    if not point.device:
+    part = parts.get(point.place, NotSeen(Why.NOT_RECORDED, f"{point}"))
+    asked = not isinstance(part, NotSeen) or part.why is Why.NOT_RECORDED  # a place without any device has nothing to do
+    if not point.device and asked:
         return Seen(point, (), NotSeen(Why.NOT_POSSIBLE, point.why or f"{point}: the device is not known"))
+    if isinstance(part, NotSeen):
+        return Seen(point, (), part)
     mark = mark_of(flow.name, bytes.fromhex(notes[point.place]["run"]))
     heard = _heard(point, part, notes[point.place])
     frames = [(at, outgoing, data) for got in heard for at, _, outgoing, data in got.packets]

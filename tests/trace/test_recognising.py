@@ -26,6 +26,7 @@ from scapy.packet import Packet, Raw
 
 from netchecks.models.traces import Point, Sighting
 from netchecks.packet_filter import SNAP
+from netchecks.trace import dissecting
 from netchecks.trace.dissecting import dissect
 from netchecks.trace.marks import TURNS, mark_of
 from netchecks.trace.recognising import known, placed, sighting
@@ -331,6 +332,12 @@ def test_whatever_bytes_come_nothing_is_raised(data):
         made = found(one, data)
         assert made is None or made.kind in {"request", "reply", "error", "asked", "told"}
     assert len(dissect(data).packets) < 20
+
+
+def test_a_frame_that_a_layer_of_scapy_chokes_on_is_one_frame_less(monkeypatch):
+    data = b"\x01" + frame(request(flow("icmp")))[1:]
+    monkeypatch.setattr(dissecting, "_packets", lambda _: {}["a field"])
+    assert dissect(data).packets == ()
 
 
 def test_scapy_reads_what_it_did_not_make():
