@@ -13,7 +13,9 @@ import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
+from netchecks.models.links import Link
 from netchecks.models.subjects import Flow, Node
+from netchecks.models.table import Table
 from netchecks.models.traces import Kind, Seen, Sighting, Trace
 from netchecks.seen import By
 from netchecks.world import end_of
@@ -25,7 +27,9 @@ _BACK: tuple[Kind, ...] = ("reply", "error", "told")
 @pytest.mark.kind("switching")
 @pytest.mark.flow(to="vm", full=False)
 @pytest.mark.hop("uplink", "passes")
-def test_request_reaches_uplink(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:
+def test_request_reaches_uplink(
+    flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace], links: By[Node, Table[Link]],
+) -> None:
     """A packet for the VM, or at least the question for its MAC, comes to the uplink of the VM's node.
 
     Why: what does not come to the uplink is lost before this node, whatever the node does.
@@ -43,15 +47,23 @@ def test_request_reaches_uplink(flow: Flow, answers: By[Flow, Answer], traces: B
         _must_have_looked(uplink)
         message = f"{len(trace.sent)} {_named(flow)} left {flow.source}, and none came to {node}'s uplink {uplink.point.device}"
         raise Wrong("upstream.request_lost", message, place=node.name)
-    _is_for_the_vm(flow, came, uplink)
+    _is_for_the_vm(flow, came, uplink, _tag(flow, links))
 
 
-def _is_for_the_vm(flow: Flow, came: Sequence[Sighting], uplink: Seen) -> None:
+def _tag(flow: Flow, links: By[Node, Table[Link]]) -> tuple[int, ...]:
+    """Give the tag that frames of the network have at the uplink: none where that is the VLAN's own device, which takes it off."""
+    node, vlan = end_of(flow), flow.network.vlan
+    if vlan is None:
+        return ()
+    uplink = links[node].get(flow.network.at(node).uplink)
+    return () if uplink is not None and uplink.vlan_id == vlan else (vlan,)
+
+
+def _is_for_the_vm(flow: Flow, came: Sequence[Sighting], uplink: Seen, wanted: tuple[int, ...]) -> None:
     """What comes has the VLAN that is meant, and the VM's MAC where it is for one machine."""
     node, interface = end_of(flow), flow.interface
     assert interface is not None
     tags = {tuple(tag for tag in sighting.vlans if tag) for sighting in came}  # VLAN 0 is a priority alone (IEEE 802.1Q)
-    wanted = (flow.network.vlan,) if flow.network.vlan else ()
     where = f"{_named(flow)} come to {node}'s uplink {uplink.point.device}"
     if wanted not in tags:
         found = ", ".join(sorted(" in ".join(map(str, reversed(tag))) or "without a tag" for tag in tags))
@@ -61,11 +73,14 @@ def _is_for_the_vm(flow: Flow, came: Sequence[Sighting], uplink: Seen) -> None:
     if senders and interface.mac not in senders:
         mac, router = next(iter(senders.items()))
         message = f"{where} for the MAC {mac}, expected for {interface.mac}: their sender {router} remembers another"
-        remedy = f"at the router with MAC {router}: clear its neighbour entry of {flow.target} (ip neigh del, clear arp)"
-        raise Wrong("gateway.stale_neighbour", message, place=_gateway(flow), certain=True, remedy=remedy)
+        remedy = f"at the one with MAC {router}: clear its neighbour entry of {flow.target} (ip neigh del, clear arp)"
+        raise Wrong("gateway.stale_neighbour", message, place=_router(flow), certain=True, remedy=remedy)
 
 
-def _gateway(flow: Flow) -> str:
+def _router(flow: Flow) -> str:
+    """Name who sends to the VM's MAC: the gateway, or the sender itself where that is on the same network."""
+    if any(end.node == flow.source for end in flow.network.attachments):
+        return flow.source.name
     found = next((subnet.gateway for subnet in flow.network.subnets if flow.target in subnet.prefix and subnet.gateway), None)
     return str(found) if found else flow.source.name
 
