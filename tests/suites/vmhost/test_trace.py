@@ -257,6 +257,12 @@ def test_an_answer_that_is_at_the_tap_alone(out, tap):
         leaves_node(out, tap)
 
 
+def test_that_its_mac_was_told_is_no_answer_to_a_packet():
+    with wrong("node.drops_reply", "none comes to the uplink eth0", place="node1"):
+        leaves_node(at("uplink", REQUEST, TOLD), at("tap", REQUEST, replace(TOLD, source=MAC), REPLY))
+    assert leaves_node(at("uplink", ASKED, TOLD), at("tap", ASKED, TOLD)) == []
+
+
 def test_an_answer_with_another_mac_is_dropped_rightly():
     words = f"vm42-1 answers with the MAC {STRANGER}, expected {MAC}; node1 does not let that out"
     with wrong("guest.wrong_mac", words, place="vm42", owner="guest owner") as caught:
