@@ -27,7 +27,7 @@ AT_ONCE = 1000  # packets read in one go: a flood must not keep the timers from 
 CLOSERS = 50  # threads
 SNAP = 320  # bytes kept of a frame: headers, neighbour options and the cookie
 ETH_P_ALL = 3
-SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
+SO_ATTACH_FILTER, SO_RCVBUFFORCE, SO_TIMESTAMPNS = 26, 33, 35
 PACKET_OUTGOING = 4
 SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA = 263, 6, 8
 TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 0x10, 0x40
@@ -42,6 +42,8 @@ LOOP = selectors.DefaultSelector()
 TIMERS = []
 SOURCES = {}  # what is captured, by its key: {"packets", "opened", "error", "dropped", "of", "socket"}
 LEFT = [MAX_BYTES]
+TIMESPEC = struct.Struct("ll")
+WALL = []  # what the wall clock showed when we began: seconds, nanoseconds
 PROGRAMS = [ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in one)) for one in JOB["programs"]]
 RESULTS = [{"outcome": "", "error": "", "seconds": 0.0, "sent": 0} for _ in JOB["actions"]]
 OPEN = set()
@@ -118,6 +120,7 @@ def capture(key, wanted):
         text = PROGRAMS[wanted["program"]]
         sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(text) // 8, ctypes.addressof(text)))
         sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         size = min(8 << 20, BUFFERS // len(JOB["captures"]))
         try:
             sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size)
@@ -136,19 +139,37 @@ def capture(key, wanted):
     def readable():
         for _ in range(AT_ONCE):
             try:
-                data, ancillary, _, where = sock.recvmsg(SNAP, 64)
+                data, ancillary, _, where = sock.recvmsg(SNAP, 128)
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EINTR):
                     source["error"] = str(error)
                 return
-            data = tagged(data, ancillary)
+            at, data = came(ancillary), tagged(data, ancillary)
             LEFT[0] -= len(data)
             if len(kept) < wanted["most"] and LEFT[0] > 0:
-                kept.append((round(now(), 6), where[2] == PACKET_OUTGOING, data))
+                kept.append((at, where[2] == PACKET_OUTGOING, data))
             else:
                 source["dropped"] += 1
 
     LOOP.register(sock, selectors.EVENT_READ, readable)
+
+
+def came(ancillary):
+    """When the kernel saw a frame, however late it is read: its stamp is of the wall clock, which may be set meanwhile."""
+    for level, kind, value in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(value) >= TIMESPEC.size:
+            seconds, nanoseconds = TIMESPEC.unpack(value[:TIMESPEC.size])
+            at = ((seconds - WALL[0]) * 1000000000 + nanoseconds - WALL[1]) / 1e9
+            if 0.0 <= at <= now():
+                return round(at, 6)
+    return round(now(), 6)
+
+
+def watch_clock():
+    """Note when the wall clock showed our beginning; again only where it was set, so that a frame has one time in all captures."""
+    began = time.time() - now()
+    if not WALL or abs(WALL[0] + WALL[1] / 1e9 - began) > 0.005:
+        WALL[:] = int(began), int(began % 1 * 1e9)
 
 
 def tagged(data, ancillary):
@@ -426,6 +447,7 @@ def more_files():
 
 
 def main():
+    watch_clock()
     more_files()
     for key, what in JOB["captures"].items():
         capture(key, what)
@@ -437,6 +459,7 @@ def main():
             break
         while TIMERS and TIMERS[0][0] <= now():
             TIMERS.pop(0)[2]()
+        watch_clock()
         until = min([timer[0] for timer in TIMERS[:1]] + [now() + 0.2])
         for key, _ in LOOP.select(max(0.0, until - now())):
             key.data()
