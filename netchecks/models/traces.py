@@ -120,6 +120,18 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Outbound:
+    """What a guest sends. ``traces``: of its own marked pings, where it can be entered.
+
+    Else ``watched`` broadcasts of its own came to its tap meanwhile, and ``lost`` are those that did not leave its node, each in a line.
+    """
+
+    traces: tuple[Trace, ...] = ()
+    watched: int = 0
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """Where something is lost: seen at the one point, and not at the next. ``after`` is None: inside the guest, or beyond the last."""
 
