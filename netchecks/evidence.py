@@ -15,9 +15,10 @@ from netchecks import send
 from netchecks.errors import Unreadable
 from netchecks.facts import ask_key
 from netchecks.packet_line import packet_line
+from netchecks.plan import place_for
 from netchecks.probe import Got
 from netchecks.record import Entry, Layout
-from netchecks.world import Subject, place_of
+from netchecks.world import Subject
 
 #: Characters of one command's output that a report quotes; the record has all of it.
 QUOTED = 4000
@@ -88,7 +89,7 @@ class Evidence:
 
 def quote(fact: str, subject: Subject, entry: Entry) -> Evidence:
     """Quote the command behind one fact of one subject."""
-    place = place_of(subject)
+    place = place_for(fact, subject)
     stdout = _probe(entry, ask_key(fact, subject)) if entry.layout else _text(entry.stdout)
     stderr = _text(entry.stderr)
     return Evidence(

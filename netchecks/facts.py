@@ -14,7 +14,7 @@ from netchecks.observe import OBSERVATIONS, Observation
 from netchecks.probe import Ask, Got, Probe
 from netchecks.record import Entry, PlaceRecord, Record
 from netchecks.seen import By, Pair
-from netchecks.world import Subject, place_of
+from netchecks.world import Subject
 
 #: timeout(1) exits 124, 137 after -k; busybox's 143. The shell reports SIGXFSZ (the output limit) as 153.
 _TIMED_OUT, _TOO_LONG, _NOT_FOUND, _NOT_EXECUTABLE = (124, 137, 143), 153, 127, 126
@@ -53,10 +53,12 @@ class Facts:
         return value
 
     def _look(self, fact: str, subject: Subject) -> Any:
-        node = place_of(subject)
-        if node is None or node.name not in self.record.places:
+        where = plan.place_for(fact, subject)
+        if where is None and fact in OBSERVATIONS and OBSERVATIONS[fact].inside:
+            raise NotSeen(Why.NOT_POSSIBLE, f"{subject}: the inventory does not say how to enter it", cause="guest.not_entered")
+        if where is None or where.name not in self.record.places:
             raise NotSeen(Why.NOT_RECORDED, f"{fact} of {subject}")
-        place = self.record.places[node.name]
+        place = self.record.places[where.name]
         if fact in OBSERVATIONS:
             return _observed(OBSERVATIONS[fact], subject, place)
         probe = plan.probe_for(fact, subject)
@@ -79,8 +81,8 @@ class Facts:
 
     def evidence(self, fact: str, subject: Subject) -> Entry | None:
         """Give the command behind a fact, if one ran."""
-        node = place_of(subject)
-        place = self.record.places.get(node.name) if node else None
+        where = plan.place_for(fact, subject)
+        place = self.record.places.get(where.name) if where else None
         if place is None:
             return None
         key = plan.job_for(OBSERVATIONS[fact], subject).key if fact in OBSERVATIONS else send.KEY

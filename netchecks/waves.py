@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from netchecks import facts as facts_of
 from netchecks import send
 from netchecks.errors import NotSeen, Why
-from netchecks.models.subjects import Node
+from netchecks.models.subjects import Node, Place
 from netchecks.observe import OBSERVATIONS, Observation
 from netchecks.plan import Plan, by_place, job_for, places, probe_for
 from netchecks.probe import Ask, Probe
@@ -79,7 +79,7 @@ class Look:
         place.missed["probes" if place.entries else "all"] = NotSeen(Why.TIMED_OUT, detail, cause="node.not_reached_in_time")
         self.keep(place)
 
-    async def _place(self, node: Node, gates: list[asyncio.Semaphore]) -> None:
+    async def _place(self, node: Place, gates: list[asyncio.Semaphore]) -> None:
         for gate in gates:
             await gate.acquire()
         place, channel, started = PlaceRecord(node.name), Channel(node, self.limits.hello_seconds), time.monotonic()
@@ -97,7 +97,7 @@ class Look:
             for gate in gates:
                 gate.release()
 
-    async def _trips(self, node: Node, place: PlaceRecord, channel: Channel) -> None:
+    async def _trips(self, node: Place, place: PlaceRecord, channel: Channel) -> None:
         probes = self._probes(node)
         self.record.places[node.name] = place
         jobs = self._jobs(node, counters=not probes)
@@ -134,7 +134,7 @@ class Look:
         place.add(_entry(by_key[item.key, item.phase], item, layout, sudo=sudo) for item in ran)
         return True
 
-    def _jobs(self, node: Node, *, counters: bool) -> list[Job]:
+    def _jobs(self, node: Place, *, counters: bool) -> list[Job]:
         found: dict[tuple[str, str], Job] = {}
         for observation, subject in self._observations(node):
             job = job_for(observation, subject)
@@ -147,7 +147,7 @@ class Look:
             jobs = [_PAUSE, *jobs]
         return [*jobs, *extra]
 
-    def _around(self, node: Node) -> list[Job]:
+    def _around(self, node: Place) -> list[Job]:
         """Give what is read before or after the probes."""
         found: dict[tuple[str, str], Job] = {}
         for observation, subject in self._observations(node):
@@ -156,14 +156,14 @@ class Look:
                     found.setdefault((job_for(observation, subject).key, phase), _in_phase(job_for(observation, subject), phase))
         return list(found.values())
 
-    def _observations(self, node: Node) -> list[tuple[Observation, Subject]]:
+    def _observations(self, node: Place) -> list[tuple[Observation, Subject]]:
         return [(OBSERVATIONS[fact], subject) for fact, subject in self.wanted[node.name] if fact in OBSERVATIONS]
 
-    def _probes(self, node: Node) -> list[tuple[str, Probe, Subject]]:
+    def _probes(self, node: Place) -> list[tuple[str, Probe, Subject]]:
         found = [(fact, probe_for(fact, subject), subject) for fact, subject in self.wanted[node.name]]
         return [(fact, probe, subject) for fact, probe, subject in found if probe]
 
-    async def _rendezvous(self, node: Node, probes: list[tuple[str, Probe, Subject]]) -> None:
+    async def _rendezvous(self, node: Place, probes: list[tuple[str, Probe, Subject]]) -> None:
         others = {str(other) for _, _, subject in probes for other in self.world.related(subject, Node)} - {node.name}
         waits = [self.ready[name].wait() for name in others if name in self.ready]
         if waits:
