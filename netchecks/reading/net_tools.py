@@ -12,7 +12,7 @@ from netchecks.errors import Unreadable
 from netchecks.models.links import Link
 from netchecks.models.routes import InterfaceAddress, Route
 from netchecks.models.table import Table
-from netchecks.parsing import Family, address, after, lines, mac_or_none, number, on_link, optional_number, prefix, sections
+from netchecks.parsing import Family, address, after, lines, mac_or_none, number, on_link, prefix, sections
 
 #: ``eth0: flags=4163<UP,BROADCAST>  mtu 1500`` of net-tools 2.
 _NEW = re.compile(r"(\S+): flags=[0-9]+<([A-Z0-9_,-]*)>  ?mtu ([0-9]{1,10})\s*")
@@ -94,7 +94,8 @@ def _of(shown: str, mask: str, *, scope: str = "", label: str = "", far: str = "
 def route_tables(text: str) -> tuple[Route, ...]:
     """Read ``@4``, ``route -n``, ``@6``, ``route -n -A inet6``; the second may be empty where there is no IPv6."""
     parts = sections(text, ("4", "6"))
-    return (*map(_route4, _rows(parts["4"])), *map(_route6, _rows(parts["6"])))
+    six = [row for row in _rows(parts["6"]) if "-1" not in row]  # with that metric the kernel says that nothing else is there
+    return (*map(_route4, _rows(parts["4"])), *map(_route6, six))
 
 
 def _rows(text: str) -> list[list[str]]:
@@ -129,6 +130,6 @@ def _route(target: str, family: Family, gateway: str, flags: str, metric: str, d
     via = address(gateway)
     return Route(
         prefix(target, family), kind, "local" if kind in {"local", "multicast"} else "main",
-        metric=max(0, optional_number(metric) or 0), device="" if ends else device,
+        metric=number(metric), device="" if ends else device,
         gateway=None if via.is_unspecified or ends else via,
     )

@@ -37,7 +37,7 @@ def routes(text: str) -> tuple[Route, ...]:
 def _read(rows: list[str]) -> Iterator[Route]:
     """Give the active routes. Of IPv6 the persistent ones look the same: the ruler below the active ones ends them."""
     begun = ended = False
-    for line, further in zip(rows, [*rows[1:], ""], strict=True):
+    for line, further in zip(rows, [*rows[1:], ""], strict=False):  # no rows at all are one short
         four, six = _FOUR.fullmatch(line), _SIX.fullmatch(line)
         if _RULER.fullmatch(line):
             ended = begun
