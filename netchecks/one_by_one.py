@@ -47,8 +47,9 @@ async def streamed(place: Place, jobs: Sequence[Job], seconds: float, connect_se
 
 async def _job(place: Place, job: Job, connect_seconds: float) -> Ran:
     started = time.monotonic()
-    number, status, stdout, stderr = 0, 0, b"", b""
-    for number, way in enumerate(job.ways):
+    number, status, stdout, stderr = -1, 0, b"", b""
+    for way in job.ways:
+        number += 1
         status, stdout, stderr = await _run(place, line(way), job, connect_seconds)
         if status in way.accept or status == TIMED_OUT:
             break
@@ -105,8 +106,9 @@ def through(backend: Any, jobs: Sequence[Job]) -> list[Ran]:
 
 def _through(backend: Any, job: Job) -> Ran:
     started = time.monotonic()
-    number, status, stdout, stderr = 0, 0, b"", b""
-    for number, way in enumerate(job.ways):
+    number, status, stdout, stderr = -1, 0, b"", b""
+    for way in job.ways:
+        number += 1
         result = backend.run(line(way))
         status, stdout, stderr = result.rc, result.stdout_bytes[:job.limit], result.stderr_bytes[:job.limit]
         if status in way.accept:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -111,13 +111,18 @@ def probe_for(fact: str, subject: Subject) -> Probe | None:
 def job_for(observation: Observation, subject: Subject) -> Job:
     """Make an observation's job for one subject. Its key is the command, so equal commands run once."""
     commands = tuple(command for command, _ in ways_of(observation, subject))
-    return _job(observation, commands, tuple(_argv(command, subject) for command in commands))
+    made = _job(observation, commands, tuple(_argv(command, subject) for command in commands))
+    return replace(made, bare=True) if _system(observation, subject) == "windows" else made
 
 
 def ways_of(observation: Observation, subject: Subject) -> tuple[Way, ...]:
     """Give how an observation sees this subject: inside a guest, by what is there."""
+    return observation.ways(_system(observation, subject))
+
+
+def _system(observation: Observation, subject: Subject) -> str:
     place = place_for(observation.name, subject) if observation.inside else None
-    return observation.ways(place.connection.os if place else "")
+    return place.connection.os if place else ""
 
 
 @cache

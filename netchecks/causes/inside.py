@@ -27,6 +27,26 @@ Links = By[Vm, Table[Link]]
 Addresses = By[Vm, Table[tuple[InterfaceAddress, ...]]]
 
 
+#: arp_ignore 8: answer for no address of one's own. Source: ip-sysctl.rst.
+ANSWER_NOTHING = "8"
+
+
+@cause("vmhost.arp_is_answered")
+def guest_ignores_arp(flow: Flow, answers: By[Flow, Answer], guest_links: Links, guest_sysctls: By[Vm, Table[str]]) -> None:
+    """The guest's kernel is told to answer no ARP request. Who remembers its MAC reaches it all the same."""
+    interface = flow.interface
+    if interface is None or answers[flow].came_back:
+        return
+    known = guest_sysctls[interface.vm]
+    for device in ("all", *devices_of(interface, guest_links[interface.vm])):
+        name = f"net.ipv4.conf.{device.replace('.', '/')}.arp_ignore"
+        if known.get(name) == ANSWER_NOTHING:
+            raise Wrong(
+                "guest.silent", f"{interface} is told to answer no ARP request: {name} = {ANSWER_NOTHING} inside the guest",
+                breaks=frozenset({"ipv4"}), owner="guest owner", certain=True, remedy=f"sysctl -w {name}=0 inside {interface.vm}",
+            )
+
+
 @cause("vmhost.vm_answers_ping", "vmhost.tcp_port_answers", "vmhost.mtu_is_consistent")
 def guest_firewall_drops(  # noqa: PLR0913, PLR0917 - one fact of each tool
     flow: Flow, answers: By[Flow, Answer], guest_links: Links, guest_addresses: Addresses, guest_nftables: Rules,

@@ -40,7 +40,8 @@ def devices_of(interface: Interface, known: Table[Link]) -> tuple[str, ...]:
 
     The master comes first, as the addresses are there; other devices with the same MAC (VLANs, macvlans) are none.
     """
-    own = [link for link in known.values() if link.mac == interface.mac and link.kind not in {"vlan", "macvlan", "ipvlan", "bridge", "bond"}]
+    others = {"vlan", "macvlan", "ipvlan", "bridge", "bond"}
+    own = [link for link in known.values() if link.mac == interface.mac and link.kind not in others]
     masters = [link.master for link in own if link.master and link.master in known]
     return tuple(dict.fromkeys((*masters, *(link.name for link in own))))
 

@@ -214,8 +214,9 @@ class Interface(_Named):
 
     @property
     def asks(self) -> tuple[Address, ...]:
-        """Whom its guest tries to reach, each once: gateways, node, siblings, outside."""
-        return tuple(dict.fromkeys((*self.gateways, *self.node_addresses, *self.siblings, *self.outside)))
+        """Whom its guest tries to reach, each once: gateways, node, siblings, outside. Not those that need a device's name."""
+        known = (*self.gateways, *self.node_addresses, *self.siblings, *self.outside)
+        return tuple(dict.fromkeys(address for address in known if not address.is_link_local))
 
     @property
     def queries(self) -> tuple[str, ...]:

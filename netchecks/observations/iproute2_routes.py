@@ -260,6 +260,7 @@ def _text_neighbour(line: str) -> Neighbour:
 
 # -- inside guests ---------------------------------------------------------------------------------------------------
 
+_NET_ROUTE = "Get-NetRoute|Select-Object DestinationPrefix,NextHop,InterfaceAlias,RouteMetric,InterfaceMetric"
 _ROUTE = _BOTH.format(first="route -n", second="route -n -A inet6")
 
 
@@ -267,7 +268,7 @@ _ROUTE = _BOTH.format(first="route -n", second="route -n -A inet6")
     shell=_BOTH.format(first="ip -4 route show table all", second="ip -6 route show table all"), tool="ip", of=Vm, inside=True,
     or_else=((command(shell=_ROUTE, tool="route"), net_tools.route_tables),),
     windows=(
-        (powershell_line("Get-NetRoute|Select-Object DestinationPrefix,NextHop,InterfaceAlias,RouteMetric,InterfaceMetric"), powershell.routes),
+        (powershell_line(_NET_ROUTE), powershell.routes),
         (command_line('cmd /c "chcp & route print"', tool="route"), route_print.routes),
     ),
 )

@@ -36,7 +36,9 @@ _REFUSED = re.compile(r"[Cc]onnection refused|host unreachable|[Nn]etwork (?:is 
 #: Whom nslookup asks: no part of the answer.
 _HEADER = re.compile(r"(?m)^Server:.*\nAddress:.*\n?")
 #: ``gw.lab.test. 0 IN A 10.20.0.1`` of dig; ``Address: 10.20.0.1`` and ``x name = y`` of nslookup.
-_RECORD = re.compile(r"(?m)^(?:\S+\s+[0-9]+\s+IN\s+(?:A|AAAA|PTR)\s+(\S+)|Address(?: [0-9]+)?:\s+([0-9a-fA-F:.]+)(?: .*)?|\S+\s+name = (\S+))$")
+_RECORD = re.compile(
+    r"(?m)^(?:\S+\s+[0-9]+\s+IN\s+(?:A|AAAA|PTR)\s+(\S+)|Address(?: [0-9]+)?:\s+([0-9a-fA-F:.]+)(?: .*)?|\S+\s+name = (\S+))$",
+)
 
 
 @observation("{interface.queries}", of=Interface, inside=True, shell=_SCRIPT, tool="dig or nslookup", seconds=10.0)

@@ -3,6 +3,8 @@
 Source: outputs of Windows XP to 11 (tests/observations/SOURCES.md says which); there is no description of the format.
 """
 
+# ruff: noqa: RUF001 - words of Russian Windows
+
 from __future__ import annotations
 
 import re

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from netchecks.errors import Unreadable
 from netchecks.models.links import Link
 from netchecks.models.routes import InterfaceAddress, Route
+from netchecks.models.subjects import Prefix
 from netchecks.models.table import Table
-from netchecks.parsing import Family, address, after, lines, mac_or_none, number, on_link, prefix, sections
+from netchecks.parsing import address, after, lines, mac_or_none, number, on_link, prefix, sections
 
 #: ``eth0: flags=4163<UP,BROADCAST>  mtu 1500`` of net-tools 2.
 _NEW = re.compile(r"(\S+): flags=[0-9]+<([A-Z0-9_,-]*)>  ?mtu ([0-9]{1,10})\s*")
@@ -111,25 +112,24 @@ def _route4(row: Sequence[str]) -> Route:
     if len(row) != 8:  # noqa: PLR2004 - Destination Gateway Genmask Flags Metric Ref Use Iface
         raise Unreadable("'10.0.0.0 0.0.0.0 255.255.255.0 U 0 0 0 eth0'", " ".join(row))
     target, gateway, mask, flags, metric, _, _, device = row
-    return _route(f"{target}/{mask}", 4, gateway, flags, metric, device)
+    return _route(prefix(f"{target}/{mask}", 4), gateway, flags, metric, device)
 
 
 def _route6(row: Sequence[str]) -> Route:
     if len(row) not in {6, 7}:  # an endless destination runs into the next column, and so is Unreadable
         raise Unreadable("'fd20::/64 :: U 256 1 0 eth0'", " ".join(row))
     target, gateway, flags, metric = row[:4]
-    return _route(target, 6, gateway, flags, metric, row[-1])
+    return _route(prefix(target, 6), gateway, flags, metric, row[-1])
 
 
-def _route(target: str, family: Family, gateway: str, flags: str, metric: str, device: str) -> Route:
+def _route(target: Prefix, gateway: str, flags: str, metric: str, device: str) -> Route:
     """``!``: a route that rejects. A device ``*`` is none: the kernel drops there. ``n``: in the local table, if to itself."""
     ends = "!" in flags or device == "*"
-    multicast = family == 6 and target.lower().startswith("ff")  # noqa: PLR2004 - IPv6
-    local = family == 6 and "n" in flags and not ends  # noqa: PLR2004 - as above
+    multicast, local = target.is_multicast, "n" in flags and not ends
     kind = "unreachable" if "!" in flags else "blackhole" if ends else "multicast" if multicast else "local" if local else "unicast"
     via = address(gateway)
     return Route(
-        prefix(target, family), kind, "local" if kind in {"local", "multicast"} else "main",
+        target, kind, "local" if kind in {"local", "multicast"} else "main",
         metric=number(metric), device="" if ends else device,
         gateway=None if via.is_unspecified or ends else via,
     )

@@ -34,7 +34,7 @@ def test_guest_addresses_match(interface: Interface, inventory: Inventory, guest
 
     Why: a guest answers for the addresses that it has itself, whatever the platform has written down.
     Remedy: guest owner: inside {vm.name}: ip address add the declared address to the NIC, and put it into its configuration
-    Source: VMmanager knowledge base, "Диагностика сетевых проблем в гостевой ОС ВМ"
+    Source: VMmanager knowledge base, last section: the diagnosis inside the guest
     """
     vm = interface.vm
     if not vm.runs:
@@ -108,7 +108,7 @@ def _missing(
     if others:
         message = f"{interface} has {', '.join(others)} inside the guest, expected {address}"
         return Wrong("guest.wrong_address", message, breaks=breaks, remedy=remedy)
-    code = "guest.no_ipv6" if address.version == 6 and not same else "guest.no_address"  # noqa: PLR2004 - IPv6
+    code = "guest.no_ipv6" if address.version == 6 and not same else "guest.no_address"
     message = f"{interface}: {devices[0]} has no IPv{address.version} address inside the guest, expected {address}"
     return Wrong(code, message, breaks=breaks, remedy=remedy)
 
@@ -122,7 +122,7 @@ def test_guest_routes_match(
 
     Why: without the right gateway a guest answers its neighbours, and nobody beyond them.
     Remedy: guest owner: inside {vm.name}: ip route replace default via the gateway, and put it into its configuration
-    Source: VMmanager knowledge base, "Диагностика сетевых проблем в гостевой ОС ВМ"; ip-route(8); route print
+    Source: VMmanager knowledge base, last section: the diagnosis inside the guest; ip-route(8); route print
     """
     vm = interface.vm
     devices = devices_of(interface, guest_links[vm])
@@ -219,7 +219,7 @@ def test_guest_reaches_gateway(interface: Interface, guest_pings: By[Interface, 
 
     Why: the bisection begins inside: what reaches the gateway has passed the guest's firewall, its tap, the bridge and the fabric.
     Remedy: node administrator: ping the gateway inside {vm.name}, with tcpdump at its tap and at the uplink
-    Source: OpenStack operations guide, chapter 13, "ping"; VMmanager knowledge base, "Диагностика ... в гостевой ОС ВМ"
+    Source: OpenStack operations guide, chapter 13, "ping"; VMmanager knowledge base, last section
     """
     _reaches(interface, "gateway", guest_pings)
 
@@ -288,7 +288,8 @@ def test_guest_resolves_names(
     own, declared = guest_resolvers[vm], interface.network.resolvers
     if not own.servers:
         if declared:
-            raise Wrong("guest.no_resolver", f"{vm} has no resolver, expected {', '.join(map(str, declared))}", breaks=frozenset({"names"}))
+            wanted = ", ".join(map(str, declared))
+            raise Wrong("guest.no_resolver", f"{vm} has no resolver, expected {wanted}", breaks=frozenset({"names"}))
         return
     asked: dict[Address, list[NameAnswer]] = {}
     for answer in guest_name_answers[interface]:
@@ -319,7 +320,7 @@ def _judge(
         raise Wrong("resolver.wrong_answer", f"{vm}: resolver {server} answers {shown}", breaks=breaks, remedy=remedy)
     late = [answer for answer in answers if _is_late(answer)]
     if late and any(not _is_late(answer) for answer in names) and all(answer in reverse for answer in late):
-        message = f"{vm}: resolver {server} knows names, but does not come back from the reverse look-up of {late[0].name}: logins wait for it"
+        message = f"{vm}: resolver {server} knows names, but the reverse look-up of {late[0].name} hangs: logins wait for it"
         place = _place(vm, interface, server, everywhere, _is_late)
         remedy = f"dig -x {late[0].name} @{server} inside {vm}; then where {server} asks for the reverse zone"
         raise Wrong("resolver.reverse_hangs", message, breaks=breaks, remedy=remedy, place=place)
