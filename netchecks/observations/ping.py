@@ -15,7 +15,7 @@ from netchecks.reading.code_pages import decoded
 _SCRIPT = r"""
 for a; do
   ( case $a in *:*) p="ping -6"; ping -6 -c 1 -W 1 ::1 >/dev/null 2>&1 || p=ping6 ;; *) p=ping ;; esac
-    o=$($p -n -c 2 -W 1 "$a" 2>&1) || :
+    o=$($p -n -c 1 -W 1 "$a" 2>&1) || o=$($p -n -c 2 -W 1 "$a" 2>&1) || :
     printf '@ %s\n%s\n' "$a" "$o" ) &
 done
 wait
@@ -41,11 +41,13 @@ def _one_of_windows(target: str, body: list[str]) -> Ping:
     return Ping(address(target), 1, min(received, 1))
 
 
-@observation("{interface.asks}", of=Interface, inside=True, shell=_SCRIPT, tool="ping", seconds=8.0, windows=((_WINDOWS, _windows),))
+@observation(
+    "{interface.asks}", of=Interface, inside=True, shell=_SCRIPT, tool="ping", late=True, seconds=8.0, windows=((_WINDOWS, _windows),),
+)
 def guest_pings(text: str) -> tuple[Ping, ...]:
-    """What the guest's pings to its gateways, its node, its siblings and the outside brought, two each.
+    """What the guest's pings to its gateways, its node, its siblings and the outside brought: one each, three where none comes back.
 
-    Source: iputils ping/ping_common.c, finish; busybox networking/ping.c.
+    Asked after the others have probed: who is asked by the guest learns its MAC. Source: iputils ping/ping_common.c, finish; busybox networking/ping.c.
     """
     return tuple(_one(head.strip(), "\n".join(body)) for head, body in blocks(text, "@ "))
 
