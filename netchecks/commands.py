@@ -102,12 +102,13 @@ def _sendings(node: Place, planned: plan.Plan) -> Iterator[Sending]:
     for fact, subjects in planned.facts.items():
         for subject in subjects.values():
             probe = plan.probe_for(fact, subject)
-            if probe is None or plan.place_for(fact, subject) != node:
+            if probe is None or node not in plan.places_for(fact, subject):
                 continue
             try:
-                yield Sending(fact, subject, probe, ask(probe, subject, nothing).actions)
+                asked = ask(probe, subject, nothing, node.name)
             except (NotSeen, AssertionError):
-                yield Sending(fact, subject, probe, ())
+                asked = None
+            yield Sending(fact, subject, probe, asked.actions if asked else ())
 
 
 def _as_root(one: NodeCommands) -> Iterator[Job]:

@@ -127,7 +127,7 @@ def clean(value: str) -> str:
 
 @lru_cache(maxsize=16)
 def _split(layout: Layout, stdout: bytes) -> dict[str, tuple[Got, ...]]:
-    return send.split(layout, stdout)
+    return send.split(layout, stdout).got
 
 
 def _probe(entry: Entry, key: str) -> str:
@@ -136,7 +136,7 @@ def _probe(entry: Entry, key: str) -> str:
         got = _split(entry.layout, entry.stdout).get(key, ())
     except Unreadable:
         return _text(entry.stdout)
-    actions = dict(entry.layout).get(key, ())
+    actions = {row[0]: row[1] for row in entry.layout}.get(key, ())
     return clean("\n".join(_action(action, one) for action, one in zip(actions, got, strict=False)))
 
 

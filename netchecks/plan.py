@@ -151,13 +151,22 @@ def _fill(token: str, subject: Subject) -> tuple[str, ...]:
     return (token.format(**{name: subject, "subject": subject}),)
 
 
-def place_for(fact: str, subject: Subject) -> Place | None:
-    """Give where a fact of a subject is looked at: at its node, or inside its VM; None where that is nowhere."""
+def places_for(fact: str, subject: Subject) -> tuple[Place, ...]:
+    """Give where a fact of a subject is looked at: at its node, inside its VM, at all places of a probe; empty where nowhere."""
     if fact in OBSERVATIONS and OBSERVATIONS[fact].inside:
         vm = subject.vm if isinstance(subject, Interface) else subject
         guest = vm.guest if isinstance(vm, Vm) else None
-        return guest if guest and OBSERVATIONS[fact].ways(guest.connection.os) else None
-    return place_of(subject)
+        return (guest,) if guest and OBSERVATIONS[fact].ways(guest.connection.os) else ()
+    probe = probe_for(fact, subject)
+    if probe is not None and probe.at is not None:
+        return probe.at(subject)
+    node = place_of(subject)
+    return (node,) if node else ()
+
+
+def place_for(fact: str, subject: Subject) -> Place | None:
+    """Give the first of the places where a fact of a subject is looked at."""
+    return next(iter(places_for(fact, subject)), None)
 
 
 def places(plan: Plan) -> dict[str, Place]:
@@ -165,8 +174,7 @@ def places(plan: Plan) -> dict[str, Place]:
     found: dict[str, Place] = {}
     for fact, subjects in plan.facts.items():
         for subject in subjects.values():
-            place = place_for(fact, subject)
-            if place is not None:
+            for place in places_for(fact, subject):
                 found.setdefault(place.name, place)
     return found
 
@@ -176,7 +184,6 @@ def by_place(plan: Plan) -> dict[str, list[tuple[str, Subject]]]:
     found: dict[str, list[tuple[str, Subject]]] = {}
     for fact, subjects in plan.facts.items():
         for subject in subjects.values():
-            place = place_for(fact, subject)
-            if place is not None:
+            for place in places_for(fact, subject):
                 found.setdefault(place.name, []).append((fact, subject))
     return found

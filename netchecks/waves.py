@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from netchecks import facts as facts_of
@@ -15,7 +15,7 @@ from netchecks import send
 from netchecks.errors import NotSeen, Why
 from netchecks.models.subjects import Flow, Guest, Node, Place
 from netchecks.observe import OBSERVATIONS, Observation
-from netchecks.plan import Plan, by_place, job_for, places, probe_for
+from netchecks.plan import Plan, by_place, job_for, places, places_for, probe_for
 from netchecks.probe import Ask, Probe
 from netchecks.record import Entry, Layout, PlaceRecord, Record
 from netchecks.script import Alternative, Job, Phase, Ran, command_line
@@ -58,13 +58,14 @@ class Look:
     keep: Callable[[PlaceRecord], None]
     ready: dict[str, asyncio.Event] = field(default_factory=dict)
     left: dict[str, asyncio.Event] = field(default_factory=dict)
+    armed: dict[str, asyncio.Event] = field(default_factory=dict)
     wanted: dict[str, list[tuple[str, Subject]]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
     async def all(self) -> None:
         """Look at every place."""
         nodes = places(self.plan)
-        self.ready, self.left = ({name: asyncio.Event() for name in nodes} for _ in range(2))
+        self.ready, self.armed, self.left = ({name: asyncio.Event() for name in nodes} for _ in range(3))
         self.wanted = by_place(self.plan)
         gate = asyncio.Semaphore(self.limits.connections)
         jumps = {node.connection.jump: asyncio.Semaphore(JUMP_CONNECTIONS) for node in nodes.values()}
@@ -94,6 +95,7 @@ class Look:
         finally:
             self.ready[node.name].set()
             self.left[node.name].set()
+            self.armed[node.name].set()
             await channel.close()
             place.trips, place.seconds = channel.trips, round(time.monotonic() - started, 3)
             self.record.places[node.name] = place
@@ -113,7 +115,8 @@ class Look:
             await self._afterwards(node, place, channel)
         if not probes:
             return
-        await self._rendezvous(node, probes)
+        others = self._others(node, probes)
+        await _all_set(self.ready[name] for name in others)
         self.tell(node.name, "probing")
         asks = self._asks(probes, place)
         layout: Layout = ()
@@ -121,6 +124,8 @@ class Look:
         if asks:
             between, layout = _agent(asks)
         jobs = [between, *self._around(node)]
+        self.armed[node.name].set()
+        await _all_set(self.armed[name] for name in others)
         await self._trip(channel, place, jobs, "probes", layout=layout)
 
     async def _afterwards(self, guest: Place, place: PlaceRecord, channel: Channel) -> None:
@@ -129,9 +134,7 @@ class Look:
         if not jobs:
             return
         asking = {flow.source.name for _, subject in self.wanted[guest.name] for flow in self.world.related(subject, Flow)}
-        waits = [self.left[name].wait() for name in asking if name in self.left]
-        if waits:
-            await asyncio.wait([asyncio.ensure_future(wait) for wait in waits], timeout=AFTERWARDS_SECONDS)
+        await _all_set((self.left[name] for name in asking if name in self.left), AFTERWARDS_SECONDS)
         await self._trip(channel, place, jobs, "probes")
 
     async def _trip(
@@ -181,11 +184,13 @@ class Look:
         found = [(fact, probe_for(fact, subject), subject) for fact, subject in self.wanted[node.name]]
         return [(fact, probe, subject) for fact, probe, subject in found if probe]
 
-    async def _rendezvous(self, node: Place, probes: list[tuple[str, Probe, Subject]]) -> None:
-        others = {str(other) for _, _, subject in probes for other in self.world.related(subject, Node)} - {node.name}
-        waits = [self.ready[name].wait() for name in others if name in self.ready]
-        if waits:
-            await asyncio.wait([asyncio.ensure_future(wait) for wait in waits], timeout=RENDEZVOUS_SECONDS)
+    def _others(self, node: Place, probes: list[tuple[str, Probe, Subject]]) -> list[str]:
+        """Give the other places on the way of these probes: all send and listen at the same time."""
+        names: dict[str, None] = {}
+        for fact, _, subject in probes:
+            together = (*places_for(fact, subject), *self.world.related(subject, Node))
+            names.update({str(other): None for other in together if str(other) != node.name and str(other) in self.ready})
+        return list(names)
 
     def _asks(self, probes: list[tuple[str, Probe, Subject]], place: PlaceRecord) -> dict[str, Ask]:
         facts = facts_of.make(self.record, self.plan)
@@ -193,13 +198,24 @@ class Look:
         for fact, probe, subject in probes:
             key = facts_of.ask_key(fact, subject)
             try:
-                asks[key] = facts_of.ask(probe, subject, facts)
+                asked = facts_of.ask(probe, subject, facts, place.place)
+                if asked is not None:
+                    asks[key] = asked
             except NotSeen as reason:
                 needs = ", ".join(probe.needs)
                 place.missed[key] = NotSeen(reason.why, f"needs {needs}: {reason.detail}", cause=reason.cause)
             except AssertionError as error:
                 place.missed[key] = NotSeen(Why.NOT_POSSIBLE, str(error))
         return asks
+
+
+async def _all_set(events: Iterable[asyncio.Event], seconds: float = RENDEZVOUS_SECONDS) -> None:
+    """Wait until all of them are set, for so many seconds at most."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    if waits:
+        _, late = await asyncio.wait(waits, timeout=seconds)
+        for wait in late:
+            wait.cancel()
 
 
 def _in_phase(job: Job, phase: Phase) -> Job:

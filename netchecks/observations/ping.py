@@ -45,9 +45,11 @@ def _one_of_windows(target: str, body: list[str]) -> Ping:
     "{interface.asks}", of=Interface, inside=True, shell=_SCRIPT, tool="ping", late=True, seconds=8.0, windows=((_WINDOWS, _windows),),
 )
 def guest_pings(text: str) -> tuple[Ping, ...]:
-    """What the guest's pings to its gateways, its node, its siblings and the outside brought: one each, three where none comes back.
+    """What the guest's pings to gateways, node, siblings and outside brought: one each, up to three where it is silent.
 
-    Asked after the others have probed: who is asked by the guest learns its MAC. Source: iputils ping/ping_common.c, finish; busybox networking/ping.c.
+    Asked after the others have probed: who is asked by the guest learns its MAC.
+
+    Source: iputils ping/ping_common.c, finish; busybox networking/ping.c.
     """
     return tuple(_one(head.strip(), "\n".join(body)) for head, body in blocks(text, "@ "))
 
