@@ -23,7 +23,7 @@ from netchecks.trip import HELLO_SECONDS, Channel
 from netchecks.world import Subject, World
 
 #: A place with probes waits so long for the others on their way, so that all send and listen at the same time.
-RENDEZVOUS_SECONDS = 5.0
+RENDEZVOUS_SECONDS = 8.0
 #: A guest waits so long for those who send to it, before it sends itself.
 AFTERWARDS_SECONDS = 10.0
 #: Growth is read over at least this time where no probe runs between the two readings.
