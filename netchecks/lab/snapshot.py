@@ -45,7 +45,7 @@ VOLATILE = frozenset({
     "gc_timer", "hello_timer", "tcn_timer", "topology_change_timer", "id", "port", "no", "designated_port", "cost",
     "tentative", "age", "used", "expires", "bridge_id", "root_id", "designated_bridge", "designated_root", "hold_timer",
     "message_age_timer", "forward_delay_timer", "group_fwd_mask_str", "parentdev", "num_tx_queues", "num_rx_queues",
-    "metrics",
+    "metrics", "nhid",
 })
 
 #: Tracked connections that no lab has by itself.

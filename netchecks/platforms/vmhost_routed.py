@@ -45,9 +45,10 @@ def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
     if interface is None:
         return (*way, make_hop("fabric", network.name, flow), make_hop("gateway", network.name, flow))
     node, about = interface.node, _about(interface)
+    if network.kind == "ip-fabric":  # what the kernel and FRR do not have, no router learns
+        way.append(make_hop("announcer", node.name, flow, *about))
     if source != node:
         way += [_uplink(source, flow)] if attached(source, network) else []
-        way += [make_hop("announcer", node.name, flow, *about)] if network.kind == "ip-fabric" else []
         way += [make_hop("router", one.name, flow, ("node", one.name), *about) for one in network.routers if one != source]
         way += [make_hop("fabric", network.name, flow), _uplink(node, flow, *about)]
     way.append(make_hop("node", node.name, flow, *about))

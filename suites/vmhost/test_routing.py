@@ -94,7 +94,11 @@ def test_host_route_is_present(
     for address in interface.addresses:
         way = vm_routes[interface][str(address)]
         if not _is_right(way.own, device):
-            _raise_own(interface, address, device, way.own, routes, rules)
+            try:
+                _raise_own(interface, address, device, way.own, routes, rules)
+            except Wrong as wrong:
+                wrong.hop = "announcer" if interface.network.kind == "ip-fabric" else ""
+                raise
         outside = way.forwarded
         if outside is not None and not _is_right(outside, device) and not _kept_back(interface, address, outside, sysctls):
             raise _shadowed(interface, address, f"packets from outside go {_to(outside)}, its own to {device}", rules, outside=True)

@@ -6,6 +6,7 @@ import pytest
 
 from netchecks.errors import Wrong
 from netchecks.models.answers import Answer
+from netchecks.models.domains import Domain
 from netchecks.models.fib import best
 from netchecks.models.forwarding import answers_for_others
 from netchecks.models.links import Link as Device
@@ -13,6 +14,7 @@ from netchecks.models.routes import InterfaceAddress, Neighbour, Route
 from netchecks.models.subjects import Address, Flow, Interface, Node
 from netchecks.models.table import Table
 from netchecks.seen import By
+from netchecks.taps import tap_of
 
 Addresses = By[Node, Table[tuple[InterfaceAddress, ...]]]
 Routes = By[Node, tuple[Route, ...]]
@@ -21,7 +23,9 @@ Sysctls = By[Node, Table[str]]
 
 @pytest.mark.kind("routing", "ip-fabric")
 @pytest.mark.hop("router", "route")
-def test_neighbour_router_knows_vm(interface: Interface, routes: Routes, addresses: Addresses) -> None:
+def test_neighbour_router_knows_vm(
+    interface: Interface, routes: Routes, addresses: Addresses, domains: By[Node, Table[Domain]], links: By[Node, Table[Device]],
+) -> None:
     """Each router of the VM's network has a route to each address of the VM, to its node and to no other.
 
     A default route is none: it leads away from the nodes. A router that is in the VM's subnet itself asks by ARP or NDP.
@@ -30,11 +34,16 @@ def test_neighbour_router_knows_vm(interface: Interface, routes: Routes, address
     Remedy: network engineer: ip route add the address via the VM's node, or look why the routing protocol does not bring it
     Source: VMmanager knowledge base, "IP fabric"
     """
-    if not interface.vm.runs:
-        return
+    if not interface.vm.runs or (interface.network.kind == "ip-fabric" and not _is_plugged_in(interface, domains, links)):
+        return  # the route of a tap without its guest is told to nobody, and none by an uplink that is down: other checks say so
     for router in interface.network.routers:
         for address in interface.addresses:
             _knows(router, interface, address, best(address, routes[router]), addresses)
+
+
+def _is_plugged_in(interface: Interface, domains: By[Node, Table[Domain]], links: By[Node, Table[Device]]) -> bool:
+    known, tap, uplink = links[interface.node], tap_of(interface, domains), interface.uplink
+    return all(name in known and known[name].up and known[name].carrier for name in (tap, *((uplink,) if uplink else ())))
 
 
 def _knows(router: Node, interface: Interface, address: Address, route: Route | None, addresses: Addresses) -> None:

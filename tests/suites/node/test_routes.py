@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from netchecks.errors import NotSeen
-from netchecks.models.subjects import Attachment, DeclaredRoute, Network, Subnet
+from netchecks.models.subjects import Attachment, DeclaredRoute, Inventory, Network, Subnet
 from suites.node import test_routes as checks
 from tests.suites.node.given import UNSEEN, by, inventory, link, node, notes_of, wrong
 
