@@ -21,6 +21,9 @@ said=$(vtysh -c 'show daemons' 2>&1) || case $said in *"failed to connect to any
 has() { case " $said " in *" $1 "*) ;; *) return 1 ;; esac; }
 """
 
+#: Seconds: a link state of this age is withdrawn (RFC 2328 appendix B, MaxAge).
+MAX_AGE = 3600
+
 _DAEMONS = _START + """
 echo @running
 echo "$said"
@@ -114,12 +117,14 @@ def _ospf_neighbour(family: Literal[4, 6], router: str, item: dict[str, Any], de
 
 
 def _external(document: dict[str, Any]) -> Iterator[Prefix]:
-    """Give the AS-external prefixes. Those of a not-so-stubby area (type 7) are not among them."""
+    """Give the AS-external prefixes that are not withdrawn. Those of a not-so-stubby area (type 7) are not among them."""
     for item in map(mapping, mapping(document.get("AS External Link States")).values()):
-        yield prefix(f"{needed(item, 'linkStateId')}/{integer(item, 'networkMask')}", 4)
+        if (integer(item, "lsaAge") or 0) < MAX_AGE:
+            yield prefix(f"{needed(item, 'linkStateId')}/{integer(item, 'networkMask')}", 4)
     for area in map(mapping, sequence(document.get("asScopedLinkStateDb"))):
         for item in map(mapping, sequence(area.get("lsa"))):
-            yield prefix(needed(item, "payload"), 6)
+            if (integer(item, "age") or 0) < MAX_AGE:
+                yield prefix(needed(item, "payload"), 6)
 
 
 _ROUTES = _START + """

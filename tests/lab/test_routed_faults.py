@@ -1,6 +1,5 @@
 """Faults of the labs that route to their VMs: each breaks what it says, nothing else, and is undone to the last sysctl."""
 
-import re
 
 import pytest
 

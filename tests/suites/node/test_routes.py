@@ -68,6 +68,23 @@ def test_route_is_present_takes_a_gateway_of_the_other_family():
     checks.test_route_is_present(one, Inventory(), routes("192.0.2.0/24 via inet6 fe80::1 dev br0 proto bgp"), links())
 
 
+def test_a_route_to_routed_vms_is_what_follows_for_their_flows():
+    one = declared("10.50.0.0/24", dev="br1")
+    site = inventory(one, networks=(Network("block", "routing", (Attachment(one, "br1", "eth0"),)),))
+    up = f"{UP}\n9: br1: <BROADCAST,UP,LOWER_UP> mtu 1500 state UP\n    link/ether 02:00:00:00:00:09"
+    with wrong("route.missing", "no route to 10.50.0.0/24 dev br1") as caught:
+        checks.test_route_is_present(one, site, routes(), links(up))
+    assert (caught.value.hop, caught.value.breaks) == ("tap", {"own route"})
+    with wrong("route.missing") as caught:
+        checks.test_route_is_present(one, Inventory(), routes(), links(up))
+    assert (caught.value.hop, caught.value.breaks) == ("", {"ipv4", "routed"})
+
+
+def test_a_gateway_that_the_node_is_itself_needs_no_default_route():
+    one = node(links=(link("br0", "10.20.0.1/24", "fd20::1/64"),))
+    assert default("", "", one=one) == []
+
+
 def test_route_is_present_is_unknown_without_routes():
     with pytest.raises(NotSeen):
         checks.test_route_is_present(BY_GATEWAY, Inventory(), by("routes", node1=UNSEEN), links())

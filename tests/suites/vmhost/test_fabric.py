@@ -160,7 +160,7 @@ def test_every_neighbour_is_told():
     announces(known=bgp(neighbour(), neighbour("fd20:1::1", families=(6,)), neighbour("10.20.1.99", "Idle", shut_down=True)))
 
 
-@pytest.mark.parametrize(("name", "words"), [("frr-8.4-no-instance", "bgpd does not have the route of vm60 10.60.0.160", ), ("no-daemon", "zebra does not have it either")])
+@pytest.mark.parametrize(("name", "words"), [("frr-8.4-no-instance", "bgpd does not have the route of vm60 10.60.0.160" ), ("no-daemon", "zebra does not have it either")])
 def test_a_route_is_not_redistributed(name, words):
     text = recorded("frr_routes", name).replace("10.60.0.142", "10.60.0.160")
     with wrong("frr.not_redistributed", words) as caught:

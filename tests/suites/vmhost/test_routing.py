@@ -217,8 +217,8 @@ def test_a_rule_that_cannot_be_told_makes_it_unknown():
 # -- the way back ------------------------------------------------------------------------------------------------------
 
 
-def way_back(flow=TO_VM, v4="", v6="", rule="", answer=None, uplink="up"):
-    checks.test_node_has_way_back(flow, *(answer or lost(flow)), routes(v4, v6), rules(rule), links(eth0=uplink))
+def way_back(flow=TO_VM, v4="", v6="", *, answer=None, uplink="up"):
+    checks.test_node_has_way_back(flow, *(answer or lost(flow)), routes(v4, v6), rules(), links(eth0=uplink))
 
 
 @pytest.mark.parametrize("v4", ["", "10.20.0.0/24 dev eth0", "unreachable default metric 4278198272"])
