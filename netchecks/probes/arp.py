@@ -29,11 +29,12 @@ SWEEP_AT, SWEEP_GAP, SWEEP_MOST = 1.0, 0.001, 512
 
 
 def _is_arp(flow: Flow) -> bool:
-    return flow.protocol == "arp" and (flow.interface is None or flow.network.kind != "ip-fabric")
+    return flow.protocol == "arp" and not _is_arp_at_tap(flow)
 
 
 def _is_arp_at_tap(flow: Flow) -> bool:
-    return flow.protocol == "arp" and flow.interface is not None and flow.network.kind == "ip-fabric"
+    alone = flow.interface is not None and not flow.interface.bridge
+    return flow.protocol == "arp" and flow.network.kind != "switching" and alone
 
 
 def _read(flow: Flow, got: tuple[Got, ...]) -> Answer:

@@ -24,11 +24,12 @@ TRIES = (0.05, 0.8, 1.5)
 
 
 def _is_ndp(flow: Flow) -> bool:
-    return flow.protocol == "ndp" and (flow.interface is None or flow.network.kind != "ip-fabric")
+    return flow.protocol == "ndp" and not _is_ndp_at_tap(flow)
 
 
 def _is_ndp_at_tap(flow: Flow) -> bool:
-    return flow.protocol == "ndp" and flow.interface is not None and flow.network.kind == "ip-fabric"
+    alone = flow.interface is not None and not flow.interface.bridge
+    return flow.protocol == "ndp" and flow.network.kind != "switching" and alone
 
 
 def _read(flow: Flow, got: tuple[Got, ...]) -> Answer:

@@ -11,7 +11,7 @@ from netchecks.models.fib import chosen
 from netchecks.models.forwarding import answers_for_others, closed, reverse_filter
 from netchecks.models.links import Link as Device
 from netchecks.models.routes import InterfaceAddress, Lookup, Route, Rule, VmWay
-from netchecks.models.subjects import Address, Flow, Interface, Network, Node, Prefix
+from netchecks.models.subjects import Address, Flow, Interface, Node, Prefix
 from netchecks.models.table import Table
 from netchecks.seen import By
 from netchecks.taps import tap_of
@@ -41,17 +41,17 @@ def device_of(interface: Interface, domains: Domains, links: Links) -> str:
 
 @pytest.mark.kind("routing")
 @pytest.mark.hop("node", "route")
-def test_subnet_route_is_present(network: Network, node: Node, routes: Routes, links: Links) -> None:
-    """Each subnet of the network for which the inventory declares a route to its bridge has one.
+def test_subnet_route_is_present(interface: Interface, routes: Routes, links: Links) -> None:
+    """A subnet for which the inventory declares a route to the VM's bridge has it on the VM's node.
 
     Why: without it the node sends packets for these VMs back to where they came from.
     Remedy: node administrator: ip route add the subnet dev the bridge, and put it into the boot configuration
     Source: VMmanager knowledge base, "Маршрутизация"
     """
-    bridge = network.at(node).bridge
+    node, bridge = interface.node, interface.bridge
     if bridge not in links[node] or not links[node][bridge].up:
         return  # its routes are gone with it: other checks say so
-    missing = [prefix for prefix in _declared(network, node, bridge) if not _leads(prefix, bridge, routes[node])]
+    missing = [prefix for prefix in _declared(interface) if not _leads(prefix, bridge, routes[node])]
     if missing:
         shown = ", ".join(map(str, missing))
         raise Wrong(
@@ -61,11 +61,12 @@ def test_subnet_route_is_present(network: Network, node: Node, routes: Routes, l
         )
 
 
-def _declared(network: Network, node: Node, bridge: str) -> list[Prefix]:
-    inside = [subnet.prefix for subnet in network.subnets]
+def _declared(interface: Interface) -> list[Prefix]:
+    """Give the subnets of the VM's addresses that the inventory routes to its bridge, as a whole."""
     return [
-        route.to for route in node.routes
-        if route.dev == bridge and any(route.to.version == prefix.version and route.to.overlaps(prefix) for prefix in inside)
+        route.to for route in interface.node.routes
+        if route.dev == interface.bridge and route.to.prefixlen < route.to.max_prefixlen
+        and any(address in route.to for address in interface.addresses)
     ]
 
 
@@ -148,8 +149,7 @@ def _raise_own(interface: Interface, address: Address, device: str, lookup: Look
 
 def _is_of_subnet(interface: Interface, address: Address) -> bool:
     """Tell whether the inventory has a route of the whole subnet on the node, instead of one for each VM."""
-    declared = _declared(interface.network, interface.node, interface.bridge) if interface.bridge else []
-    return any(address in prefix and prefix.prefixlen < address.max_prefixlen for prefix in declared)
+    return bool(interface.bridge) and any(address in prefix for prefix in _declared(interface))
 
 
 def _shadowed(interface: Interface, address: Address, what: str, rules: Rules, *, outside: bool = False) -> Wrong:

@@ -6,9 +6,7 @@ from netchecks.errors import NotSeen
 from suites.vmhost import test_routing as checks
 from tests.suites.node.given import by, wrong
 from tests.suites.vmhost.routed import (
-    BLOCK,
     NODE1,
-    POOL,
     ROUTER,
     TAPS,
     UNSEEN,
@@ -35,8 +33,8 @@ SUBNETS = ("10.50.0.0/24 dev br1 proto static scope link", "fd50::/64 dev br1 pr
 
 
 def test_a_subnet_that_is_declared_is_routed_to_the_bridge():
-    checks.test_subnet_route_is_present(BLOCK, NODE1, routes(*SUBNETS), links())
-    checks.test_subnet_route_is_present(POOL, NODE1, routes(), links())  # of the pool none is declared: it has host routes
+    checks.test_subnet_route_is_present(VM45, routes(*SUBNETS), links())
+    checks.test_subnet_route_is_present(VM42, routes(), links())  # of the pool none is declared: it has host routes
 
 
 @pytest.mark.parametrize(("v4", "v6", "words", "breaks"), [
@@ -47,13 +45,13 @@ def test_a_subnet_that_is_declared_is_routed_to_the_bridge():
 ])
 def test_a_subnet_without_its_route(v4, v6, words, breaks):
     with wrong("route.subnet_missing", words) as caught:
-        checks.test_subnet_route_is_present(BLOCK, NODE1, routes(v4, v6), links())
+        checks.test_subnet_route_is_present(VM45, routes(v4, v6), links())
     assert caught.value.breaks == breaks
 
 
 @pytest.mark.parametrize("state", ["gone", "down"])
 def test_routes_that_went_with_their_bridge_are_told_by_others(state):
-    checks.test_subnet_route_is_present(BLOCK, NODE1, routes(), links(br1=state))
+    checks.test_subnet_route_is_present(VM45, routes(), links(br1=state))
 
 
 # -- the way to a VM ---------------------------------------------------------------------------------------------------
