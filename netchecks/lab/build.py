@@ -142,7 +142,9 @@ class _Links:
     def _address(self, place: str, device: str, text: str) -> None:
         """Add one address."""
         address = ip_interface(text)
-        more: dict[str, Any] = {"flags": IFA_F_NODAD} if ":" in text else {"broadcast": str(address.network.broadcast_address)}
+        more: dict[str, Any] = {"flags": IFA_F_NODAD} if ":" in text else {}
+        if ":" not in text and address.network.num_addresses > 1:
+            more = {"broadcast": str(address.network.broadcast_address)}
         self.sockets[place].addr(
             "add", index=self.index[place, device], address=str(address.ip), prefixlen=address.network.prefixlen, **more,
         )

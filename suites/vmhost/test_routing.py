@@ -99,6 +99,8 @@ def test_host_route_is_present(
                 _raise_own(interface, address, device, way.own, routes, rules)
             except Wrong as wrong:
                 wrong.hop = "announcer" if interface.network.kind == "ip-fabric" else ""
+                if way.forwarded is not None and _is_right(way.forwarded, device):
+                    wrong.breaks |= {"own_bridge"}  # of what it forwards the kernel says that it goes right
                 raise
         outside = way.forwarded
         if outside is not None and not _is_right(outside, device) and not _kept_back(interface, address, outside, sysctls):
