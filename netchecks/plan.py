@@ -6,13 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 from netchecks.cause import CAUSES
-from netchecks.models.subjects import Flow, Network, Node
-from netchecks.observe import OBSERVATIONS, Command, Observation
+from netchecks.models.subjects import Flow, Interface, Network, Node, Place, Vm
+from netchecks.observe import OBSERVATIONS, Command, Observation, Way
 from netchecks.probe import PROBES, Probe
 from netchecks.script import Alternative, Job
 from netchecks.world import KINDS, Subject, World, place_of
@@ -110,17 +110,27 @@ def probe_for(fact: str, subject: Subject) -> Probe | None:
 
 def job_for(observation: Observation, subject: Subject) -> Job:
     """Make an observation's job for one subject. Its key is the command, so equal commands run once."""
-    commands = [observation.command, *(command for command, _ in observation.or_else)]
-    return _job(observation, tuple(_argv(command, subject) for command in commands))
+    commands = tuple(command for command, _ in ways_of(observation, subject))
+    made = _job(observation, commands, tuple(_argv(command, subject) for command in commands))
+    return replace(made, bare=True) if _system(observation, subject) == "windows" else made
+
+
+def ways_of(observation: Observation, subject: Subject) -> tuple[Way, ...]:
+    """Give how an observation sees this subject: inside a guest, by what is there."""
+    return observation.ways(_system(observation, subject))
+
+
+def _system(observation: Observation, subject: Subject) -> str:
+    place = place_for(observation.name, subject) if observation.inside else None
+    return place.connection.os if place else ""
 
 
 @cache
-def _job(observation: Observation, lines: tuple[tuple[str, ...], ...]) -> Job:
+def _job(observation: Observation, commands: tuple[Command, ...], lines: tuple[tuple[str, ...], ...]) -> Job:
     """Make it once for all subjects whose commands are the same: most commands are every node's."""
-    accepted = [observation.command.accept, *(command.accept for command, _ in observation.or_else)]
-    ways = tuple(Alternative(argv, accept) for argv, accept in zip(lines, accepted, strict=True))
+    ways = tuple(Alternative(argv, command.accept) for argv, command in zip(lines, commands, strict=True))
     text = json.dumps([observation.root, lines])
-    key = f"{observation.command.tool or 'sh'}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    key = f"{commands[0].tool or 'sh'}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     return Job(key, ways, observation.root, observation.modules, observation.seconds, observation.limit)
 
 
@@ -141,23 +151,39 @@ def _fill(token: str, subject: Subject) -> tuple[str, ...]:
     return (token.format(**{name: subject, "subject": subject}),)
 
 
-def places(plan: Plan) -> dict[str, Node]:
-    """Give every node that has to be reached, by name."""
-    found: dict[str, Node] = {}
-    for subjects in plan.facts.values():
+def places_for(fact: str, subject: Subject) -> tuple[Place, ...]:
+    """Give where a fact of a subject is looked at: at its node, inside its VM, at all places of a probe; empty where nowhere."""
+    if fact in OBSERVATIONS and OBSERVATIONS[fact].inside:
+        vm = subject.vm if isinstance(subject, Interface) else subject
+        guest = vm.guest if isinstance(vm, Vm) else None
+        return (guest,) if guest and OBSERVATIONS[fact].ways(guest.connection.os) else ()
+    probe = probe_for(fact, subject)
+    if probe is not None and probe.at is not None:
+        return probe.at(subject)
+    node = place_of(subject)
+    return (node,) if node else ()
+
+
+def place_for(fact: str, subject: Subject) -> Place | None:
+    """Give the first of the places where a fact of a subject is looked at."""
+    return next(iter(places_for(fact, subject)), None)
+
+
+def places(plan: Plan) -> dict[str, Place]:
+    """Give every place that has to be reached, by name."""
+    found: dict[str, Place] = {}
+    for fact, subjects in plan.facts.items():
         for subject in subjects.values():
-            node = place_of(subject)
-            if node is not None:
-                found.setdefault(node.name, node)
+            for place in places_for(fact, subject):
+                found.setdefault(place.name, place)
     return found
 
 
 def by_place(plan: Plan) -> dict[str, list[tuple[str, Subject]]]:
-    """Give what to look at from each node, by its name: (fact, subject) in the order of the plan."""
+    """Give what to look at from each place, by its name: (fact, subject) in the order of the plan."""
     found: dict[str, list[tuple[str, Subject]]] = {}
     for fact, subjects in plan.facts.items():
         for subject in subjects.values():
-            node = place_of(subject)
-            if node is not None:
-                found.setdefault(node.name, []).append((fact, subject))
+            for place in places_for(fact, subject):
+                found.setdefault(place.name, []).append((fact, subject))
     return found

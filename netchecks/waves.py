@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from netchecks import facts as facts_of
 from netchecks import send
 from netchecks.errors import NotSeen, Why
-from netchecks.models.subjects import Node
+from netchecks.models.subjects import Flow, Guest, Node, Place
 from netchecks.observe import OBSERVATIONS, Observation
-from netchecks.plan import Plan, by_place, job_for, places, probe_for
+from netchecks.plan import Plan, by_place, job_for, places, places_for, probe_for
 from netchecks.probe import Ask, Probe
 from netchecks.record import Entry, Layout, PlaceRecord, Record
 from netchecks.script import Alternative, Job, Phase, Ran, command_line
@@ -23,7 +23,9 @@ from netchecks.trip import HELLO_SECONDS, Channel
 from netchecks.world import Subject, World
 
 #: A place with probes waits so long for the others on their way, so that all send and listen at the same time.
-RENDEZVOUS_SECONDS = 5.0
+RENDEZVOUS_SECONDS = 8.0
+#: A guest waits so long for those who send to it, before it sends itself.
+AFTERWARDS_SECONDS = 10.0
 #: Growth is read over at least this time where no probe runs between the two readings.
 COUNTER_SECONDS = 1.0
 #: sshd's default MaxStartups begins to refuse at 10 unauthenticated connections; a jump host has them all.
@@ -55,19 +57,21 @@ class Look:
     tell: Callable[[str, str], None]
     keep: Callable[[PlaceRecord], None]
     ready: dict[str, asyncio.Event] = field(default_factory=dict)
+    left: dict[str, asyncio.Event] = field(default_factory=dict)
+    armed: dict[str, asyncio.Event] = field(default_factory=dict)
     wanted: dict[str, list[tuple[str, Subject]]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
     async def all(self) -> None:
         """Look at every place."""
         nodes = places(self.plan)
-        self.ready = {name: asyncio.Event() for name in nodes}
+        self.ready, self.armed, self.left = ({name: asyncio.Event() for name in nodes} for _ in range(3))
         self.wanted = by_place(self.plan)
         gate = asyncio.Semaphore(self.limits.connections)
         jumps = {node.connection.jump: asyncio.Semaphore(JUMP_CONNECTIONS) for node in nodes.values()}
         try:
             async with asyncio.timeout(self.limits.run_seconds), asyncio.TaskGroup() as group:
-                for node in nodes.values():
+                for node in sorted(nodes.values(), key=lambda place: isinstance(place, Guest)):  # these wait for the others
                     group.create_task(self._place(node, [gate, *([jumps[node.connection.jump]] if node.connection.jump else [])]))
         except TimeoutError:
             for name in sorted(nodes.keys() - self.done):
@@ -79,7 +83,7 @@ class Look:
         place.missed["probes" if place.entries else "all"] = NotSeen(Why.TIMED_OUT, detail, cause="node.not_reached_in_time")
         self.keep(place)
 
-    async def _place(self, node: Node, gates: list[asyncio.Semaphore]) -> None:
+    async def _place(self, node: Place, gates: list[asyncio.Semaphore]) -> None:
         for gate in gates:
             await gate.acquire()
         place, channel, started = PlaceRecord(node.name), Channel(node, self.limits.hello_seconds), time.monotonic()
@@ -90,6 +94,8 @@ class Look:
             self.tell(node.name, next((str(reason) for key, reason in place.missed.items() if key == "all"), "seen"))
         finally:
             self.ready[node.name].set()
+            self.left[node.name].set()
+            self.armed[node.name].set()
             await channel.close()
             place.trips, place.seconds = channel.trips, round(time.monotonic() - started, 3)
             self.record.places[node.name] = place
@@ -97,24 +103,44 @@ class Look:
             for gate in gates:
                 gate.release()
 
-    async def _trips(self, node: Node, place: PlaceRecord, channel: Channel) -> None:
+    async def _trips(self, node: Place, place: PlaceRecord, channel: Channel) -> None:
         probes = self._probes(node)
         self.record.places[node.name] = place
-        jobs = self._jobs(node, counters=not probes)
+        inside = isinstance(node, Guest)
+        jobs = self._jobs(node, counters=not probes and not inside)
         if not await self._trip(channel, place, jobs, "all"):
             return
         self.ready[node.name].set()
-        if not probes:
-            return
-        await self._rendezvous(node, probes)
+        if probes:
+            await self._together(node, place, channel, probes, around=not inside)
+        if inside:
+            await self._afterwards(node, place, channel)
+
+    async def _together(
+        self, node: Place, place: PlaceRecord, channel: Channel, probes: list[tuple[str, Probe, Subject]], *, around: bool,
+    ) -> None:
+        """Send and listen at the same time as the other places on the way of these probes."""
+        others = self._others(node, probes)
+        await _all_set(self.ready[name] for name in others)
         self.tell(node.name, "probing")
         asks = self._asks(probes, place)
         layout: Layout = ()
         between = _PAUSE
         if asks:
             between, layout = _agent(asks)
-        jobs = [between, *self._around(node)]
+        jobs = [between, *(self._around(node) if around else [])]
+        self.armed[node.name].set()
+        await _all_set(self.armed[name] for name in others)
         await self._trip(channel, place, jobs, "probes", layout=layout)
+
+    async def _afterwards(self, guest: Place, place: PlaceRecord, channel: Channel) -> None:
+        """Run what a guest begins itself when those who ask it have done so: it would remind them of its MAC."""
+        jobs = self._around(guest)
+        if not jobs:
+            return
+        asking = {flow.source.name for _, subject in self.wanted[guest.name] for flow in self.world.related(subject, Flow)}
+        await _all_set((self.left[name] for name in asking if name in self.left), AFTERWARDS_SECONDS)
+        await self._trip(channel, place, jobs, "probes")
 
     async def _trip(
         self, channel: Channel, place: PlaceRecord, jobs: list[Job], what: str, *, layout: Layout = ()
@@ -134,7 +160,7 @@ class Look:
         place.add(_entry(by_key[item.key, item.phase], item, layout, sudo=sudo) for item in ran)
         return True
 
-    def _jobs(self, node: Node, *, counters: bool) -> list[Job]:
+    def _jobs(self, node: Place, *, counters: bool) -> list[Job]:
         found: dict[tuple[str, str], Job] = {}
         for observation, subject in self._observations(node):
             job = job_for(observation, subject)
@@ -147,7 +173,7 @@ class Look:
             jobs = [_PAUSE, *jobs]
         return [*jobs, *extra]
 
-    def _around(self, node: Node) -> list[Job]:
+    def _around(self, node: Place) -> list[Job]:
         """Give what is read before or after the probes."""
         found: dict[tuple[str, str], Job] = {}
         for observation, subject in self._observations(node):
@@ -156,18 +182,20 @@ class Look:
                     found.setdefault((job_for(observation, subject).key, phase), _in_phase(job_for(observation, subject), phase))
         return list(found.values())
 
-    def _observations(self, node: Node) -> list[tuple[Observation, Subject]]:
+    def _observations(self, node: Place) -> list[tuple[Observation, Subject]]:
         return [(OBSERVATIONS[fact], subject) for fact, subject in self.wanted[node.name] if fact in OBSERVATIONS]
 
-    def _probes(self, node: Node) -> list[tuple[str, Probe, Subject]]:
+    def _probes(self, node: Place) -> list[tuple[str, Probe, Subject]]:
         found = [(fact, probe_for(fact, subject), subject) for fact, subject in self.wanted[node.name]]
         return [(fact, probe, subject) for fact, probe, subject in found if probe]
 
-    async def _rendezvous(self, node: Node, probes: list[tuple[str, Probe, Subject]]) -> None:
-        others = {str(other) for _, _, subject in probes for other in self.world.related(subject, Node)} - {node.name}
-        waits = [self.ready[name].wait() for name in others if name in self.ready]
-        if waits:
-            await asyncio.wait([asyncio.ensure_future(wait) for wait in waits], timeout=RENDEZVOUS_SECONDS)
+    def _others(self, node: Place, probes: list[tuple[str, Probe, Subject]]) -> list[str]:
+        """Give the other places on the way of these probes: all send and listen at the same time."""
+        names: dict[str, None] = {}
+        for fact, _, subject in probes:
+            together = (*places_for(fact, subject), *self.world.related(subject, Node))
+            names.update({str(other): None for other in together if str(other) != node.name and str(other) in self.ready})
+        return list(names)
 
     def _asks(self, probes: list[tuple[str, Probe, Subject]], place: PlaceRecord) -> dict[str, Ask]:
         facts = facts_of.make(self.record, self.plan)
@@ -175,13 +203,24 @@ class Look:
         for fact, probe, subject in probes:
             key = facts_of.ask_key(fact, subject)
             try:
-                asks[key] = facts_of.ask(probe, subject, facts)
+                asked = facts_of.ask(probe, subject, facts, place.place)
+                if asked is not None:
+                    asks[key] = asked
             except NotSeen as reason:
                 needs = ", ".join(probe.needs)
                 place.missed[key] = NotSeen(reason.why, f"needs {needs}: {reason.detail}", cause=reason.cause)
             except AssertionError as error:
                 place.missed[key] = NotSeen(Why.NOT_POSSIBLE, str(error))
         return asks
+
+
+async def _all_set(events: Iterable[asyncio.Event], seconds: float = RENDEZVOUS_SECONDS) -> None:
+    """Wait until all of them are set, for so many seconds at most."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    if waits:
+        _, late = await asyncio.wait(waits, timeout=seconds)
+        for wait in late:
+            wait.cancel()
 
 
 def _in_phase(job: Job, phase: Phase) -> Job:

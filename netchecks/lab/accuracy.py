@@ -81,7 +81,7 @@ class Row:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--topology", default="vmhost-switching", help="default: %(default)s")
+    parser.add_argument("--topology", action="append", default=[], metavar="NAME", help="only this lab; may be repeated (default: all)")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME", help="only this fault; may be repeated")
     parser.add_argument("--suites", action="append", default=[], metavar="DIR", help="suites to run (default: those of netchecks)")
     parser.add_argument("--rootless", action="store_true", help="in a lab without root (default: rooted where that can be)")
@@ -90,23 +90,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure; give 0 when every fault was named first and nothing else was said."""
-    suites = args.suites or default_suites()
-    with up(args.topology, rooted=False if args.rootless else None, state_dir=args.state_dir) as lab, \
-            tempfile.TemporaryDirectory(prefix="netchecks-accuracy-") as scratch:
-        rows = []
-        for fault in chosen(lab, args.fault):
-            rows.append(measure(lab, fault, suites, Path(args.keep or scratch, fault.name)))
-            print(rows[-1], flush=True)
+    rows: list[Row] = []
+    for topology in with_faults(args.topology or faults.topologies(), args.fault):
+        print(f"{topology}:", flush=True)
+        rows += _measured(topology, args)
     print(summary(rows))
     return int(not all(row.right for row in rows))
+
+
+def with_faults(topologies: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Give the topologies that have one of these faults, or all where none is named. Raises LabError for one that nobody has."""
+    known = {topology: {HEALTHY.name, *(fault.name for fault in faults.load(topology))} for topology in topologies}
+    unknown = sorted(set(names).difference(*known.values()))
+    if unknown:
+        raise LabError(f"no fault {', '.join(unknown)}; there are {', '.join(name for some in known.values() for name in sorted(some))}")
+    return [topology for topology, some in known.items() if not names or some & set(names)]
+
+
+def _measured(topology: str, args: argparse.Namespace) -> list[Row]:
+    """Measure the chosen faults of one lab, and print each row when it is known."""
+    suites, rows = args.suites or default_suites(), []
+    with up(topology, rooted=False if args.rootless else None, state_dir=args.state_dir) as lab, \
+            tempfile.TemporaryDirectory(prefix="netchecks-accuracy-") as scratch:
+        for fault in chosen(lab, args.fault):
+            rows.append(measure(lab, fault, suites, Path(args.keep or scratch, topology, fault.name)))
+            print(rows[-1], flush=True)
+    return rows
 
 
 def chosen(lab: Lab, names: Sequence[str]) -> Iterator[faults.Fault]:
     """Give the faults asked for, in the order of the file, the healthy lab first; say which this lab cannot show."""
     known = {fault.name: fault for fault in (HEALTHY, *faults.load(lab.topology.name))}
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise LabError(f"no fault {', '.join(unknown)}; there are {', '.join(known)}")
     for name, fault in known.items():
         if names and name not in names:
             continue

@@ -1,7 +1,7 @@
 """Faults as data: what breaks a lab, what undoes it, and the diagnosis it deserves.
 
-One YAML file per topology in ``netchecks/lab/faults/``. A step is shell text that runs as root (rootless: as the lab's owner,
-with all capabilities over its namespaces) in a place, under ``set -eu``.
+The YAML files ``TOPOLOGY.yaml`` and ``TOPOLOGY.*.yaml`` in ``netchecks/lab/faults/``. A step is shell text that runs as root
+(rootless: as the lab's owner, with all capabilities over its namespaces) in a place, under ``set -eu``.
 """
 
 from __future__ import annotations
@@ -103,11 +103,19 @@ class Faults(Strict):
 
 @cache
 def read(topology: str) -> Faults:
-    """Read the faults of a topology; none where there is no file. Raises LabError with every mistake."""
-    path = FAULTS / f"{topology}.yaml"
-    if not path.exists():
-        return Faults(faults=())
-    return parse(path.read_text(encoding="utf-8"), path.name)
+    """Read the faults of a topology from all its files; none where there is no file. Raises LabError with every mistake."""
+    paths = [path for path in (FAULTS / f"{topology}.yaml", *sorted(FAULTS.glob(f"{topology}.*.yaml"))) if path.exists()]
+    parts = [parse(path.read_text(encoding="utf-8"), path.name) for path in paths]
+    whole = Faults(functions="".join(part.functions for part in parts), faults=tuple(one for part in parts for one in part.faults))
+    mistakes = _mistakes(whole.faults)
+    if mistakes:
+        raise LabError("\n".join(f"{topology}: {mistake}" for mistake in mistakes))
+    return whole
+
+
+def topologies() -> list[str]:
+    """Give every topology that has faults."""
+    return sorted({path.name.partition(".")[0] for path in FAULTS.glob("*.yaml")})
 
 
 def load(topology: str) -> tuple[Fault, ...]:

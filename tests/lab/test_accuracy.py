@@ -108,7 +108,12 @@ def test_what_a_lab_cannot_show_is_said(capsys):
 
 def test_an_unknown_fault_is_an_error():
     with pytest.raises(LabError, match="nosuch"):
-        list(accuracy.chosen(FakeLab(rooted=True), ["nosuch"]))
+        accuracy.with_faults(["vmhost-switching"], ["tap-down", "nosuch"])
+
+
+def test_only_labs_that_have_the_fault_are_made():
+    assert accuracy.with_faults(["vmhost-switching", "many-nodes"], ["tap-down"]) == ["vmhost-switching"]
+    assert "vmhost-switching" in accuracy.with_faults(faults.topologies(), [])
 
 
 def test_a_fault_that_cannot_be_applied_is_a_miss_and_not_the_end(tmp_path):
@@ -125,4 +130,4 @@ def test_the_options():
     parser = argparse.ArgumentParser()
     accuracy.add_arguments(parser)
     args = parser.parse_args(["--fault", "a", "--fault", "b", "--rootless"])
-    assert (args.fault, args.rootless, args.topology) == (["a", "b"], True, "vmhost-switching")
+    assert (args.fault, args.rootless, args.topology) == (["a", "b"], True, [])
