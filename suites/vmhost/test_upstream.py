@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import pytest
 
 from netchecks.errors import Wrong
@@ -13,7 +15,7 @@ from netchecks.models.links import Link as Device
 from netchecks.models.routes import InterfaceAddress, Neighbour, Route
 from netchecks.models.subjects import Address, Flow, Interface, Node
 from netchecks.models.table import Table
-from netchecks.seen import By
+from netchecks.seen import By, note
 from netchecks.taps import tap_of
 
 Addresses = By[Node, Table[tuple[InterfaceAddress, ...]]]
@@ -24,11 +26,13 @@ Sysctls = By[Node, Table[str]]
 @pytest.mark.kind("routing", "ip-fabric")
 @pytest.mark.hop("router", "route")
 def test_neighbour_router_knows_vm(
-    interface: Interface, routes: Routes, addresses: Addresses, domains: By[Node, Table[Domain]], links: By[Node, Table[Device]],
+    interface: Interface, routes: Routes, addresses: Addresses, answers: By[Flow, Answer], domains: By[Node, Table[Domain]],
+    links: By[Node, Table[Device]],
 ) -> None:
     """Each router of the VM's network has a route to each address of the VM, to its node and to no other.
 
     A default route is none: it leads away from the nodes. A router that is in the VM's subnet itself asks by ARP or NDP.
+    Where the VM is reached from outside all the same, and no other router has a route, these are not on its way: a note.
 
     Why: what the router does not know, no packet from outside reaches.
     Remedy: network engineer: ip route add the address via the VM's node, or look why the routing protocol does not bring it
@@ -38,7 +42,12 @@ def test_neighbour_router_knows_vm(
         return  # the route of a tap without its guest is told to nobody, and none by an uplink that is down: other checks say so
     for router in interface.network.routers:
         for address in interface.addresses:
-            _knows(router, interface, address, best(address, routes[router]), addresses)
+            route = best(address, routes[router])
+            if _leads(route):
+                _to_its_node(router, interface, address, route, addresses)
+            else:
+                needed = _another(interface, address, routes) or not _is_reached(interface, address, answers)
+                _lacks(router, interface, address, route, needed=needed)
 
 
 def _is_plugged_in(interface: Interface, domains: By[Node, Table[Domain]], links: By[Node, Table[Device]]) -> bool:
@@ -46,22 +55,41 @@ def _is_plugged_in(interface: Interface, domains: By[Node, Table[Domain]], links
     return all(name in known and known[name].up and known[name].carrier for name in (tap, *((uplink,) if uplink else ())))
 
 
-def _knows(router: Node, interface: Interface, address: Address, route: Route | None, addresses: Addresses) -> None:
-    node, breaks = interface.node, frozenset({f"ipv{address.version}", "routed"})
-    if route is None or route.kind != "unicast" or not route.destination.prefixlen:
-        has = f"only {route.kind if route.kind != 'unicast' else 'default'} {route.destination}" if route else "none"
-        raise Wrong(
-            "router.route_missing", f"{router}: no route to {interface} {address} on {node}: {has}", place=router.name, breaks=breaks,
-            owner="network engineer",
-            remedy=f"on {router}: ip route add {address} via {node}; where a protocol shall bring it, look at {node}",
-        )
-    gateways = [way.gateway for way in route.ways if way.gateway is not None]
+def _leads(route: Route | None) -> TypeGuard[Route]:
+    return route is not None and route.kind == "unicast" and route.destination.prefixlen > 0
+
+
+def _is_reached(interface: Interface, address: Address, answers: By[Flow, Answer]) -> bool:
+    found = [a.came_back for flow, a in answers.seen().items() if flow.target == address and flow.source != interface.node]
+    return bool(found) and all(found)
+
+
+def _another(interface: Interface, address: Address, routes: Routes) -> bool:
+    known = routes.seen()
+    return any(_leads(best(address, known[router])) for router in interface.network.routers if router in known)
+
+
+def _lacks(router: Node, interface: Interface, address: Address, route: Route | None, *, needed: bool) -> None:
+    has = f"only {route.kind if route.kind != 'unicast' else 'default'} {route.destination}" if route else "none"
+    message = f"{router}: no route to {interface} {address} on {interface.node}: {has}"
+    if not needed:
+        note("router.not_on_the_way", message)
+        return
+    raise Wrong(
+        "router.route_missing", message, place=router.name, breaks=frozenset({f"ipv{address.version}", "routed"}), owner="network engineer",
+        remedy=f"on {router}: ip route add {address} via {interface.node}; where a protocol shall bring it, look at {interface.node}",
+    )
+
+
+def _to_its_node(router: Node, interface: Interface, address: Address, route: Route, addresses: Addresses) -> None:
+    node, gateways = interface.node, [way.gateway for way in route.ways if way.gateway is not None]
     others = {owner for gateway in gateways if (owner := _owner(gateway, interface, addresses)) is not None}
     if others and node not in others:
         raise Wrong(
             "router.route_elsewhere",
             f"{router}: the route to {interface} {address} leads to {', '.join(map(str, others))}, expected to {node}",
-            place=router.name, breaks=breaks, owner="network engineer", remedy=f"on {router}: ip route replace {address} via {node}",
+            place=router.name, breaks=frozenset({f"ipv{address.version}", "routed"}), owner="network engineer",
+            remedy=f"on {router}: ip route replace {address} via {node}",
         )
 
 

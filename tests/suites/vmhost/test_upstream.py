@@ -3,7 +3,7 @@
 import pytest
 
 from suites.vmhost import test_upstream as checks
-from tests.suites.node.given import UNSEEN, by, wrong
+from tests.suites.node.given import UNSEEN, by, notes_of, wrong
 from tests.suites.vmhost.routed import (
     NODE1,
     TAPS,
@@ -23,9 +23,10 @@ from tests.suites.vmhost.routed import (
 KNOWN4, KNOWN6 = "10.40.0.142 via 10.20.0.11 dev eth0 proto static", "fd40::142 via fd20::11 dev eth0 proto static metric 1024"
 
 
-def knows(subject=VM42, v4=KNOWN4, v6=KNOWN6, told="eth0 10.20.0.11/24", **states):
+def knows(subject=VM42, v4=KNOWN4, v6=KNOWN6, told="eth0 10.20.0.11/24", answers=None, **states):
     checks.test_neighbour_router_knows_vm(
-        subject, routes(v4, v6, node="router"), addresses(told, node2="eth0 10.20.0.12/24"), by("domains", node1=TAPS), links(**states),
+        subject, routes(v4, v6, node="router"), addresses(told, node2="eth0 10.20.0.12/24"), answers or lost(flow_to(VM42))[0],
+        by("domains", node1=TAPS), links(**states),
     )
 
 
@@ -52,6 +53,14 @@ def test_a_router_that_does_not(v4, words):
     with wrong("router.route_missing", "router: no route to vm42 10.40.0.142 on node1", words, place="router") as caught:
         knows(v4=v4)
     assert (caught.value.breaks, caught.value.owner) == ({"ipv4", "routed"}, "network engineer")
+
+
+def test_a_router_that_is_not_on_the_way_is_noted():
+    reached, _ = came_back(flow_to(VM42))
+    assert notes_of(lambda: knows(v4="", answers=reached)) == ["router.not_on_the_way"]
+    own, _ = came_back(flow_to(VM42, source=NODE1))
+    with wrong("router.route_missing", place="router"):
+        knows(v4="", answers=own)
 
 
 def test_a_router_that_knows_it_by_one_family():
