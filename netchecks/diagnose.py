@@ -223,7 +223,7 @@ def _passing(case: _Case, state: Judged) -> Iterable[Flow]:
 def _lost(case: _Case, flow: Flow, own: Judged) -> Diagnosis:
     """No known state explains it: say between which hops, as far as other flows show it."""
     gone_through = {(hop.name, hop.place) for other in case.passed for hop in case.world.hops(other)}
-    way = [hop for hop in case.world.hops(flow) if hop.name != "node"]
+    way = [hop for hop in case.world.hops(flow) if hop.name not in {"node", "announcer"}]  # places, but no devices on the way
     good = [f"{hop.name} {hop.place}" for hop in way if (hop.name, hop.place) in gone_through]
     bad = [f"{hop.name} {hop.place}" for hop in way if (hop.name, hop.place) not in gone_through]
     where = f"{' and '.join(good[-1:])} and {bad[0]}" if good and bad else " and ".join(f"{h.name} {h.place}" for h in (way[0], way[-1]))
