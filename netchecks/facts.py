@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from netchecks import plan, send
 from netchecks.errors import NotSeen, Unreadable, Why
+from netchecks.models.subjects import Interface, Vm
 from netchecks.models.system import Timed
 from netchecks.models.table import Table
-from netchecks.observe import OBSERVATIONS, Observation
+from netchecks.observe import OBSERVATIONS, Observation, Way
 from netchecks.probe import Ask, Part, Probe
 from netchecks.record import Entry, PlaceRecord, Record
 from netchecks.seen import By, Pair
@@ -94,12 +95,14 @@ class Facts:
             self._said[place.place] = _answers(place)
         return self._said[place.place]
 
-    def evidence(self, fact: str, subject: Subject) -> Entry | None:
-        """Give the command behind a fact, if one ran."""
-        where = plan.place_for(fact, subject)
-        place = self.record.places.get(where.name) if where else None
-        if place is None:
-            return None
+    def evidence(self, fact: str, subject: Subject, near: Collection[str] = ()) -> tuple[str, Entry] | None:
+        """Give the command behind a fact and its place, if one ran; of several places, one of those that are ``near``."""
+        names = sorted((place.name for place in plan.places_for(fact, subject)), key=lambda name: name not in near)
+        place = self.record.places.get(names[0]) if names else None
+        entry = self._entry_of(fact, subject, place) if place else None
+        return (names[0], entry) if entry else None
+
+    def _entry_of(self, fact: str, subject: Subject, place: PlaceRecord) -> Entry | None:
         key = plan.job_for(OBSERVATIONS[fact], subject).key if fact in OBSERVATIONS else send.KEY
         return place.entries.get((key, "after")) or place.entries.get((key, "main"))
 
@@ -109,14 +112,22 @@ def make(record: Record, wanted: plan.Plan) -> Facts:
     return Facts(record, wanted)
 
 
+def _not_inside(fact: str, subject: Subject) -> NotSeen:
+    vm = subject.vm if isinstance(subject, Interface) else subject
+    if isinstance(vm, Vm) and vm.guest is not None:
+        return NotSeen(Why.NOT_POSSIBLE, f"{subject}: {fact} cannot be seen inside {vm.guest.connection.os}")
+    return NotSeen(Why.NOT_POSSIBLE, f"{subject}: the inventory does not say how its inside can be entered", cause="guest.not_entered")
+
+
 def _observed(observation: Observation, subject: Subject, place: PlaceRecord) -> Any:
     if "all" in place.missed:
         raise place.missed["all"]
-    key = plan.job_for(observation, subject).key
+    key, ways = plan.job_for(observation, subject).key, plan.ways_of(observation, subject)
     if not observation.counter:
-        return _parsed(observation, place, _entry(place, key, observation.phases[-1], observation.name))
+        return _parsed(observation, ways, place, _entry(place, key, observation.phases[-1], observation.name))
     before, after = (_entry(place, key, phase, observation.name) for phase in ("before", "after"))
-    return Pair(_parsed(observation, place, before), _parsed(observation, place, after), after.ended - before.ended)
+    earlier, later = (_parsed(observation, ways, place, entry) for entry in (before, after))
+    return Pair(earlier, later, after.ended - before.ended)
 
 
 def _entry(place: PlaceRecord, key: str, phase: str, what: str) -> Entry:
@@ -126,8 +137,7 @@ def _entry(place: PlaceRecord, key: str, phase: str, what: str) -> Entry:
     return entry
 
 
-def _parsed(observation: Observation, place: PlaceRecord, entry: Entry) -> Any:
-    ways = [(observation.command, observation.parse), *observation.or_else]
+def _parsed(observation: Observation, ways: tuple[Way, ...], place: PlaceRecord, entry: Entry) -> Any:
     if entry.way not in range(len(ways)):
         raise NotSeen(Why.NOT_RECORDED, f"{observation.name} of {place.place}: the record has it by another way")
     command, parse = ways[entry.way]

@@ -180,8 +180,8 @@ def drawn(flow: Flow, trace: Trace | NotSeen) -> Iterator[str]:
     if trace.unsent:
         yield f"  could not send: {trace.unsent}"
     names = [f"{seen.point.place}  {seen.point.hop} {seen.point.device}".rstrip() for seen in trace.points]
-    came = {seen.point.place for seen in trace.points if seen.of("request")}  # there, questions for the MAC are others' business
-    ways = [(_FORTH[:1], _BACK[:2]) if seen.point.place in came else (_FORTH, _BACK) for seen in trace.points]
+    asking = _asking_from(trace)
+    ways = [(_FORTH, _BACK) if number >= asking else (_FORTH[:1], _BACK[:2]) for number in range(len(trace.points))]
     forth = [_half("->", seen, there) for seen, (there, _) in zip(trace.points, ways, strict=True)]
     width, column = max(map(len, names)), max(map(len, forth))
     for name, there, seen, (_, back) in zip(names, forth, trace.points, ways, strict=True):
@@ -190,6 +190,16 @@ def drawn(flow: Flow, trace: Trace | NotSeen) -> Iterator[str]:
             yield f"  {' ' * width}  could not look: {seen.unseen}"
     yield f"  {trace.said}"
     yield ""
+
+
+def _asking_from(trace: Trace) -> int:
+    """Give the number of the first point where questions for the MAC stand in for the packet: a router asks before it sends on.
+
+    Where the packet came to a place, those that are seen there are of others.
+    """
+    last = max((number for number, seen in enumerate(trace.points) if seen.of("request")), default=-1)
+    ends = [seen.point.place for seen in trace.points[max(last, 0):last + 2]]
+    return len(trace.points) if last >= 0 and len(set(ends)) == 1 else last + 1
 
 
 def _half(arrow: str, seen: Seen, kinds: tuple[Kind, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -179,6 +180,8 @@ def _network(network: Object[NetworkEntry], site: Site) -> Network:
         vlan=written.vlan,
         resolvers=written.resolvers,
         probe_from=_probe_from(network, site),
+        routers=_routers(network, attachments, site),
+        outside=written.outside,
     )
 
 
@@ -234,6 +237,20 @@ def _probe_from(network: Object[NetworkEntry], site: Site) -> tuple[Node, ...]:
     return tuple(dict.fromkeys(filter(None, found)))
 
 
+def _routers(network: Object[NetworkEntry], attachments: tuple[Attachment, ...], site: Site) -> tuple[Node, ...]:
+    """Give the routers that shall know the way to the VMs: those named, else every one that is not itself on the network.
+
+    To a switched network a router needs no way of its own: it is on the segment.
+    """
+    named, own = network.written.routers, {attachment.node.name for attachment in attachments}
+    if named is None:
+        if network.written.kind == "switching":
+            return ()
+        return tuple(node for node in site.nodes.values() if node is not None and "router" in node.roles and node.name not in own)
+    found = (node for index, text in enumerate(named) for node in site.look_up_nodes(text, network.place("routers", index)))
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
 def _vm(vm: Object[VmEntry], site: Site) -> Vm | None:
     """Give the VM and note its interfaces; None where its node is not known."""
     written = vm.written
@@ -243,7 +260,9 @@ def _vm(vm: Object[VmEntry], site: Site) -> Vm | None:
     # Its interfaces are still compared with the network's subnets where the node is not known: the load fails anyway.
     stand_in = node or Node(written.node, Connection(""))
     guest = _guest(vm, site)
-    made = Vm(vm.name, stand_in, written.domain or vm.name, written.tcp, written.udp, written.answers_ping, written.runs, guest)
+    made = Vm(
+        vm.name, stand_in, written.domain or vm.name, written.tcp, written.udp, written.answers_ping, written.runs, guest, written.names,
+    )
     for index, entry in enumerate(written.interfaces):
         interface = _interface(vm, made, index, entry, site)
         if interface:
@@ -261,7 +280,8 @@ def _guest(vm: Object[VmEntry], site: Site) -> Guest | None:
     addresses = [str(address) for interface in vm.written.interfaces for address in interface.addresses]
     if "address" not in own and written.connection in _SSH and addresses:
         written = written.model_copy(update={"address": addresses[0]})
-    return Guest(f"guest:{vm.name}", _connection(Object(vm.name, entry.key, entry.value, written, own), site))
+    way = _connection(Object(vm.name, entry.key, entry.value, written, own), site)
+    return Guest(f"guest:{vm.name}", replace(way, os=written.os if written.os != "linux" else ""))
 
 
 def _interface(vm: Object[VmEntry], made: Vm, index: int, entry: InterfaceEntry, site: Site) -> Interface | None:

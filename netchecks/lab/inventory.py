@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from netchecks.lab.state import State
-from netchecks.lab.topology import NodeRole, Place, Topology
+from netchecks.lab.topology import NodeRole, Place, Route, Topology
 
 
 def inventory(lab: State, topology: Topology, overlays: Sequence[dict[str, Any]] = ()) -> str:
@@ -29,7 +29,7 @@ def inventory(lab: State, topology: Topology, overlays: Sequence[dict[str, Any]]
             **{name: _node(lab, name, place, place.node) for name, place in topology.nodes().items() if place.node},
         },
         "networks": topology.networks,
-        "vms": {name: _vm(name, place) for name, place in topology.vms().items()},
+        "vms": {name: _vm(lab, name, place) for name, place in topology.vms().items()},
     }
     for overlay in overlays:
         data = merged(data, overlay)
@@ -57,6 +57,9 @@ def _node(lab: State, name: str, place: Place, role: NodeRole) -> dict[str, Any]
         links[device] = {"addresses": addresses} if addresses else {}
     stanza: dict[str, Any] = {
         "address": role.address if lab.rooted else lab.netns(name),
+        "roles": list(role.roles),
+        "routes": [_route(route) for route in role.routes],
+        "sysctl": dict(role.sysctl),
         "services": list(role.services) if lab.rooted else [],
         "tools": list(role.tools),
         "names_inside": list(role.names_inside),
@@ -66,13 +69,21 @@ def _node(lab: State, name: str, place: Place, role: NodeRole) -> dict[str, Any]
     return {key: value for key, value in stanza.items() if value}
 
 
-def _vm(name: str, place: Place) -> dict[str, Any]:
-    """Give the stanza of a VM."""
+def _route(route: Route) -> dict[str, str]:
+    """Give a route as the inventory has it."""
+    return {key: value for key, value in (("to", route.to), ("via", route.via), ("dev", route.dev)) if value}
+
+
+def _vm(lab: State, name: str, place: Place) -> dict[str, Any]:
+    """Give the stanza of a VM. Its inside is entered by its network namespace, in both flavours."""
     assert place.vm is not None
+    entered = {"guest": {"connection": "netns", "address": lab.netns(name)}} if place.vm.entered else {}
     return {
         "node": place.vm.node,
         "domain": name,
         "tcp": list(place.vm.tcp),
+        **entered,
+        **({"names": list(place.vm.names)} if place.vm.names else {}),
         "interfaces": [
             {"network": place.vm.network, "mac": interface.mac, "tap": interface.to.name,
              "addresses": [address.split("/")[0] for address in interface.addresses]}

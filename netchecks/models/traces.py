@@ -173,6 +173,18 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Outbound:
+    """What a guest sends. ``traces``: of its own marked pings, where it can be entered.
+
+    Else ``watched`` broadcasts of its own came to its tap meanwhile, and ``lost`` are those that did not leave its node, each in a line.
+    """
+
+    traces: tuple[Trace, ...] = ()
+    watched: int = 0
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """Where something is lost: seen at the one point, and not at the next.
 
@@ -185,9 +197,9 @@ class Stretch:
 
     @property
     def owner(self) -> str:
-        """Who has to act: on one node its administrator, between nodes the network engineer, behind the tap the guest's owner."""
+        """Who has to act: on one node its administrator, beyond it the network engineer, behind the tap the guest's owner."""
         if self.after is None:
-            return "guest owner"
+            return "network engineer" if self.before is not None and self.before.point.hop == "uplink" else "guest owner"
         ends = (self.before or self.after, self.after)
         same = ends[0].point.place == ends[1].point.place or "guest" in {end.point.hop for end in ends}  # a tap and the NIC behind it
         return "node administrator" if same else "network engineer"

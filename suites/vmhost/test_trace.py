@@ -13,7 +13,7 @@ import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
-from netchecks.models.links import Link
+from netchecks.models.links import Link as Device
 from netchecks.models.subjects import Flow, Node
 from netchecks.models.table import Table
 from netchecks.models.traces import Kind, Seen, Sighting, Trace
@@ -28,7 +28,7 @@ _BACK: tuple[Kind, ...] = ("reply", "error", "told")
 @pytest.mark.flow(to="vm", full=False)
 @pytest.mark.hop("uplink", "passes")
 def test_request_reaches_uplink(
-    flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace], links: By[Node, Table[Link]],
+    flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace], links: By[Node, Table[Device]],
 ) -> None:
     """A packet for the VM, or at least the question for its MAC, comes to the uplink of the VM's node.
 
@@ -50,7 +50,7 @@ def test_request_reaches_uplink(
     _is_for_the_vm(flow, came, uplink, _tag(flow, links))
 
 
-def _tag(flow: Flow, links: By[Node, Table[Link]]) -> tuple[int, ...]:
+def _tag(flow: Flow, links: By[Node, Table[Device]]) -> tuple[int, ...]:
     """Give the tag that frames of the network have at the uplink: none where that is the VLAN's own device, which takes it off."""
     node, vlan = end_of(flow), flow.network.vlan
     if vlan is None:
@@ -88,7 +88,9 @@ def _router(flow: Flow) -> str:
 @pytest.mark.kind("switching")
 @pytest.mark.flow(to="vm", full=False)
 @pytest.mark.hop("tap", "passes")
-def test_request_reaches_tap(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:
+def test_request_reaches_tap(
+    flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace], links: By[Node, Table[Device]],
+) -> None:
     """A packet that came to the VM's node, or began there, comes to the VM's tap.
 
     Why: what is at the uplink and not at the tap is lost on this node: by its bridge, a filter or a program.
@@ -100,13 +102,19 @@ def test_request_reaches_tap(flow: Flow, answers: By[Flow, Answer], traces: By[F
     node, trace = end_of(flow), traces[flow]
     before = _before_tap(flow, trace)
     tap = _at(trace, "tap", node)
-    if not before.of("request", "asked") or _passed(before, tap):
+    if not before.of("request", "asked") or _passed(before, tap) or not _open(tap, links[node]):
         return
     _must_have_looked(tap)
     kind = "request" if before.of("request") else "asked"
     what = _named(flow) if kind == "request" else f"questions for {flow.target}'s MAC"
     message = f"{node}: {what} are at {before.point.hop} {before.point.device}, and none comes to {flow.interface}'s tap {tap.point.device}"
     raise Wrong("node.drops_request", message, place=node.name)
+
+
+def _open(tap: Seen, links: Table[Device]) -> bool:
+    """Tell whether the tap has somebody at its other end: a bridge gives nothing to a port without carrier, and other checks say so."""
+    device = links.get(tap.point.device)
+    return device is None or device.carrier
 
 
 def _before_tap(flow: Flow, trace: Trace) -> Seen:

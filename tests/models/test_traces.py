@@ -109,6 +109,13 @@ def test_where_it_could_not_be_looked_nothing_is_claimed(points):
     assert (found.answered, found.lost, found.said) == (False, None, "no answer; where it is lost could not be seen")
 
 
+def test_what_a_guest_sends_is_lost_beyond_the_uplink():
+    out = Point("node1", "uplink", "eth0", leaves=True)
+    found = trace(seen(GUEST, "request"), seen(TAP, "request"), seen(out, "request"))
+    assert where(found.lost) == ("the packet", "uplink -> -")
+    assert found.lost.owner == "network engineer"
+
+
 def test_what_was_not_sent_is_not_lost():
     found = trace(seen(SENDER), seen(UPLINK), seen(TAP), sent=(), unsent=UNSEEN)
     assert (found.answered, found.lost) == (False, None)

@@ -56,7 +56,7 @@ def trace(*points, sent=(1.0, 1.6, 2.2), unsent=None):
 
 def judged(check, flow, seen, answer=None, **facts):
     given = [answers({flow: answer or silent()}), _by("traces", {flow.name: (flow, seen)})]
-    if check == "request_reaches_uplink":
+    if check.startswith("request_"):
         given.append(by("links", facts.get("links", UNSEEN)))
     return notes_of(getattr(checks, f"test_{check}"), flow, *given)
 
@@ -185,9 +185,13 @@ def test_one_of_two_routers_that_is_right_is_enough():
 # -- to the tap ------------------------------------------------------------------------------------------------------
 
 
-def reaches_tap(before, tap, flow=FROM_OUTSIDE, **more):
+def tap_with(*flags):
+    return Table("device", {"vnet7": Link("vnet7", 7, "fe:54:00:00:00:42", flags=frozenset(flags))})
+
+
+def reaches_tap(before, tap, flow=FROM_OUTSIDE, links=None, **more):
     points = (at("sender", REQUEST), before, tap) if flow.source != NODE1 else (before, tap)
-    return judged("request_reaches_tap", flow, trace(*points, **more))
+    return judged("request_reaches_tap", flow, trace(*points, **more), links=links or tap_with("UP", "LOWER_UP"))
 
 
 @pytest.mark.parametrize(("before", "tap", "words"), [
@@ -212,6 +216,13 @@ def test_what_comes_through_or_never_came_is_not_lost_there(before, tap):
 @pytest.mark.parametrize(("before", "tap"), [(at("uplink", REQUEST), at("tap", unseen=NOT_LOOKED)), (at("uplink", unseen=NOT_LOOKED), at("tap"))])
 def test_where_it_could_not_be_looked_the_tap_is_unknown(before, tap):
     is_unknown(reaches_tap, before, tap)
+
+
+def test_a_tap_with_nobody_at_its_end_is_given_nothing():
+    """A bridge forwards nothing to a port without carrier: the check of the tap says so."""
+    assert reaches_tap(at("uplink", REQUEST), at("tap"), links=tap_with("UP")) == []
+    is_unknown(lambda: reaches_tap(at("uplink", REQUEST), at("tap"), links=UNSEEN))
+    assert reaches_tap(at("uplink", REQUEST), at("tap", REQUEST), links=UNSEEN) == []
 
 
 @pytest.mark.parametrize(("flow", "seen"), [(PING, REQUEST), (TCP, REQUEST), (UDP, REQUEST), (ARP, ASKED), (NDP, ASKED), (PING, ASKED)])
