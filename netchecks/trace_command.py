@@ -217,4 +217,4 @@ def _after(seen: Seen, kind: Kind) -> str:
     """Say how long after its packet an answer passed the same point: by one clock, as those of two nodes are not the same."""
     went = {one.turn: one.seconds for one in reversed(seen.of("request")) if one.turn is not None}
     took = [one.seconds - went[one.turn] for one in seen.of(kind) if one.turn in went] if kind in {"reply", "error"} else []
-    return f" after {min(took) * 1000:.1f} ms" if took and min(took) >= 0 else ""
+    return f" after {min(took) * 1000:.2f} ms" if took and min(took) >= 0 else ""

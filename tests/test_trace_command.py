@@ -111,16 +111,16 @@ def test_a_whole_way_is_drawn_with_what_each_point_saw():
     ]
     assert drawn(trace(*seen)) == """\
 controller to vm42 10.20.0.142, TCP port 22
-  controller  sender eth0  -> 3 packets                    <- 3 answers after 3.0 ms
-  node1  uplink eth0       -> 3 packets (VLAN 5, VXLAN 7)  <- 3 answers after 1.9 ms
-  node1  tap vnet7         -> 2 packets                    <- 1 answer after 1.0 ms
+  controller  sender eth0  -> 3 packets                    <- 3 answers after 3.00 ms
+  node1  uplink eth0       -> 3 packets (VLAN 5, VXLAN 7)  <- 3 answers after 1.90 ms
+  node1  tap vnet7         -> 2 packets                    <- 1 answer after 1.00 ms
   answered: every hop passes the packet and its answer
 """
 
 
 def test_retransmitted_and_doubled_packets_are_counted_once():
     twice = Seen(TAP, turns("request", 1.0, 2.0) + turns("request", 1.1, 2.1) + turns("reply", 1.2) + turns("reply", 1.9))
-    assert "-> 2 packets  <- 1 answer after 200.0 ms" in drawn(trace(twice))
+    assert "-> 2 packets  <- 1 answer after 200.00 ms" in drawn(trace(twice))
 
 
 def test_what_was_not_seen_and_what_could_not_be_looked_at_are_told_apart():
@@ -149,7 +149,7 @@ def test_where_the_packet_came_questions_of_others_are_not_drawn():
 def test_errors_are_told():
     error = sighting("error", 10.2, 0, said="dest-unreach port-unreachable")
     text = drawn(trace(Seen(SENDER, (*turns("request", 10.0), error)), protocol="udp"), "udp")
-    assert "<- 1 ICMP error after 200.0 ms" in text
+    assert "<- 1 ICMP error after 200.00 ms" in text
     assert "an ICMP error comes back: dest-unreach port-unreachable" in text
 
 
@@ -200,7 +200,7 @@ def run(lab: Lab, *arguments: str, **more):
 
 def blurred(text: str) -> str:
     """The drawing without what differs from run to run: how long it took, how many of three were seen, columns."""
-    text = re.sub(r" after \d+\.\d ms", "", text)
+    text = re.sub(r" after \d+\.\d\d ms", "", text)
     text = re.sub(r"\b\d+ (packet|answer|question)s?\b", r"N \1", text)
     return re.sub(r" {2,}", "  ", text)
 
