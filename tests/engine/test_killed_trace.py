@@ -34,7 +34,7 @@ class Tracing:
 
     def ssh(self) -> str:
         """Give the PIDs of the connections to the node."""
-        lines = on(self.lab, "lab", "ps -eo pid=,args=").splitlines()
+        lines = on(self.lab, "lab", "ps -ww -eo pid=,args=").splitlines()
         pids = [line.split()[0] for line in lines if " ssh " in line and "10.99.0.11" in line]
         assert pids
         return " ".join(pids)
