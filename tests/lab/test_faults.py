@@ -89,6 +89,7 @@ FIGHTS = {"address-duplicate": "vm42", "mac-duplicate": "vm4[24]", "gateway-two-
 
 #: What a snapshot leaves out because it changes by itself is asked for here.
 ELSEWHERE = {
+    "fdb-static-at-another-port": ("node1", "bridge fdb show br br0 | grep -q '52:54:00:00:00:42 dev vm43_net0.* static'"),
     "gateway-stale-neighbour": ("gateway", "ip neigh show 10.20.0.142 | grep -q 52:54:00:00:00:99"),
     "healthy-stale-neighbours": ("node1", "ip neigh show nud stale | grep -q 10.20.0.199"),
     "healthy-idle-vm": ("node1", "! bridge fdb show br br0 | grep -q '52:54:00.*dev vm42_net0'"),
