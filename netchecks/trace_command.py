@@ -198,8 +198,9 @@ def _asking_from(trace: Trace) -> int:
     Where the packet came to a place, those that are seen there are of others.
     """
     last = max((number for number, seen in enumerate(trace.points) if seen.of("request")), default=-1)
-    ends = [seen.point.place for seen in trace.points[max(last, 0):last + 2]]
-    return len(trace.points) if last >= 0 and len(set(ends)) == 1 else last + 1
+    ends = [seen.point for seen in trace.points[max(last, 0):last + 2]]
+    bridged = len({point.place for point in ends}) == 1 and not ends[-1].asks
+    return len(trace.points) if last >= 0 and bridged else last + 1
 
 
 def _half(arrow: str, seen: Seen, kinds: tuple[Kind, ...]) -> str:

@@ -12,6 +12,9 @@ from netchecks.models.subjects import Protocol
 #: MAC (ARP, NDP); ``told``: the answer to such a question.
 Kind = Literal["request", "reply", "error", "asked", "told"]
 
+#: The hop of a device that packets may come in by instead of the uplink.
+OTHER_UPLINK = "other uplink"
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -20,6 +23,7 @@ class Point:
     ``device``: its name, ``mac:`` and a MAC, or empty where it is not known, and then ``why``. ``namespace``: of the place, by name.
     ``leaves``: the request goes out of the place by this device; else it comes in by it.
     ``blind``: why the kernel does not see all that passes there; empty where it does.
+    ``asks``: the place routes the packet there, and asks for the target's MAC itself before it does.
     """
 
     place: str
@@ -29,6 +33,7 @@ class Point:
     namespace: str = ""
     why: str = ""
     blind: str = ""
+    asks: bool = False
 
     def __str__(self) -> str:
         """Give it as a person names it."""
@@ -127,7 +132,8 @@ class Trace:
         if after is None:
             return None
         askers = frozenset(one.asker for one in after.of("asked")) - {one.asker for one in here.of("asked")}
-        if here.point.place == after.point.place or not askers or any(one.asker in askers for one in after.of("told")):
+        bridged = here.point.place == after.point.place and not after.point.asks
+        if bridged or not askers or any(one.asker in askers for one in after.of("told")):
             return Stretch(here, after, forth=True)
         return self._question(way[way.index(after):], askers)
 

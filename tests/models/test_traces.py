@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from netchecks.errors import NotSeen, Why
@@ -144,6 +146,20 @@ ASKED, TOLD = f"asked {ROUTER}", f"told {ROUTER}"
 ])
 def test_before_a_packet_goes_its_senders_question_is_followed(points, stretch):
     """A router asks for the MAC before it sends: whose question it is counts, others ask for it too."""
+    assert where(trace(*points).lost) == stretch
+
+
+ROUTED = replace(TAP, asks=True)
+
+
+@pytest.mark.parametrize(("points", "stretch"), [
+    ((seen(SENDER, "request"), seen(UPLINK, "request"), seen(ROUTED, f"asked {NODE}")), ("the packet", "tap -> -")),
+    ((seen(SENDER, "request"), seen(UPLINK, "request"), seen(ROUTED, f"asked {NODE}", f"told {NODE}")), ("the packet", "uplink -> tap")),
+    ((seen(SENDER, "request"), seen(UPLINK, "request"), seen(ROUTED)), ("the packet", "uplink -> tap")),
+    ((seen(SENDER, "request"), seen(UPLINK, "request"), seen(TAP, f"asked {NODE}")), ("the packet", "uplink -> tap")),
+])
+def test_a_node_that_routes_asks_at_the_tap_itself(points, stretch):
+    """Where it bridges, what it asks there is for packets of its own."""
     assert where(trace(*points).lost) == stretch
 
 
