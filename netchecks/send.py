@@ -180,13 +180,17 @@ def _got(do: str, about: str, result: dict[str, Any]) -> Got:
 
 
 def check(got: tuple[Got, ...]) -> tuple[Got, ...]:
-    """Give the results, or raise NotSeen where the agent was not allowed to, or failed at, one of the actions."""
+    """Give the results, or raise NotSeen where one of the actions could not be done."""
     for item in got:
-        if item.outcome == "denied":
-            raise NotSeen(Why.NO_PERMISSION, f"sending and capturing packets needs root: {item.error}")
         if item.outcome in UNABLE:
-            raise NotSeen(UNABLE[item.outcome], item.error)
+            raise unable_to(item)
     return got
+
+
+def unable_to(item: Got) -> NotSeen:
+    """Say why an action could not be done: for lack of a right, of a tool, or because it failed."""
+    said = f"sending and capturing packets needs root: {item.error}" if item.outcome == "denied" else item.error
+    return NotSeen(UNABLE[item.outcome], said)
 
 
 def read_socket(_flow: Flow, got: tuple[Got, ...]) -> Answer:

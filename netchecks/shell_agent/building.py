@@ -21,6 +21,14 @@ MAGIC = "netchecks-shell 1"
 LANES, PATIENCE = 32, 30.0
 #: Seconds that the captures may take until they listen.
 OPENING = 4.0
+#: What the script runs, as ``netchecks commands`` tells it. Of two for the same the first that the node has.
+TOOLS = (
+    "tcpdump -n -p -U --immediate-mode -s 320 -c COUNT -Q in|out -i DEVICE -w - FILTER  (in ip netns exec NAMESPACE where one is named)",
+    "ping -n -c 1 -w COUNT -s BYTES [-M do] ADDRESS",
+    "bash -c 'exec 3<>/dev/tcp/ADDRESS/PORT', or nc -z -w SECONDS ADDRESS PORT, or curl -s -v telnet://ADDRESS:PORT",
+    "bash -c 'exec 3<>/dev/udp/ADDRESS/PORT' with cat and dd, or nc -u -w 2 ADDRESS PORT",
+    "perl netchecks/shell_agent/sender.pl, for frames and packets as they are",
+)
 #: Bytes of an answer.
 LIMIT = 24 * 1024 * 1024
 
