@@ -99,5 +99,5 @@ sender() { # number namespace end
 }
 remain() { # hundredths of a second since the beginning
   hundredths "$zero"; z=$h; u; hundredths "$U"; z=$(($1-h+z))
-  [ "$z" -le 0 ] || { [ "$((z%100))" -gt 9 ] || set -- 0; nap "$((z/100)).$([ "$((z%100))" -gt 9 ] || echo 0)$((z%100))"; }
+  [ "$z" -le 0 ] || { r=$((z%100)); [ "$r" -gt 9 ] || r=0$r; nap "$((z/100)).$r"; }
 }

@@ -52,11 +52,12 @@ def program(actions: Sequence[Action], sources: Sources, seconds: float) -> tupl
     parts = [
         _text("agent.sh").replace("@N@", nonce).replace("@SNAP@", str(SNAP)),
         _file("-job", f"\n{nonce} job\n{_job(actions, sources)}", nonce),
-        *_payloads(actions), *_captures(sources), f"u; zero=$U; stop=$((${{U%.*}}+{ceil(patience)}))\n", *_lanes(actions),
-        *_sending(actions, sources, nonce, patience), _ending(seconds, nonce),
+        # the shell counts in whole seconds, and cuts what is behind the point
+        *_payloads(actions), *_captures(sources), f"u; zero=$U; stop=$((${{U%.*}}+{ceil(patience) + 1}))\n", *_lanes(actions),
+        *_sending(actions, sources, nonce), _ending(seconds, nonce),
     ]
     # in braces, so that a shell has read all of it before its children share what it reads from
-    return f"{{\n{''.join(parts)}}} </dev/null\n", OPENING + patience + _longest(actions) + 2
+    return f"{{\n{''.join(parts)}}} </dev/null\n", OPENING + patience + _longest(actions) + 3
 
 
 def _file(name: str, text: str, nonce: str) -> str:
@@ -134,7 +135,7 @@ def _words(number: int, action: Action) -> list[str]:
     return []
 
 
-def _sending(actions: Sequence[Action], sources: Sources, nonce: str, patience: float) -> Iterator[str]:
+def _sending(actions: Sequence[Action], sources: Sources, nonce: str) -> Iterator[str]:
     """Give the frames and packets to the sender, one for each namespace."""
     groups: dict[str, list[str]] = {}
     for number, action in enumerate(actions):
@@ -145,7 +146,7 @@ def _sending(actions: Sequence[Action], sources: Sources, nonce: str, patience: 
         yield _file(".pl", _text("sender.pl"), nonce)
     for at, (namespace, lines) in enumerate(groups.items()):
         yield _file(f".s{at}", "\n".join(lines), nonce)
-        yield f'sender {at} {shlex.quote(namespace)} $(({ceil(patience)}+${{zero%.*}})) & l="$l $!"\n'
+        yield f'sender {at} {shlex.quote(namespace)} "$stop" & l="$l $!"\n'
 
 
 def _asked(number: int, action: Frames | Packets, sources: Sources) -> Iterator[str]:

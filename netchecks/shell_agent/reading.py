@@ -85,7 +85,8 @@ def _echo(status: int, text: str, _data: bytes) -> dict[str, Any]:
 
 
 def _connection(status: int, text: str, _data: bytes) -> dict[str, Any]:
-    outcome, error = ("answered", "") if status == 0 else _said(status, text)
+    connected = status == 0 or "\n* Connected to " in text  # curl's words; it then waits for the other side
+    outcome, error = ("answered", "") if connected else _said(status, text)
     return {"outcome": outcome, "error": error, "sent": 1}
 
 
@@ -99,7 +100,8 @@ def _said(status: int, text: str) -> tuple[str, str]:
     low = text.lower()
     if any(words in low for words in _TOO_BIG):
         found = _MTU.search(text)
-        return "too_big", "Message too long" + (f" (from {found[1] or 'this machine'}, mtu {found[2]})" if found else "")
+        who, size = (found[1], f", mtu {found[2]}") if found else ("", "")
+        return "too_big", f"Message too long (from {who or 'this machine'}{size})"
     if "refused" in low:
         return "refused", "Connection refused"
     line = next((line for line in text.splitlines() if any(words in line.lower() for words in _UNREACHABLE)), "")
