@@ -94,10 +94,51 @@ udp_() { # number target port seconds
   return "$s"
 }
 iputils=$(ping -V 2>&1)
+# Frames and packets: as they are by perl, else those that another tool sends alike. Each line says what became of which.
 sender() { # number namespace end
-  { part "s$1"; if has perl; then ${2:+ip netns exec "$2"} perl "$p.pl" "$p" "$zero" "$3" <"$p.s$1"; else echo 'missing: perl'; fi; } >"$p-s$1" 2>&1
+  { part "s$1"; if has perl; then ${2:+ip netns exec "$2"} perl "$p.pl" "$p" "$zero" "$3" <"$p.s$1"; else w=${2:+ip netns exec $2}; "alike$1"; fi; } \
+    >"$p-s$1" 2>&1
 }
+without() { echo "$1 $2"; }
 remain() { # hundredths of a second since the beginning
-  hundredths "$zero"; z=$h; u; hundredths "$U"; z=$(($1-h+z))
+  hundredths "$zero"; z=$(($1+h)); u; hundredths "$U"; z=$((z-h))
   [ "$z" -le 0 ] || { r=$((z%100)); [ "$r" -gt 9 ] || r=0$r; nap "$((z/100)).$r"; }
+}
+known() { # pattern captures
+  [ -n "$1" ] || return 1
+  for z in $2; do od -An -v -tx1 "$p-c$z.in.pcap" | tr -d ' \n' | grep -q "$1" && return 0; done; return 1
+}
+told() { # number status: a tool's end, 1 without an answer
+  if [ "$2" -lt 2 ]; then echo "$1 ok"; else echo "$1 error [Errno 5] the tool that sends it failed ($2)"; fi
+}
+arp_() { # number at device source target pattern captures
+  has arping || { without "$1" 'missing: perl or arping'; return; }
+  case $(arping -h 2>&1) in *Habets*) y=-S ;; *) y=-s ;; esac
+  remain "$2"
+  known "$6" "$7" && { without "$1" needless; return; }
+  u; echo "$1 at $U"
+  if [ "$y" = -s ]; then $w arping -c 1 -w 1 -I "$3" -s "$4" "$5"; else $w arping -c 1 -w 1 -i "$3" -S "$4" "$5"; fi >/dev/null
+  told "$1" "$?"
+}
+echoes_() { # number source target, then for each: at bytes pattern
+  case $(uname -m)$iputils in *64*iputils* | s390x*iputils*) ;; *) without "$1" 'missing: perl, or a ping that takes a pattern,'; return ;; esac
+  n1=$1 n2=$2 n3=$3 j=; shift 3
+  case $n3 in *:*) if has ping6; then g=ping6; else g='ping -6'; fi ;; *) g=ping ;; esac
+  while [ $# -gt 2 ]; do
+    remain "$1"; u; echo "$n1 at $U"
+    { $g -n -c 1 -W 1 -s "$2" -p "$3" -I "$n2" "$n3" >/dev/null; told "$n1" "$?"; } & j="$j $!"
+    shift 3
+  done
+  wait $j
+}
+datagrams_() { # number source target, then for each: at port port payload
+  has nc || { without "$1" 'missing: perl or nc'; return; }
+  case $(nc -h 2>&1 </dev/null) in *[[:space:]]-u*) ;; *) without "$1" 'missing: perl, or an nc that has -u,'; return ;; esac
+  n1=$1 n2=$2 n3=$3 j=; shift 3
+  while [ $# -gt 3 ]; do
+    remain "$1"; u; echo "$n1 at $U"
+    { printf "$4" | $t 1 nc -u -w 1 -s "$n2" -p "$2" "$n3" "$3" >/dev/null; case $? in 0 | 1 | 124 | 143) echo "$n1 ok" ;; *) told "$n1" 9 ;; esac; } & j="$j $!"
+    shift 4
+  done
+  wait $j
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 from netchecks.packet_filter import SNAP
 from netchecks.probe import Action, Capture, Connect, Datagram, Echo, Frames, Packets
+from netchecks.shell_agent.equivalents import words
 from netchecks.shell_agent.filtering import expression
 
 #: What an answer begins with.
@@ -27,7 +28,10 @@ TOOLS = (
     "ping -n -c 1 -w COUNT -s BYTES [-M do] ADDRESS",
     "bash -c 'exec 3<>/dev/tcp/ADDRESS/PORT', or nc -z -w SECONDS ADDRESS PORT, or curl -s -v telnet://ADDRESS:PORT",
     "bash -c 'exec 3<>/dev/udp/ADDRESS/PORT' with cat and dd, or nc -u -w 2 ADDRESS PORT",
-    "perl netchecks/shell_agent/sender.pl, for frames and packets as they are",
+    "perl netchecks/shell_agent/sender.pl, for frames and packets as they are; or for those of them that these send alike",
+    "arping -c 1 -w 1 -I DEVICE -s OWN_ADDRESS ADDRESS",
+    "ping -n -c 1 -W 1 -s 15 -p MARK -I OWN_ADDRESS ADDRESS",
+    "nc -u -w 1 -s OWN_ADDRESS -p PORT ADDRESS PORT",
 )
 #: Bytes of an answer.
 LIMIT = 24 * 1024 * 1024
@@ -112,20 +116,20 @@ def _payloads(actions: Sequence[Action]) -> Iterator[str]:
 
 def _captures(sources: Sources) -> Iterator[str]:
     for number, ((namespace, device), some) in enumerate(sources.items()):
-        words = (str(number), namespace, device, str(_most(some)), expression([capture for _, _, capture in some]))
-        yield f"capture {shlex.join(words)}\n"
+        told = (str(number), namespace, device, str(_most(some)), expression([capture for _, _, capture in some]))
+        yield f"capture {shlex.join(told)}\n"
     if sources:
         yield f"k=0; {'; '.join(f'opened {number}' for number in range(len(sources)))}\n"
 
 
 def _lanes(actions: Sequence[Action]) -> Iterator[str]:
     """Give what has a process of its own, in lanes side by side, each one after the other."""
-    lines = [f"e {number} {shlex.join(words)}" for number, action in enumerate(actions) if (words := _words(number, action))]
+    lines = [f"e {number} {shlex.join(tool)}" for number, action in enumerate(actions) if (tool := _tool(number, action))]
     for lane in range(min(LANES, len(lines))):
         yield "{ " + "; ".join(lines[lane::LANES]) + '; } & l="$l $!"\n'
 
 
-def _words(number: int, action: Action) -> list[str]:
+def _tool(number: int, action: Action) -> list[str]:
     if isinstance(action, Echo):
         return ["echo_", str(action.target), str(len(action.message) - 8), str(action.count), str(int(action.fragment))]
     if isinstance(action, Connect):
@@ -137,28 +141,38 @@ def _words(number: int, action: Action) -> list[str]:
 
 def _sending(actions: Sequence[Action], sources: Sources, nonce: str) -> Iterator[str]:
     """Give the frames and packets to the sender, one for each namespace."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, list[tuple[int, Frames | Packets]]] = {}
     for number, action in enumerate(actions):
         if isinstance(action, (Frames, Packets)):
-            namespace = action.namespace if isinstance(action, Frames) else ""
-            groups.setdefault(namespace, []).extend(_asked(number, action, sources))
+            groups.setdefault(action.namespace if isinstance(action, Frames) else "", []).append((number, action))
     if groups:
         yield _file(".pl", _text("sender.pl"), nonce)
-    for at, (namespace, lines) in enumerate(groups.items()):
-        yield _file(f".s{at}", "\n".join(lines), nonce)
-        yield f'sender {at} {shlex.quote(namespace)} "$stop" & l="$l $!"\n'
+    for at, (namespace, some) in enumerate(groups.items()):
+        yield _file(f".s{at}", "\n".join(line for number, action in some for line in _asked(number, action, sources)), nonce)
+        alike = "".join(_alike(number, action, sources) for number, action in some)
+        yield f'alike{at}() {{ {alike}wait; }}\nsender {at} {shlex.quote(namespace)} "$stop" & l="$l $!"\n'
+
+
+def _alike(number: int, action: Frames | Packets, sources: Sources) -> str:
+    name, *rest = words(action, _heard(action, sources))
+    return f"{name} {number} {shlex.join(rest)} & "
+
+
+def _heard(action: Frames | Packets, sources: Sources) -> list[int]:
+    """Give the numbers of what is captured at the device of an action."""
+    where = (action.namespace, action.device) if isinstance(action, Frames) else None
+    return [number for number, source in enumerate(sources) if source == where]
 
 
 def _asked(number: int, action: Frames | Packets, sources: Sources) -> Iterator[str]:
     """Write one action for sender.pl. Most frames of a sweep are the same but for some bytes, which alone are written."""
     head, tail, middles = _shared([one.hex() for one in _frames(action)])
     if isinstance(action, Frames):
-        heard = [str(at) for at, where in enumerate(sources) if where == (action.namespace, action.device)]
         unless = ",".join(f"{offset}:{text.hex()}" for offset, text in action.unless)
-        words = ["device", action.device, action.at, action.gap, ",".join(heard), unless]
+        about = ["device", action.device, action.at, action.gap, ",".join(map(str, _heard(action, sources))), unless]
     else:
-        words = [action.target.version, action.target.packed.hex(), action.at, action.gap, "", ""]
-    yield " ".join(["ask", str(number), *(str(word) or "-" for word in [*words, head, tail])])
+        about = [action.target.version, action.target.packed.hex(), action.at, action.gap, "", ""]
+    yield " ".join(["ask", str(number), *(str(word) or "-" for word in [*about, head, tail])])
     yield from (f"frame {middle}".rstrip() for middle in middles)
 
 
@@ -166,12 +180,12 @@ def _shared(texts: list[str]) -> tuple[str, str, list[str]]:
     """Give how all texts begin, how they end, and what is between: whole bytes in hexadecimal."""
     if not texts:
         return "", "", []
-    head = _alike(texts)
-    tail = _alike(["".join(reversed(text[head:])) for text in texts])
+    head = _same(texts)
+    tail = _same(["".join(reversed(text[head:])) for text in texts])
     return texts[0][:head], texts[0][len(texts[0]) - tail:], [text[head:len(text) - tail] for text in texts]
 
 
-def _alike(texts: list[str]) -> int:
+def _same(texts: list[str]) -> int:
     """Give how many digits all texts begin with alike, an even number."""
     shortest = min(map(len, texts))
     return next((at for at in range(0, shortest, 2) if len({text[at:at + 2] for text in texts}) > 1), shortest & ~1)

@@ -14,7 +14,7 @@ from netchecks.packet_filter import keeps
 _DENIED = re.compile(r"permission|not permitted", re.IGNORECASE)
 _DROPPED = re.compile(r"^(\d+) packets? dropped by kernel", re.MULTILINE)
 #: What the script says of what it cannot do.
-CANNOT = re.compile(r"^(missing|impossible): (.*)$", re.MULTILINE)
+CANNOT = re.compile(r"^(missing|impossible|left out): (.*)$", re.MULTILINE)
 #: pcap's magic number in both orders of bytes (draft-ietf-opsawg-pcap), the lengths of its headers, its link type of Ethernet.
 _ORDERS = {b"\xd4\xc3\xb2\xa1": "<", b"\xa1\xb2\xc3\xd4": ">"}
 _HEAD, _ROW = 24, 16
@@ -62,7 +62,7 @@ def _why(said: str) -> dict[str, Any]:
 
 def lacking(why: str, what: str) -> str:
     """Say what a node lacks to do it in another way."""
-    return f"without python3, and {what} is not installed" if why == "missing" else f"without python3: {what}"
+    return f"without python3: {what}" if why == "impossible" else f"without python3, and {what} is not installed"
 
 
 def frames_of(data: bytes) -> tuple[list[tuple[float, bytes]], bool]:

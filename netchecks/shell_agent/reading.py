@@ -135,7 +135,7 @@ def _sent(lines: list[str], frames: int, senders: list[str]) -> tuple[str, str]:
         return "not needed", ""
     if lines.count("ok") == frames:
         return "sent", ""
-    missing = next((found[2] for text in senders if (found := CANNOT.search(text))), "")
-    if missing:
-        return "missing", lacking("missing", missing)
+    cannot = next((found for line in lines if (found := CANNOT.match(line))), None)
+    if cannot:
+        return cannot[1], lacking(cannot[1], cannot[2])
     return ("silent", "ended by its own deadline") if lines else ("failed", " ".join(" ".join(senders).split())[-200:])

@@ -13,6 +13,10 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+from scapy.layers.l2 import ARP as Arp
+from scapy.layers.l2 import Ether
 
 from netchecks import send
 from netchecks.errors import NotSeen, Unreadable, Why
@@ -241,7 +245,7 @@ def test_nothing_becomes_promiscuous(own: Wire, tools: Tools) -> None:
 def test_a_flood_is_bounded_and_said(own: Wire, tools: Tools) -> None:
     actions = (Capture("wire", (ARP,)), echo("192.0.2.2"))
     process = tools.start(own.a, *actions, seconds=4.0)
-    assert wait(lambda: (tools.folder / "agent-o0").exists(), 20)
+    assert wait((tools.folder / "agent-o0").exists, 20)
     own.router.run("python3", "-c", test_agent.FLOOD, "left", frame(ARP, bytes(300)).hex(), "20000")
     capture, answer = tools.finish(process, *actions)
     assert len(capture.packets) <= 5000
@@ -359,6 +363,45 @@ def test_what_is_not_installed_is_unknown_for_what_needs_it_alone(served: Wire, 
 
 @needs_root
 @needs_tcpdump
+def test_without_perl_other_tools_send_what_is_the_same(served: Wire, tools: Tools) -> None:
+    """arping, ping and nc; what they would not send alike is not sent, and unknown."""
+    mac = served.a.sh("cat /sys/class/net/wire/address").strip()
+    asks, nobody = (request(mac, own, "192.0.2.2") for own in ("192.0.2.1", "0.0.0.0"))
+    sweep = tuple(request(mac, "192.0.2.1", f"192.0.2.{last}", "02:00:00:00:00:42") for last in (7, 8))
+    answered = ((20, b"\0\2"), (28, ip_address("192.0.2.2").packed))
+    mark = PREFIX + b"0123456789"
+    four, six = IP(src="192.0.2.1", dst=str(B[4])), IPv6(src="fd00:a::1", dst=str(B[6]))
+    actions = (
+        Capture("wire", (ARP,)), Capture("wire", prefix=PREFIX), Frames("wire", (asks,), 0.1), Frames("wire", (asks,), 1.5, unless=answered),
+        Frames("wire", sweep, 0.1), Frames("wire", (nobody,), 0.1), Frames("wire", (frame(LLDP, bytes(46)),), 0.1),
+        Packets(B[4], tuple(bytes(four / ICMP(id=7, seq=turn) / (mark + bytes([turn]))) for turn in range(2)), 0.1, 0.2),
+        Packets(B[6], (bytes(six / ICMPv6EchoRequest(id=7, seq=1, data=mark + b"\x02")),), 0.1),
+        Packets(B[4], tuple(bytes(four / UDP(sport=0xD110 + turn, dport=5353) / (mark + bytes([turn]))) for turn in range(2)), 0.1, 0.2),
+        Packets(B[4], (bytes(four / TCP(sport=0xD110, dport=8080, seq=7)),), 0.1),
+    )
+    got = lacking(tools, "perl").run(served.a, *actions, seconds=2.2)
+    assert [one.outcome for one in got] == [
+        "captured", "captured", "sent", "not needed", "left out", "missing", "missing", "sent", "sent", "sent", "missing",
+    ]
+    assert [one.sent for one in got[2:]] == [1, 0, 0, 0, 0, 2, 1, 2, 0]
+    assert asks in {data for _, _, outgoing, data in got[0].packets if outgoing}, "the same frame, whoever sends it"
+    sent = [Ether(data) for _, _, outgoing, data in got[1].packets if outgoing]
+    echoes = sorted(bytes(one[ICMP].payload) for one in sent if ICMP in one)
+    assert echoes == [mark + b"\0", mark + b"\1"]
+    assert [one[ICMPv6EchoRequest].data for one in sent if ICMPv6EchoRequest in one] == [mark + b"\x02"]
+    datagrams = sorted((one[UDP].sport, one[UDP].dport, bytes(one[UDP].payload)) for one in sent if UDP in one)
+    assert datagrams == [(0xD110, 5353, mark + b"\0"), (0xD111, 5353, mark + b"\1")]
+    send.check((got[4],))  # a sweep that is left out leaves the rest of its ask known
+    assert "perl" in got[4].error
+    assert reason(got[10]) is Why.NOT_INSTALLED
+
+
+def request(mac: str, own: str, target: str, to: str = "ff:ff:ff:ff:ff:ff") -> bytes:
+    return bytes(Ether(src=mac, dst=to) / Arp(op=1, hwsrc=mac, psrc=own, hwdst="00:00:00:00:00:00", pdst=target))
+
+
+@needs_root
+@needs_tcpdump
 def test_busybox_alone_does_what_it_can(served: Wire, tools: Tools) -> None:
     """As on Alpine: a ping that cannot forbid fragments does not claim that large packets pass."""
     folder = tools.folder.parent / "busybox"
@@ -386,7 +429,7 @@ def test_busybox_alone_does_what_it_can(served: Wire, tools: Tools) -> None:
 def test_it_ends_when_its_folder_is_gone(net: Wire, tools: Tools) -> None:
     """The trip removes it when the connection is lost; then nobody reads what is found."""
     process = tools.start(net.a, Capture("wire", (ARP,)), seconds=60.0)
-    assert wait(lambda: (tools.folder / "agent-o0").exists(), 20)
+    assert wait((tools.folder / "agent-o0").exists, 20)
     shutil.rmtree(tools.folder)
     process.wait(10)
     process.communicate()
@@ -401,7 +444,7 @@ def test_it_takes_what_it_started_with_it(net: Wire, tools: Tools, shell: str) -
     if shutil.which(SHELLS[shell][1]) is None:
         pytest.skip(f"no {shell} here")
     process = replace(tools, shell=shell).start(net.a, Capture("wire", (ARP,)), Connect(ip_address("192.0.2.77"), 9, 30.0), seconds=60.0)
-    assert wait(lambda: (tools.folder / "agent-o0").exists(), 20)
+    assert wait((tools.folder / "agent-o0").exists, 20)
     os.killpg(process.pid, 15)
     process.communicate(timeout=10)
     assert wait(lambda: len(net.a.sh("cat /proc/net/packet").splitlines()) == 1, 10)
