@@ -190,7 +190,7 @@ def check(got: tuple[Got, ...]) -> tuple[Got, ...]:
 def unable_to(item: Got) -> NotSeen:
     """Say why an action could not be done: for lack of a right, of a tool, or because it failed."""
     said = f"sending and capturing packets needs root: {item.error}" if item.outcome == "denied" else item.error
-    return NotSeen(UNABLE[item.outcome], said)
+    return NotSeen(UNABLE[item.outcome], said, cause="node.tool_missing" if item.outcome == "missing" else "")
 
 
 def read_socket(_flow: Flow, got: tuple[Got, ...]) -> Answer:

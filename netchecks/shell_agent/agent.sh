@@ -121,7 +121,7 @@ arp_() { # number at device source target pattern captures
   told "$1" "$?"
 }
 echoes_() { # number source target, then for each: at bytes pattern
-  case $(uname -m)$iputils in *64*iputils* | s390x*iputils*) ;; *) without "$1" 'missing: perl, or a ping that takes a pattern,'; return ;; esac
+  case $(uname -m)$iputils in *64*iputils* | s390x*iputils*) ;; *) without "$1" 'missing: perl or a ping that takes a pattern'; return ;; esac
   n1=$1 n2=$2 n3=$3 j=; shift 3
   case $n3 in *:*) if has ping6; then g=ping6; else g='ping -6'; fi ;; *) g=ping ;; esac
   while [ $# -gt 2 ]; do
@@ -133,7 +133,7 @@ echoes_() { # number source target, then for each: at bytes pattern
 }
 datagrams_() { # number source target, then for each: at port port payload
   has nc || { without "$1" 'missing: perl or nc'; return; }
-  case $(nc -h 2>&1 </dev/null) in *[[:space:]]-u*) ;; *) without "$1" 'missing: perl, or an nc that has -u,'; return ;; esac
+  case $(nc -h 2>&1 </dev/null) in *[[:space:]]-u*) ;; *) without "$1" 'missing: perl or an nc that has -u'; return ;; esac
   n1=$1 n2=$2 n3=$3 j=; shift 3
   while [ $# -gt 3 ]; do
     remain "$1"; u; echo "$n1 at $U"

@@ -62,7 +62,7 @@ def _why(said: str) -> dict[str, Any]:
 
 def lacking(why: str, what: str) -> str:
     """Say what a node lacks to do it in another way."""
-    return f"without python3: {what}" if why == "impossible" else f"without python3, and {what} is not installed"
+    return f"without python3: {what}" if why == "impossible" else f"neither python3 nor {what} is installed"
 
 
 def frames_of(data: bytes) -> tuple[list[tuple[float, bytes]], bool]:

@@ -165,7 +165,8 @@ def _unseen(point: Point, part: Part, heard: tuple[Got, ...], sent: tuple[float,
     """Say why silence at a point proves nothing, None where it does."""
     for got in heard:
         if got.opened is None:
-            return NotSeen(UNABLE.get(got.outcome, Why.FAILED), f"{point}: cannot capture: {got.error}")
+            cause = "node.tool_missing" if got.outcome == "missing" else ""
+            return NotSeen(UNABLE.get(got.outcome, Why.FAILED), f"{point}: cannot capture: {got.error}", cause=cause)
     if not heard:
         return NotSeen(Why.NOT_RECORDED, f"{point}")
     if point.blind:
