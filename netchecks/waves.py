@@ -111,10 +111,13 @@ class Look:
         if not await self._trip(channel, place, jobs, "all"):
             return
         self.ready[node.name].set()
+        if probes:
+            await self._probe(node, place, channel, probes)
         if inside:
             await self._afterwards(node, place, channel)
-        if not probes:
-            return
+
+    async def _probe(self, node: Place, place: PlaceRecord, channel: Channel, probes: list[tuple[str, Probe, Subject]]) -> None:
+        """Send and listen together with the other places, with what is read before and after that."""
         others = self._others(node, probes)
         await _all_set(self.ready[name] for name in others)
         self.tell(node.name, "probing")
@@ -123,7 +126,7 @@ class Look:
         between = _PAUSE
         if asks:
             between, layout = _agent(asks)
-        jobs = [between, *self._around(node)]
+        jobs = [between, *([] if isinstance(node, Guest) else self._around(node))]
         self.armed[node.name].set()
         await _all_set(self.armed[name] for name in others)
         await self._trip(channel, place, jobs, "probes", layout=layout)
