@@ -9,7 +9,7 @@ from typing import Any
 
 from netchecks.errors import NotSeen, Why
 from netchecks.models.routes import Lookup
-from netchecks.models.subjects import Flow, Interface, Place
+from netchecks.models.subjects import Flow, Guest, Interface, Place
 from netchecks.models.traces import Outbound, Point
 from netchecks.packet_line import packet_line
 from netchecks.probe import PROBES, Action, Ask, Capture, Got, Part, Probe
@@ -29,7 +29,7 @@ def traced_outbound(*, where: Callable[[Interface], bool], points: Callable[...,
 
     def ask(interface: Interface, *facts: By[Any, Any]) -> dict[str, Ask]:
         way = points(interface, *facts)
-        guest = interface.vm.guest
+        guest = _sender(interface)
         if guest is None:
             return _watch(interface, way)
         return asks_of(guest.name, _places(interface), way, lambda: tuple(_sends(interface)))
@@ -40,8 +40,14 @@ def traced_outbound(*, where: Callable[[Interface], bool], points: Callable[...,
     return made
 
 
-def _places(interface: Interface) -> tuple[Place, ...]:
+def _sender(interface: Interface) -> Guest | None:
+    """Give the inside of its VM where that can be entered and the agent can run: Windows has no POSIX shell to start it."""
     guest = interface.vm.guest
+    return None if guest is None or guest.connection.os == "windows" else guest
+
+
+def _places(interface: Interface) -> tuple[Place, ...]:
+    guest = _sender(interface)
     return (guest, interface.node) if guest else (interface.node,)
 
 
@@ -70,8 +76,9 @@ def _watch(interface: Interface, way: tuple[Point, ...]) -> dict[str, Ask]:
 
 
 def _read(interface: Interface, parts: Mapping[str, Part | NotSeen]) -> Outbound:
-    if interface.vm.guest is not None:
-        return Outbound(tuple(trace_of(flow, interface.vm.guest.name, parts) for flow in flows(interface)))
+    guest = _sender(interface)
+    if guest is not None:
+        return Outbound(tuple(trace_of(flow, guest.name, parts) for flow in flows(interface)))
     part = parts[interface.node.name]
     if isinstance(part, NotSeen):
         raise part
