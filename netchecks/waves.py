@@ -23,7 +23,7 @@ from netchecks.trip import HELLO_SECONDS, Channel
 from netchecks.world import Subject, World
 
 #: A place with probes waits so long for the others on their way, so that all send and listen at the same time.
-RENDEZVOUS_SECONDS = 5.0
+RENDEZVOUS_SECONDS = 8.0
 #: A guest waits so long for those who send to it, before it sends itself.
 AFTERWARDS_SECONDS = 10.0
 #: Growth is read over at least this time where no probe runs between the two readings.
@@ -112,12 +112,14 @@ class Look:
             return
         self.ready[node.name].set()
         if probes:
-            await self._probe(node, place, channel, probes)
+            await self._together(node, place, channel, probes, around=not inside)
         if inside:
             await self._afterwards(node, place, channel)
 
-    async def _probe(self, node: Place, place: PlaceRecord, channel: Channel, probes: list[tuple[str, Probe, Subject]]) -> None:
-        """Send and listen together with the other places, with what is read before and after that."""
+    async def _together(
+        self, node: Place, place: PlaceRecord, channel: Channel, probes: list[tuple[str, Probe, Subject]], *, around: bool,
+    ) -> None:
+        """Send and listen at the same time as the other places on the way of these probes."""
         others = self._others(node, probes)
         await _all_set(self.ready[name] for name in others)
         self.tell(node.name, "probing")
@@ -126,7 +128,7 @@ class Look:
         between = _PAUSE
         if asks:
             between, layout = _agent(asks)
-        jobs = [between, *([] if isinstance(node, Guest) else self._around(node))]
+        jobs = [between, *(self._around(node) if around else [])]
         self.armed[node.name].set()
         await _all_set(self.armed[name] for name in others)
         await self._trip(channel, place, jobs, "probes", layout=layout)

@@ -41,7 +41,7 @@ _RECORD = re.compile(
 )
 
 
-@observation("{interface.queries}", of=Interface, inside=True, shell=_SCRIPT, tool="dig or nslookup", seconds=10.0)
+@observation("{interface.queries}", of=Interface, inside=True, shell=_SCRIPT, tool="dig or nslookup", late=True, seconds=10.0)
 def guest_name_answers(text: str) -> tuple[NameAnswer, ...]:
     """What each of the guest's resolvers answers to the VM's declared names and to its own addresses (reverse).
 

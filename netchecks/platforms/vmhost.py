@@ -191,7 +191,7 @@ def _tap(interface: Interface, domains: By[Node, Table[Domain]]) -> Point:
 
 def _inside(interface: Interface) -> tuple[Point, ...]:
     """Give the guest's own NIC where the guest can be entered."""
-    guest = interface.vm.guest
+    guest = interface.vm.sender
     return (Point(guest.name, "guest", f"mac:{interface.mac}", leaves=False),) if guest else ()
 
 
@@ -201,7 +201,7 @@ def _traced(flow: Flow) -> bool:
 
 def _trace_places(flow: Flow) -> tuple[Place, ...]:
     assert flow.interface is not None
-    guest = flow.interface.vm.guest
+    guest = flow.interface.vm.sender
     return tuple(dict.fromkeys((flow.source, flow.interface.node, *((guest,) if guest else ()))))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from netchecks.errors import NotSeen, Why
 from netchecks.models.routes import Lookup
-from netchecks.models.subjects import Flow, Guest, Interface, Place
+from netchecks.models.subjects import Flow, Interface, Place
 from netchecks.models.traces import Outbound, Point
 from netchecks.packet_line import packet_line
 from netchecks.probe import PROBES, Action, Ask, Capture, Got, Part, Probe
@@ -17,6 +17,9 @@ from netchecks.seen import By
 from netchecks.trace import sending
 from netchecks.trace.declaring import WINDOW, asks_of, trace_of
 from netchecks.trace.marks import mark_of
+
+#: Seconds until a guest sends: whom it sends to learns its MAC, and those who ask for that shall have found out by themselves.
+LATE = 2.0
 
 
 def traced_outbound(*, where: Callable[[Interface], bool], points: Callable[..., tuple[Point, ...]]) -> Probe:
@@ -29,10 +32,10 @@ def traced_outbound(*, where: Callable[[Interface], bool], points: Callable[...,
 
     def ask(interface: Interface, *facts: By[Any, Any]) -> dict[str, Ask]:
         way = points(interface, *facts)
-        guest = _sender(interface)
+        guest = interface.vm.sender
         if guest is None:
             return _watch(interface, way)
-        return asks_of(guest.name, _places(interface), way, lambda: tuple(_sends(interface)))
+        return asks_of(guest.name, _places(interface), way, lambda: tuple(_sends(interface)), LATE + WINDOW - sending.FIRST)
 
     doc = "Let the guest send marked pings to its gateways, or watch its broadcasts, at its tap and at the uplink."
     made = Probe("outbound_traces", Interface, where, ask, _read, needs, root=True, doc=doc, at=_places)
@@ -40,14 +43,8 @@ def traced_outbound(*, where: Callable[[Interface], bool], points: Callable[...,
     return made
 
 
-def _sender(interface: Interface) -> Guest | None:
-    """Give the inside of its VM where that can be entered and the agent can run: Windows has no POSIX shell to start it."""
-    guest = interface.vm.guest
-    return None if guest is None or guest.connection.os == "windows" else guest
-
-
 def _places(interface: Interface) -> tuple[Place, ...]:
-    guest = _sender(interface)
+    guest = interface.vm.sender
     return (guest, interface.node) if guest else (interface.node,)
 
 
@@ -64,7 +61,7 @@ def flows(interface: Interface) -> tuple[Flow, ...]:
 def _sends(interface: Interface) -> Iterator[Action]:
     for flow in flows(interface):
         own = next(address for address in interface.addresses if address.version == flow.family)
-        yield sending.packets(flow, mark_of(flow.name), Lookup("unicast", "guest", "", str(own)))
+        yield sending.packets(flow, mark_of(flow.name), Lookup("unicast", "guest", "", str(own)), LATE)
 
 
 def _watch(interface: Interface, way: tuple[Point, ...]) -> dict[str, Ask]:
@@ -76,7 +73,7 @@ def _watch(interface: Interface, way: tuple[Point, ...]) -> dict[str, Ask]:
 
 
 def _read(interface: Interface, parts: Mapping[str, Part | NotSeen]) -> Outbound:
-    guest = _sender(interface)
+    guest = interface.vm.sender
     if guest is not None:
         return Outbound(tuple(trace_of(flow, guest.name, parts) for flow in flows(interface)))
     part = parts[interface.node.name]
