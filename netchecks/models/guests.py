@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from netchecks.models.links import Link
 from netchecks.models.routes import NextHop, Route
-from netchecks.models.subjects import Address, Interface
+from netchecks.models.subjects import Address, AddressOnLink, Interface
 from netchecks.models.table import Table
 
 
@@ -33,6 +33,15 @@ class Ping:
         """The guest's own system refused to send it: sendmsg(2) and sendto(2) say so when a firewall's output hook drops."""
         low = self.error.lower()
         return not self.received and "not permitted" in low and "send" in low
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAddress:
+    """An address inside a guest, as the QEMU guest agent tells it, and the device that it is on."""
+
+    device: str
+    mac: str | None
+    address: AddressOnLink
 
 
 def devices_of(interface: Interface, known: Table[Link]) -> tuple[str, ...]:

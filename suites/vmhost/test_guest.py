@@ -8,7 +8,7 @@ import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import NameAnswer
-from netchecks.models.guests import Ping, devices_of, gateway_trouble
+from netchecks.models.guests import AgentAddress, Ping, devices_of, gateway_trouble
 from netchecks.models.links import Link as Device
 from netchecks.models.routes import InterfaceAddress, Route
 from netchecks.models.subjects import Address, Interface, Inventory, Subnet, Vm
@@ -111,6 +111,33 @@ def _missing(
     code = "guest.no_ipv6" if address.version == 6 and not same else "guest.no_address"
     message = f"{interface}: {devices[0]} has no IPv{address.version} address inside the guest, expected {address}"
     return Wrong(code, message, breaks=breaks, remedy=remedy)
+
+
+@pytest.mark.hop("guest", "address")
+def test_agent_addresses_match(interface: Interface, agent_addresses: By[Vm, tuple[AgentAddress, ...] | None]) -> None:
+    """The guest's agent, where one is connected, tells the declared addresses. A guest that is entered is looked at itself.
+
+    Why: an agent tells what is inside a guest that nobody can log in to.
+    Remedy: guest owner: inside {vm.name}: ip address add the declared address to the NIC, and put it into its configuration
+    Source: virsh(1), domifaddr --source agent
+    """
+    vm = interface.vm
+    if not vm.runs or vm.guest is not None:
+        return
+    told = [item for item in agent_addresses[vm] or () if item.mac == interface.mac]
+    if not told:
+        return  # no agent, or one that does not see this NIC
+    for address in interface.addresses:
+        same = [item.address for item in told if item.address.version == address.version]
+        others = [str(item) for item in same if not item.ip.is_link_local]
+        if any(item.ip == address for item in same):
+            continue
+        breaks, device = frozenset({f"ipv{address.version}"}), told[0].device
+        if others:
+            message = f"{interface} has {', '.join(others)} on {device}, says its agent, expected {address}"
+            raise Wrong("guest.wrong_address", message, breaks=breaks)
+        code = "guest.no_ipv6" if address.version == 6 and not same else "guest.no_address"
+        raise Wrong(code, f"{interface}: {device} has no IPv{address.version} address, says its agent, expected {address}", breaks=breaks)
 
 
 @pytest.mark.inside

@@ -21,6 +21,8 @@ CODES = {
     "tap.missing", "tap.not_forwarding", "uplink.mtu_too_small", "domain.interface_missing", "guest.silent", "guest.silent_over_ip",
     "guest.port_silent", "route.overlapping", "domain.paused", "domain.link_unplugged", "domain.migrated", "address.dad_failed",
     "guest.wrong_gateway", "guest.default_route_missing", "guest.subnet_route_missing", "guest.route_overlapping",
+    "sender.drops_request", "upstream.request_lost", "upstream.reply_lost", "node.drops_request", "node.drops_reply", "node.drops_outbound",
+    "guest.drops_outbound", "guest.wrong_mac", "uplink.wrong_vlan", "gateway.stale_neighbour", "fdb.static_at_another_port",
     "guest.firewall_drops_in", "guest.firewall_drops_out", "guest.wrong_resolver", "resolver.reverse_hangs",
 }
 
