@@ -118,7 +118,7 @@ def _on_link(near: Sequence[Address], routes: Sequence[Route], names: frozenset[
         if best.kind != "unicast" or best.device not in names:
             remedy = f"ip route del {to} inside the guest, and whatever puts it there (Docker's address pools, a VPN)"
             return "guest.route_overlapping", f"{address} is sent by {to} inside the guest, expected by {device}", breaks, remedy
-        if best.gateway is not None and not best.destination.prefixlen:
+        if best.gateway == address and "onlink" not in best.flags:  # with it, a host address and no subnet are meant
             message = f"{address} is sent to the gateway {best.gateway} inside the guest, expected straight by {device}"
             return "guest.subnet_route_missing", message, breaks, f"set {device}'s address with its prefix length again inside the guest"
     return None

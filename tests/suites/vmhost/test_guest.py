@@ -111,6 +111,9 @@ def test_addresses_are_unknown_where_nobody_came_in():
     "ip route del default; ip link add tun0 type bridge; ip link set tun0 up; ip route add 0.0.0.0/1 dev tun0; ip route add 128.0.0.0/1 dev tun0",
     "ip link add docker0 type bridge; ip link set docker0 up; ip addr add 172.17.0.1/16 dev docker0; ip route add blackhole 10.99.0.0/16",
     "ip route del default; ip route add default via 10.20.0.1 table 100; ip rule add from 10.20.0.142 table 100",  # policy routing
+    "ip addr del 10.20.0.142/24 dev eth0; ip addr add 10.20.0.142/32 dev eth0; ip route add default via 10.20.0.1 dev eth0 onlink",
+    """ip addr del 10.20.0.142/24 dev eth0; ip addr add 10.20.0.142/32 dev eth0; ip route add 10.20.0.1 dev eth0
+    ip route add default via 10.20.0.1""",  # a host address, as clouds give it
     "ip link set eth0 down",  # said elsewhere, as are the next two
     "ip addr flush dev eth0",
     "ip link set eth0 address 52:54:00:00:00:99",
