@@ -34,6 +34,7 @@ ln -s /run /var/run
 while [ ! -e /sys/class/net/eth0 ]; do sleep 0.1; done
 ip link set lo up; ip link set eth0 up
 ip addr add 10.20.0.142/24 dev eth0; ip -6 addr add fd20::142/64 dev eth0
+ip route add default via 10.20.0.1; ip -6 route add default via fd20::1
 for port in /sys/class/virtio-ports/*; do [ "$(cat $port/name)" = org.qemu.guest_agent.0 ] && channel=/dev/$(basename $port); done
 qemu-ga -m virtio-serial -p $channel -t /run &
 while :; do sleep 3600; done
@@ -44,7 +45,7 @@ END
 
 private() {  # nothing of the machine's own libvirt is touched
   mount --make-rprivate /
-  for path in /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt; do
+  for path in /run/netns /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt /etc/libvirt; do
     mkdir -p "$path"
     mount -t tmpfs own "$path"
   done
@@ -55,7 +56,14 @@ private() {  # nothing of the machine's own libvirt is touched
   ip link set lo up
   ip link add br0 type bridge forward_delay 0
   ip addr add 10.20.0.11/24 dev br0
+  ip -6 addr add fd20::11/64 dev br0 nodad
   ip link set br0 up
+  ip netns add fabric  # the gateway behind the uplink
+  ip link add eth0 type veth peer name sw0 netns fabric
+  ip -n fabric addr add 10.20.0.1/24 dev sw0
+  ip -n fabric -6 addr add fd20::1/64 dev sw0 nodad
+  ip -n fabric link set sw0 up
+  ip link set eth0 up master br0
 }
 
 domain() {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -51,9 +53,29 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+INVENTORY = """
+nodes: {{node1: {{connection: local, links: {{br0: {{addresses: [10.20.0.11/24, "fd20::11/64"]}}}}}}}}
+networks:
+  lan:
+    kind: switching
+    bridge: br0
+    uplink: eth0
+    subnets: [{{cidr: 10.20.0.0/24, gateway: 10.20.0.1}}, {{cidr: "fd20::/64", gateway: "fd20::1"}}]
+vms:
+  vm42: {{node: node1, domain: instance-00000001, interfaces: [{{network: lan, mac: "52:54:00:00:00:42", addresses: ["{}", "fd20::142"]}}]}}
+"""
+
+
 @pytest.fixture(scope="module")
 def told(packages: Path) -> dict[str, str]:
     """Give what the observation's own command prints, before the agent is there, with it, and when the machine is off."""
+    def suite(name: str, address: str) -> str:
+        """Give the line that runs the whole suite of VM hosts where the machine is."""
+        (packages / f"{name}.yaml").write_text(INVENTORY.format(address), encoding="utf-8")
+        argv = [sys.executable, "-m", "pytest", str(HERE.parents[1] / "suites/vmhost"), "-q", "-p", "no:cacheprovider",
+                f"--inventory-file={packages}/{name}.yaml", f"--netchecks-run-dir={packages}/{name}"]
+        return f"(cd {HERE.parents[1]} && {shlex.join(argv)} >{packages}/{name}.out 2>&1) || :"
+
     command = OBSERVATIONS["agent_addresses"].command
     asked = shlex.join(["sh", "-c", command.shell, "sh"])
     (packages / "script").write_text(f"""
@@ -61,6 +83,8 @@ def told(packages: Path) -> dict[str, str]:
         await_agent
         {asked} "$DOMAIN" >{packages}/agent
         {asked} nosuch >{packages}/nosuch
+        {suite("healthy", "10.20.0.142")}
+        {suite("wrong", "10.20.0.143")}
         grep -h tainted /var/log/libvirt/qemu/*.log >{packages}/tainted || :
         virsh -q -r dumpxml "$DOMAIN" >{packages}/xml
         virsh -q destroy "$DOMAIN" >/dev/null
@@ -94,6 +118,22 @@ def test_asking_the_agent_taints_no_domain(told: dict[str, str]) -> None:
 
 def test_the_tap_is_a_real_one(told: dict[str, str]) -> None:
     assert "<target dev='vnet0'/>" in told["xml"]
+
+
+def diagnoses(packages: Path, name: str) -> list[tuple[str, str, list[str]]]:
+    report = json.loads((packages / name / "report.json").read_text(encoding="utf-8"))
+    assert not report["outcomes"]["broken"]
+    return [(one["code"], one["severity"], one["places"]) for one in report["diagnoses"]]
+
+
+def test_the_whole_suite_is_silent_about_a_healthy_machine(told: dict[str, str], packages: Path) -> None:
+    assert told
+    assert [one for one in diagnoses(packages, "healthy") if one[1] != "note"] == []
+
+
+def test_the_whole_suite_names_the_wrong_address(told: dict[str, str], packages: Path) -> None:
+    assert told
+    assert diagnoses(packages, "wrong")[0] == ("guest.wrong_address", "cause", ["vm42"])
 
 
 def test_the_check_believes_the_agent(told: dict[str, str]) -> None:
