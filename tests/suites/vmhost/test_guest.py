@@ -209,9 +209,9 @@ def test_the_stretch_behind_the_gateway():
     assert reaches("gateway", silent="192.0.2.9") == []
 
 
-def test_a_gateway_of_one_family():
-    with wrong("guest.cannot_reach_gateway", "by IPv6: fd20::1", breaks={"outbound"}, owner="node administrator"):
-        reaches("gateway", silent="fd20::1")
+def test_a_gateway_alone_that_is_silent_proves_nothing():
+    """Of IPv6 nobody outside is declared."""
+    assert reaches("gateway", silent="fd20::1") == ["guest.gateway_silent"]
 
 
 def test_a_wrong_gateway_explains_the_outside():
@@ -228,8 +228,9 @@ def test_who_may_not_ping_knows_nothing():
 GOOD = (("10.20.0.53", "gw.lab.test", 0, 0.01), ("10.20.0.53", "10.20.0.142", 0, 0.01))
 
 
-def names(*answers, servers=("10.20.0.53",), others=(), vm=VM42.vm):
-    own = Resolvers(tuple(Resolver(ip_address(server)) for server in servers))
+def names(*answers, servers=("10.20.0.53",), others=(), vm=VM42.vm, behind=()):
+    own, upstreams = (tuple(Resolver(ip_address(server)) for server in some) for some in (servers, behind or servers))
+    own = Resolvers(own, stub=bool(behind), upstreams=upstreams)
     given = {"vm42": (VM42, tuple(map(_answer, answers)))} | {one.name: (one, tuple(map(_answer, told))) for one, told in others}
     return notes_of(checks.test_guest_resolves_names, vm, INVENTORY, inside("guest_resolvers", own, vm), _by("guest_name_answers", given))
 
@@ -262,6 +263,12 @@ def test_a_resolver_that_is_not_the_networks():
 def test_a_dead_resolver_is_at_the_network_if_nobody_hears_from_it(others, place):
     with wrong("resolver.dead", "vm42: resolver 10.20.0.53 does not answer", breaks={"names"}, place=place):
         names(*dead(), others=others)
+
+
+@pytest.mark.parametrize(("behind", "place"), [(("10.20.0.53",), "lan"), (("192.0.2.1",), "vm42")])
+def test_a_stub_is_as_dead_as_those_behind_it(behind, place):
+    with wrong("resolver.dead", "vm42: resolver 127.0.0.53 does not answer", breaks={"names"}, place=place):
+        names(*dead("127.0.0.53"), servers=("127.0.0.53",), behind=behind)
 
 
 def test_a_name_that_is_not_known():
