@@ -20,6 +20,10 @@ CODES = {
     "switch.reflects_frames", "port.isolated", "port.no_multicast_flood", "port.no_unicast", "tap.ebpf_drops",
     "tap.missing", "tap.not_forwarding", "uplink.mtu_too_small", "domain.interface_missing", "guest.silent", "guest.silent_over_ip",
     "guest.port_silent", "route.overlapping", "domain.paused", "domain.link_unplugged", "domain.migrated", "address.dad_failed",
+    "guest.wrong_gateway", "guest.default_route_missing", "guest.subnet_route_missing", "guest.route_overlapping",
+    "sender.drops_request", "upstream.request_lost", "upstream.reply_lost", "node.drops_request", "node.drops_reply", "node.drops_outbound",
+    "guest.drops_outbound", "guest.wrong_mac", "uplink.wrong_vlan", "gateway.stale_neighbour", "fdb.static_at_another_port",
+    "guest.firewall_drops_in", "guest.firewall_drops_out", "guest.wrong_resolver", "resolver.reverse_hangs",
 }
 
 
@@ -28,7 +32,9 @@ def test_every_cause_of_the_catalogue_has_a_fault():
 
 
 def test_two_faults_are_two_at_once():
-    assert [fault.name for fault in ALL if fault.expect_all] == ["two-tap-and-resolver", "two-uplink-and-address"]
+    assert [fault.name for fault in ALL if fault.expect_all] == [
+        "two-tap-and-resolver", "two-uplink-and-address", "two-guest-gateway-and-uplink",
+    ]
 
 
 def test_steps_run_in_places_that_there_are():
