@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from netchecks.models.hops import LAYERS, Hop
+from netchecks.models.hops import FOLLOWED, LAYERS, Hop
 from netchecks.models.subjects import Flow
 from netchecks.world import KINDS, World
 
@@ -242,7 +242,7 @@ def _causes(case: _Case, explained: dict[str, list[str]], lost: set[str]) -> lis
         if nodeid in lost:
             continue
         item = by_id[nodeid]
-        confidence = "proven by packet" if item.verdict else "shown by state, and packets do not pass"
+        confidence = _proof(item, "shown by state, and packets do not pass")
         others = sorted(case.consequences.get(nodeid, set()) - set(flows))
         found.append(_diagnosis(item, "cause", confidence, (*flows, *others)))
     return found
@@ -254,7 +254,11 @@ def _findings(case: _Case, explained: dict[str, list[str]]) -> list[Diagnosis]:
     for nodeid in explained:
         told |= case.consequences.get(nodeid, set())
     rest = sorted((item for item in case.failed if item.nodeid not in told), key=lambda item: (not item.hop, item.rank))
-    return [_diagnosis(item, "finding", "shown by state", (item.nodeid,)) for item in rest]
+    return [_diagnosis(item, "finding", _proof(item, "shown by state"), (item.nodeid,)) for item in rest]
+
+
+def _proof(item: Judged, otherwise: str) -> str:
+    return "proven by packet" if item.verdict or item.layer == FOLLOWED else otherwise
 
 
 def _diagnosis(item: Judged, severity: Severity, confidence: str, explains: tuple[str, ...]) -> Diagnosis:
