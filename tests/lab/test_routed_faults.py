@@ -81,6 +81,32 @@ BREAKS = {
         "two-forwarding-and-router-route": ways(*OUT6, vms=("vm42", "vm43", "vm45")) | ways(*OUT4, vms=("vm44",)),
         "healthy-stopped-vm": ways(*ALL_WAYS, vms=("vm43",)),
     },
+    "vmhost-fabric": {
+        **dict.fromkeys((
+            "uplink-down", "frr-stopped", "frr-bgpd-dead",
+        ), ways(*OUT4, *OUT6, vms=("vm42", "vm43"))),
+        **dict.fromkeys((
+            "tap-down", "guest-interface-down", "leftover-bridge",
+        ), ways(*ALL_WAYS)),
+        **dict.fromkeys((
+            "guest-silent", "kernel-route-missing", "host-route-wrong-device", "kernel-route-missing-frr-has-it",
+        ), ways(*OUT4, *OWN4)),
+        **dict.fromkeys((
+            "forwarding-off", "neighbour-wrong-as", "neighbour-filtered", "neighbour-filtered-at-router",
+            "route-not-redistributed",
+        ), ways(*OUT4, vms=("vm42", "vm43"))),
+        **dict.fromkeys((
+            "firewall-drops-forwarded", "host-route-shadowed-by-rule", "route-filtered-by-redistribution",
+            "route-filtered-by-route-map-out", "route-filtered-by-router",
+        ), ways(*OUT4)),
+        "kernel-route-missing-ipv6": ways(*OUT6, *OWN6),
+        "frr-stopped-on-router": ways(*OUT4, *OUT6, vms=("vm42", "vm43", "vm44", "vm45")),
+        **dict.fromkeys((
+            "neighbour-wrong-as-at-router", "route-not-redistributed-ipv6",
+        ), ways(*OUT6, vms=("vm42", "vm43"))),
+        "two-neighbour-and-bridge": ways(*OUT4, vms=("vm42", "vm43")) | ways(*ALL_WAYS, vms=("vm44",)),
+        "healthy-stopped-vm": ways(*ALL_WAYS, vms=("vm43",)),
+    },
 }
 
 
