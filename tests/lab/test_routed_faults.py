@@ -107,6 +107,30 @@ BREAKS = {
         "two-neighbour-and-bridge": ways(*OUT4, vms=("vm42", "vm43")) | ways(*ALL_WAYS, vms=("vm44",)),
         "healthy-stopped-vm": ways(*ALL_WAYS, vms=("vm43",)),
     },
+    "vmhost-fabric-ospf": {
+        **dict.fromkeys((
+            "uplink-down", "frr-stopped",
+        ), ways(*OUT4, *OUT6, vms=("vm42", "vm43"))),
+        **dict.fromkeys((
+            "tap-down", "guest-interface-down", "leftover-bridge",
+        ), ways(*ALL_WAYS)),
+        **dict.fromkeys((
+            "guest-silent", "kernel-route-missing", "host-route-wrong-device",
+        ), ways(*OUT4, *OWN4)),
+        **dict.fromkeys((
+            "forwarding-off", "frr-ospfd-dead", "neighbour-other-timers", "neighbour-filtered",
+            "route-not-redistributed",
+        ), ways(*OUT4, vms=("vm42", "vm43"))),
+        **dict.fromkeys((
+            "firewall-drops-forwarded", "host-route-shadowed-by-rule", "route-filtered-by-redistribution",
+        ), ways(*OUT4)),
+        "kernel-route-missing-ipv6": ways(*OUT6, *OWN6),
+        "frr-stopped-on-router": ways(*OUT4, *OUT6, vms=("vm42", "vm43", "vm44", "vm45")),
+        **dict.fromkeys((
+            "frr-ospf6d-dead", "neighbour-filtered-ipv6", "route-not-redistributed-ipv6",
+        ), ways(*OUT6, vms=("vm42", "vm43"))),
+        "healthy-stopped-vm": ways(*ALL_WAYS, vms=("vm43",)),
+    },
 }
 
 
