@@ -85,7 +85,10 @@ class Daemon(Strict):
 
 
 class NodeRole(Strict):
-    """The place is a node of the inventory: a host that netchecks looks at. ``address``: where its sshd listens."""
+    """The place is a node of the inventory: a host that netchecks looks at. ``address``: where its sshd listens.
+
+    ``boot``: the system whose files say that it shall be, at its next start, what the lab has built.
+    """
 
     address: str
     links: tuple[str, ...] = ()
@@ -93,6 +96,7 @@ class NodeRole(Strict):
     tools: tuple[str, ...] = ()
     names_inside: tuple[str, ...] = ()
     names_outside: tuple[str, ...] = ()
+    boot: Literal["ifupdown", "networkd", "none"] = "ifupdown"
 
 
 class VmRole(Strict):
