@@ -201,14 +201,15 @@ def test_config_has_addresses(link: Link, boot_configuration: Boot, links: Links
 def _is_of_one_kind(
     files: _Files, device: str, declared: list[AddressOnLink], items: tuple[BootInterface, ...], running: tuple[InterfaceAddress, ...],
 ) -> None:
-    static = [one for item in items for one in item.addresses if one in declared and one.version == 4]
     leased = [one.address for one in running if "dynamic" in one.flags and one.address.version == 4]
-    elsewhere = leased and all(one.ip not in address.network for one in static for address in leased)
-    if static and any("dhcp4" in item.methods for item in items) and not elsewhere:
-        raise _wrong(
-            files, "boot.dhcp_and_static", f"{_where(items)} gives {device} {static[0]} and asks for one by DHCP at once",
-            f"keep one of them in {_where(items)}: DHCP or the static address",
-        )
+    for item in items:
+        static = [one for one in item.addresses if one in declared and one.version == 4]
+        elsewhere = leased and all(one.ip not in address.network for one in static for address in leased)
+        if static and "dhcp4" in item.methods and not elsewhere:
+            raise _wrong(
+                files, "boot.dhcp_and_static", f"{item.file} gives {device} {static[0]} and asks for one by DHCP at once",
+                f"keep one of them in {item.file}: DHCP or the static address",
+            )
 
 
 def _comes_by_itself(declared: AddressOnLink, items: tuple[BootInterface, ...], running: tuple[InterfaceAddress, ...]) -> bool:
@@ -250,6 +251,8 @@ def test_config_has_routes(
         if any(route.protocol in _BY_DAEMONS for route in running):
             continue
         items = files.about(_device(node, wanted, running))
+        if not any(item.on_boot for item in items):
+            continue  # another check says so
         if not _is_configured(files, wanted) and not _is_given(wanted, items):
             files.sure(files.boot.effective)
             route = f"{wanted.to} via {wanted.via}" if wanted.via else f"{wanted.to} dev {wanted.dev}"
