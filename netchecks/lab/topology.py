@@ -108,9 +108,13 @@ class VmRole(Strict):
 
 
 class Place(Strict):
-    """A network namespace with what is in it. ``controller``: netchecks itself runs here."""
+    """A network namespace with what is in it. ``controller``: netchecks itself runs here.
+
+    ``platform``: the place that stands for the platform's container on it: it has to reach the nodes by SSH.
+    """
 
     controller: bool = False
+    platform: str = ""
     node: NodeRole | None = None
     vm: VmRole | None = None
     interfaces: dict[Device, Interface] = {}
@@ -255,6 +259,8 @@ def _is_bridge(place: Place, name: str) -> bool:
 def _role_mistakes(topology: Topology, name: str, place: Place) -> list[str]:
     """Check that nodes and VMs name what there is."""
     found = []
+    if place.platform and place.platform not in topology.places:
+        found.append(f"places.{name}.platform: no place {place.platform!r}; there are {sorted(topology.places)}")
     if place.node:
         found += [f"places.{name}.node.links: no interface {link!r}" for link in place.node.links if link not in place.interfaces]
     if place.vm and place.vm.node not in topology.nodes():
