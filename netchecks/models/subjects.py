@@ -236,6 +236,7 @@ class Flow(_Named):
 
     ``needs``: what the way has to carry (``ipv4``, ``broadcast``, ``full_size`` ...); a broken state that breaks
     none of them cannot be this flow's cause. ``required`` is false where silence is no failure by itself.
+    ``sampled``: a row of packets is sent along it, to see whether some are lost.
     """
 
     name: str
@@ -248,6 +249,7 @@ class Flow(_Named):
     size: int | None = None
     required: bool = True
     needs: frozenset[str] = frozenset()
+    sampled: bool = False
 
     @property
     def family(self) -> Literal[4, 6]:
