@@ -140,7 +140,7 @@ class Got:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What came of an ask at one place. ``began``, ``ended``: the agent, in seconds of the place's uptime.
+    """What came of an ask at one place. The agent ``began`` in seconds of the place's uptime, and ``ended`` so many seconds later.
 
     ``booted``: the earliest and the latest time, by the controller's clock, at which that uptime was 0.
     """

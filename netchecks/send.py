@@ -100,7 +100,10 @@ def _object(action: Action) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """All that the agent of a place said: by ask, its actions' results. Seconds of the place's uptime; ``ended`` from ``began`` on."""
+    """All that the agent of a place said: by ask, its actions' results.
+
+    It ``began`` in seconds of the place's uptime, and ``ended`` so many seconds later.
+    """
 
     got: dict[str, tuple[Got, ...]]
     began: float
