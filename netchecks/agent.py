@@ -457,7 +457,7 @@ def series(index, action):
             RESULTS[index]["error"] = str(error)
         if turn + 1 < count:
             return later(now() + action["gap"], lambda: send(turn + 1))
-        return later(now() + 1.0, end)
+        return later(now() + 0.8, end)
 
     def end():
         LOOP.unregister(sock)

@@ -92,7 +92,8 @@ class Datagram:
 class Series:
     """A row of ``count`` small packets, ``gap`` seconds apart: echoes, or with a ``port`` SYNs from ``ports`` in turn.
 
-    What came back is JSON: for each packet 0 or 1, and the port that it was sent from. No connection comes about: the sender's kernel resets it.
+    What came back is JSON: for each packet 0 or 1, and the port that it was sent from. No connection comes about: the sender's
+    kernel resets what answers.
     """
 
     target: Address
