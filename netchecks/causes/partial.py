@@ -5,7 +5,7 @@ from __future__ import annotations
 from netchecks.cause import cause
 from netchecks.errors import Wrong
 from netchecks.models.answers import Answer, Row
-from netchecks.models.rows import dead_ports, is_lossy, stretch
+from netchecks.models.rows import dead_ports, is_clean, is_lossy, stretch
 from netchecks.models.subjects import Flow
 from netchecks.seen import By
 
@@ -25,7 +25,8 @@ def packets_are_lost_now_and_then(flow: Flow, answers: By[Flow, Answer], rows: B
             place=place, breaks=frozenset({f"ipv{flow.family}"}), certain=True, owner="network engineer",
             remedy="find the bad member of the bond, LAG or ECMP group there; take it out until it is repaired",
         )
-    if same and all(is_lossy(row) for row in same.values()) and not dead:
+    unclean = not any(is_clean(row) for row in same.values())
+    if unclean and any(is_lossy(row) for row in same.values()) and not dead:
         place, where = stretch(next(iter(same)), seen)
         raise Wrong(
             "path.loss", f"{flow.source} to {flow.interface}: packets are lost now and then, {where}", place=place, certain=True,

@@ -9,10 +9,17 @@ from netchecks.models.subjects import Flow, Node
 
 #: So many of a row have to be lost: of 40 with one in a hundred lost, four are lost once in 3000 rows; of a fifth, nearly always.
 LOST = 4
+#: So many may be lost of a row that is to show that a way is good.
+SPARE = 1
 #: Ports of 16 that have to be dead, and alive, before it is no chance: a fifth lost kills all three tries of a port once in 125.
 PORTS = 3
 #: From the first loss on, a limit of the answering side ("5 a second") loses at least this share; a bad hop hardly.
 LIMITED = 0.45
+
+
+def is_clean(row: Row) -> bool:
+    """Tell whether as good as nothing is lost: of a way that loses a fifth, once in 700 rows of 40."""
+    return row.lost <= SPARE
 
 
 def is_lossy(row: Row) -> bool:
@@ -37,16 +44,11 @@ def looks_limited(row: Row) -> bool:
     return tail.count(False) >= LIMITED * len(tail)
 
 
-def is_bad(row: Row) -> bool:
-    """Tell whether the row shows that something on the way is bad."""
-    return is_lossy(row) or bool(row.ports and dead_ports(row))
-
-
 def stretch(flow: Flow, rows: Mapping[Flow, Row]) -> tuple[str, str]:
     """Say where on a bad flow's way packets are lost, by what other rows of its protocol show: the place, and words for it."""
     interface = flow.interface
     assert interface is not None
-    node, kin = interface.node, {one: is_bad(row) for one, row in rows.items() if one.protocol == flow.protocol and one.interface}
+    node, kin = interface.node, {one: not is_clean(row) for one, row in rows.items() if one.protocol == flow.protocol and one.interface}
     inside = [bad for one, bad in kin.items() if one.source == node and one.interface == interface]
     beside = [bad for one, bad in kin.items() if one.source == flow.source and _node_of(one) == node and one.interface != interface]
     away = [bad for one, bad in kin.items() if one.source == flow.source and _node_of(one) != node]

@@ -11,7 +11,7 @@ from netchecks.models.subjects import Flow
 from netchecks.probe import Ask, Got, Series, probe
 from netchecks.send import check
 
-#: Pings in little more than a second: of a fifth lost, fewer than four are missed in three of a hundred rows; of a hundredth, in one of 3000.
+#: Pings in little more than a second: a fifth lost shows in 97 of a hundred rows (netchecks.models.rows says as what).
 PINGS = 40
 #: SYNs from so many ports, each asked three times: whether a port's packets pass is told from chance (RFC 2992, hashing).
 PORTS, TRIES = 16, 3

@@ -21,7 +21,8 @@ CODES = {
     "tap.missing", "tap.not_forwarding", "uplink.mtu_too_small", "domain.interface_missing", "guest.silent", "guest.silent_over_ip",
     "guest.port_silent", "route.overlapping", "domain.paused", "domain.link_unplugged", "domain.migrated", "address.dad_failed",
     "boot.uplink_not_in_bridge", "boot.bridge_missing", "boot.route_missing", "boot.dhcp_and_static", "boot.address_missing",
-    "boot.address_other", "boot.not_started", "boot.two_systems",
+    "boot.address_other", "boot.not_started", "boot.two_systems", "platform.refused", "platform.not_answered", "platform.no_route",
+    "path.loss", "path.partial_by_port", "bridge.mac_of_a_port", "bridge.mtu_too_small", "path.mtu_black_hole",
 }
 
 
@@ -39,7 +40,7 @@ def test_steps_run_in_places_that_there_are():
 
 
 def test_only_what_needs_a_host_of_its_own_needs_root():
-    assert {one.code.split(".")[0] for fault in ALL if fault.needs == "rooted" for one in fault.expected} == {"node", "boot"}
+    assert {one.code.split(".")[0] for fault in ALL if fault.needs == "rooted" for one in fault.expected} == {"node", "boot", "platform"}
 
 
 def test_a_cause_is_named_at_its_place_and_nowhere_else():
