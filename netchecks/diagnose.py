@@ -140,11 +140,17 @@ def _cause_of(case: _Case, flow: Flow, own: Judged) -> Judged | None:
     case.causes[flow.name] = own  # a flow that is being explained explains itself: no way round in circles
     found: Judged | None = None
     for hop in case.world.hops(flow):
-        for state in sorted((s for s in case.states.get(hop.name, ()) if _is_at(s, hop)), key=lambda s: s.rank):
+        before: list[Judged] = []
+        # what is known of a hop explains more than that a packet did not pass it
+        for state in sorted((s for s in case.states.get(hop.name, ()) if _is_at(s, hop)), key=lambda s: (s.verdict, s.rank)):
             if found is not None:
                 case.consequences.setdefault(found.nodeid, set()).add(state.nodeid)
+                continue
+            found = _breaks(case, state, flow, own)
+            if found is None:
+                before.append(state)
             else:
-                found = _breaks(case, state, flow, own)
+                case.consequences.setdefault(found.nodeid, set()).update(s.nodeid for s in before if s.rank > state.rank)
     if found is None and not own.hop:
         found = own
     case.causes[flow.name] = found

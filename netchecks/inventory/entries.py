@@ -32,6 +32,7 @@ from netchecks.inventory.fields import (
     Role,
     Speed,
     SysctlKey,
+    System,
     To,
     Tool,
     Unit,
@@ -168,6 +169,7 @@ class NetworkEntry(Written):
     subnets: tuple[SubnetEntry, ...] = Field((), description="Its subnets, of both families.")
     resolvers: tuple[Host, ...] = Field((), description="DNS servers that VMs on it use.")
     probe_from: tuple[Names, ...] | None = Field(None, description="Nodes that try to reach its VMs; else the controllers.")
+    outside: tuple[Host, ...] = Field((), description="Addresses beyond its gateways that its VMs shall reach.")
 
 
 class InterfaceEntry(Written):
@@ -184,6 +186,8 @@ class InterfaceEntry(Written):
 class GuestEntry(WayEntry):
     """The way into a VM. What is left out has its default: an empty one is SSH to the VM's first address."""
 
+    os: System = Field("linux", description="linux, which stands for any Unix, or windows: there cmd.exe takes the place of sh.")
+
 
 class VmEntry(Written):
     """A virtual machine."""
@@ -197,6 +201,7 @@ class VmEntry(Written):
     answers_ping: Yes = Field(default=True, description="False where the guest is known not to answer.")
     runs: Yes = Field(default=True, description="False where it is meant to be off.")
     guest: GuestEntry | None = Field(None, description="How its inside can be entered; without it, it is not.")
+    names: tuple[DnsName, ...] = Field((), description="Names that its guest shall resolve.")
     interfaces: tuple[InterfaceEntry, ...] = Field((), description="Its NICs.")
 
 

@@ -19,7 +19,7 @@ from netchecks.models.table import Table
 from netchecks.models.traces import Point
 from netchecks.platform import Flows, Platform, register
 from netchecks.seen import By
-from netchecks.trace import traced
+from netchecks.trace import traced, traced_outbound
 
 #: IPv4 header 20 + ICMP header 8; IPv6 header 40 + ICMPv6 header 8 (RFC 791, RFC 8200).
 _HEADERS = {4: 28, 6: 48}
@@ -223,6 +223,19 @@ def _trace_places(flow: Flow) -> tuple[Place, ...]:
     return tuple(dict.fromkeys((flow.source, flow.interface.node, *((guest,) if guest else ()))))
 
 
+def outbound_points(interface: Interface, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]]) -> tuple[Point, ...]:
+    """Give where a packet of the guest is looked for: its own NIC where it can be entered, tap, uplink."""
+    node = interface.node
+    own = tuple(replace(point, hop="guest", leaves=True) for point in _inside(interface))
+    tap = replace(_tap(interface, domains), leaves=False)
+    return (*own, tap, _uplink(node, interface.network.at(node).uplink, links, leaves=True))
+
+
+def _sends_by_bridge(interface: Interface) -> bool:
+    return interface.network.kind == "switching" and bool(interface.network.at(interface.node).uplink) and interface.vm.runs
+
+
+traced_outbound(where=_sends_by_bridge, points=outbound_points)
 traced(where=_traced, at=_trace_places, points=points)
 
 PLATFORM = register(Platform("vmhost", frozenset({"switching"}), flows, hops))

@@ -38,23 +38,30 @@ def traced(*, where: Callable[[Flow], bool], at: Callable[[Flow], tuple[Place, .
 
     def ask(flow: Flow, *facts: By[Any, Any]) -> dict[str, Ask]:
         given = dict(zip(needs, facts, strict=True))
-        return _asks(flow, at(flow), points(flow, **{name: given[name] for name in own}), given)
+        way = points(flow, **{name: given[name] for name in own})
+        return asks_of(flow.source.name, at(flow), way, lambda: _sends(flow, way[0], given))
+
+    def read(flow: Flow, parts: Mapping[str, Part | NotSeen]) -> Trace:
+        return trace_of(flow, flow.source.name, parts)
 
     doc = "Send three marked packets and look for them, and for their answers, at every hop of the way."
-    made = Probe("traces", Flow, where, ask, _read, needs, root=True, doc=doc, at=at)
+    made = Probe("traces", Flow, where, ask, read, needs, root=True, doc=doc, at=at)
     PROBES.setdefault("traces", []).append(made)
     return made
 
 
-def _asks(flow: Flow, places: tuple[Place, ...], points: tuple[Point, ...], facts: Mapping[str, By[Any, Any]]) -> dict[str, Ask]:
+def asks_of(
+    sender: str, places: tuple[Place, ...], points: tuple[Point, ...], sends: Callable[[], tuple[Action, ...]],
+) -> dict[str, Ask]:
+    """Give what is asked of each place: to listen at its points, and of the sender to send. ``sends`` may raise NotSeen."""
     plain: dict[str, Any] = {"run": RUN.hex(), "points": [astuple(point) for point in points]}
     asks = {}
     for place in places:
         actions: list[Action] = [one for point in points if point.place == place.name and point.device for one in _captures(point)]
         note = dict(plain)
-        if place.name == flow.source.name:
+        if place.name == sender:
             try:
-                actions += _sends(flow, points[0], facts)
+                actions += sends()
             except NotSeen as reason:
                 note["unsent"] = [reason.why.name, reason.detail, reason.cause]
         if actions:
@@ -81,14 +88,14 @@ def _sends(flow: Flow, first: Point, facts: Mapping[str, By[Any, Any]]) -> tuple
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _read(flow: Flow, parts: Mapping[str, Part | NotSeen]) -> Trace:
+def trace_of(flow: Flow, sender: str, parts: Mapping[str, Part | NotSeen]) -> Trace:
     """Join what was seen at all places. Raises NotSeen where there is nothing from any of them."""
     notes = {name: json.loads(part.note) for name, part in parts.items() if isinstance(part, Part) and part.note}
     if not notes:
         raise next((part for part in parts.values() if isinstance(part, NotSeen)), NotSeen(Why.NOT_RECORDED, f"traces of {flow}"))
     some = next(iter(notes.values()))
     points = [_point(row, notes) for row in some["points"]]
-    sent, unsent = _sent(flow, parts[flow.source.name], notes)
+    sent, unsent = _sent(flow, sender, parts[sender], notes)
     return Trace(flow.name, tuple(_seen(flow, point, parts, notes, sent) for point in points), sent, unsent)
 
 
@@ -105,14 +112,14 @@ def _clock(part: Part) -> float:
     return (earliest + latest) / 2 + part.began
 
 
-def _sent(flow: Flow, part: Part | NotSeen, notes: Mapping[str, Any]) -> tuple[tuple[float, ...], NotSeen | None]:
+def _sent(flow: Flow, sender: str, part: Part | NotSeen, notes: Mapping[str, Any]) -> tuple[tuple[float, ...], NotSeen | None]:
     if isinstance(part, NotSeen):
         return (), part
-    why = notes.get(flow.source.name, {}).get("unsent")
+    why = notes.get(sender, {}).get("unsent")
     if why:
         return (), NotSeen(Why[why[0]], why[1], cause=why[2])
-    sends = [got for got in part.got if got.times]
-    failed = next((got.error for got in part.got if got.outcome == "failed" and got.times), "")
+    sends = [got for got in part.got if got.times and got.target in {"", str(flow.target)}]
+    failed = next((got.error for got in sends if got.outcome == "failed"), "")
     times = tuple(_clock(part) + at for got in sends for at in got.times[:got.sent])
     if times:
         return times, None

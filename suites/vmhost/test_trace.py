@@ -13,7 +13,9 @@ import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
+from netchecks.models.links import Link as Device
 from netchecks.models.subjects import Flow, Node
+from netchecks.models.table import Table
 from netchecks.models.traces import Kind, Seen, Sighting, Trace
 from netchecks.seen import By
 from netchecks.world import end_of
@@ -73,7 +75,9 @@ def _gateway(flow: Flow) -> str:
 @pytest.mark.kind("switching")
 @pytest.mark.flow(to="vm", full=False)
 @pytest.mark.hop("tap", "passes")
-def test_request_reaches_tap(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:
+def test_request_reaches_tap(
+    flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace], links: By[Node, Table[Device]],
+) -> None:
     """A packet that came to the VM's node, or began there, comes to the VM's tap.
 
     Why: what is at the uplink and not at the tap is lost on this node: by its bridge, a filter or a program.
@@ -85,13 +89,20 @@ def test_request_reaches_tap(flow: Flow, answers: By[Flow, Answer], traces: By[F
     node, trace = end_of(flow), traces[flow]
     before = _before_tap(flow, trace)
     tap = _at(trace, "tap", node)
-    if not before.of("request", "asked") or _passed(before, tap):
+    if not before.of("request", "asked") or _passed(before, tap) or not _open(tap, links):
         return
     _must_have_looked(tap)
     kind = "request" if before.of("request") else "asked"
     what = _named(flow) if kind == "request" else f"questions for {flow.target}'s MAC"
     message = f"{node}: {what} are at {before.point.hop} {before.point.device}, and none comes to {flow.interface}'s tap {tap.point.device}"
     raise Wrong("node.drops_request", message, place=node.name)
+
+
+def _open(tap: Seen, links: By[Node, Table[Device]]) -> bool:
+    """Tell whether the tap has somebody at its other end: a bridge gives nothing to a port without carrier, and other checks say so."""
+    node = next(node for node in links if node.name == tap.point.place)
+    device = links[node].get(tap.point.device)
+    return device is None or device.carrier
 
 
 def _before_tap(flow: Flow, trace: Trace) -> Seen:
