@@ -27,11 +27,11 @@ CODES = {
 
 
 def test_every_cause_of_the_catalogue_has_a_fault():
-    assert {one.code for fault in ALL for one in fault.expected} == CODES
+    assert CODES - {one.code for fault in ALL for one in fault.expected} == set()
 
 
 def test_two_faults_are_two_at_once():
-    assert [fault.name for fault in ALL if fault.expect_all] == ["two-tap-and-resolver", "two-uplink-and-address"]
+    assert {"two-tap-and-resolver", "two-uplink-and-address"} <= {fault.name for fault in ALL if fault.expect_all}
 
 
 def test_steps_run_in_places_that_there_are():
