@@ -460,6 +460,7 @@ def series(index, action):
         return later(now() + 0.8, end)
 
     def end():
+        readable()  # what came while this machine was too busy to look
         LOOP.unregister(sock)
         sources = [action["ports"][turn % len(action["ports"])] for turn in range(count)] if port else []
         text = json.dumps([answered, sources]).encode()
