@@ -33,7 +33,7 @@ def test_packets_are_not_lost(flow: Flow, rows: By[Flow, Row]) -> None:
         raise Wrong(
             "path.partial_by_port", f"{_asked(flow)}: of {len(row.by_port)} source ports, {len(dead)} never get through and the others "
             f"always do ({', '.join(map(str, sorted(dead)))}): one of several ways is bad, {where}", place=place,
-            certain=True, remedy="find the bad member of the bond, LAG or ECMP group there; take it out until it is repaired",
+            certain=True, hop="fabric", layer="forwards", remedy="find the bad member of the bond, LAG or ECMP group there; take it out until it is repaired",
         )
     if not is_lossy(row):
         return
@@ -46,7 +46,7 @@ def test_packets_are_not_lost(flow: Flow, rows: By[Flow, Row]) -> None:
     place, where = stretch(flow, rows.seen())
     raise Wrong(
         "path.loss", f"{_asked(flow)}: {row.lost} of {len(row.answered)} {flow.protocol.upper()} packets are lost, {where}", place=place,
-        certain=True,
+        certain=True, hop="fabric", layer="forwards",
     )
 
 

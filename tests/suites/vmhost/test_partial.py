@@ -70,18 +70,18 @@ LOSSY_42 = {PING: pings(8), TCP: syns(10)}
     ({FROM_OUTSIDE[VM43]: pings(9), FROM_OUTSIDE[VM44]: pings(6)}, "lan", "on the way from controller into lan"),
 ])
 def test_loss_is_placed_by_the_other_rows(more, place, words):
-    with wrong("path.loss", "controller to vm42", "8 of 40 ICMP packets are lost", words, place=place, certain=True):
+    with wrong("path.loss", "controller to vm42", "8 of 40 ICMP packets are lost", words, place=place, certain=True, hop="fabric", layer="forwards"):
         checks.test_packets_are_not_lost(PING, rows(GOOD | LOSSY_42 | more))
 
 
 def test_loss_seen_with_one_vm_only_is_at_its_node():
-    with wrong("path.loss", "its uplink", place="node1", certain=True):
+    with wrong("path.loss", "its uplink", place="node1", certain=True, hop="fabric", layer="forwards"):
         checks.test_packets_are_not_lost(PING, rows({INSIDE: pings(), **LOSSY_42}))
 
 
 def test_loss_on_the_node_s_own_side_is_between_it_and_its_vms():
     other = flow_of("icmp", VM43, NODE1)
-    with wrong("path.loss", "between node1 and its VMs", place="node1", certain=True):
+    with wrong("path.loss", "between node1 and its VMs", place="node1", certain=True, hop="fabric", layer="forwards"):
         checks.test_packets_are_not_lost(INSIDE, rows({INSIDE: pings(9), other: pings(8)}))
 
 
@@ -102,7 +102,7 @@ def test_a_rate_limit_of_a_guest_without_a_port_is_told_by_its_shape():
 
 def test_dead_ports_are_one_bad_way_of_several():
     dead = PORTS[::2]
-    with wrong("path.partial_by_port", "of 16 source ports, 8 never get through", place="vm42", certain=True):
+    with wrong("path.partial_by_port", "of 16 source ports, 8 never get through", place="vm42", certain=True, hop="fabric", layer="forwards"):
         checks.test_packets_are_not_lost(TCP, rows(GOOD | {TCP: syns(0, dead)}))
 
 
