@@ -137,7 +137,7 @@ def parts(subject: Subject) -> tuple[Subject, ...]:
     if isinstance(subject, Flow):
         direct = [subject.source, subject.network, *((subject.interface,) if subject.interface else ())]
     elif isinstance(subject, Interface):
-        direct = [subject.vm, subject.network, subject.node]
+        direct = [subject.vm, subject.network, subject.node, *subject.network.routers]
     elif isinstance(subject, (Vm, Link, Access)):
         direct = [subject.node]
     elif isinstance(subject, Network):

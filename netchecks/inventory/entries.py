@@ -169,6 +169,7 @@ class NetworkEntry(Written):
     subnets: tuple[SubnetEntry, ...] = Field((), description="Its subnets, of both families.")
     resolvers: tuple[Host, ...] = Field((), description="DNS servers that VMs on it use.")
     probe_from: tuple[Names, ...] | None = Field(None, description="Nodes that try to reach its VMs; else the controllers.")
+    routers: tuple[Names, ...] | None = Field(None, description="Nodes that shall know the way to its VMs; else those of the role router.")
     outside: tuple[Host, ...] = Field((), description="Addresses beyond its gateways that its VMs shall reach.")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_interface
 
-from netchecks.lab.topology import Interface, Place
+from netchecks.lab.topology import Interface, Place, Route
 
 #: System -> the unit that acts on its files. Its text stands in the node: not every machine has these installed.
 UNITS = {"ifupdown": "networking.service", "networkd": "systemd-networkd.service"}
@@ -39,10 +39,14 @@ def _ports(place: Place, bridge: str) -> list[str]:
     return [name for name, one in place.interfaces.items() if one.bridge == bridge]
 
 
-def _routes_of(place: Place, device: str) -> list[tuple[str, str]]:
-    """Give the (to, via) that leave by a device: of those of the place, the ones whose gateway is in a subnet of its addresses."""
+def _routes_of(place: Place, device: str) -> list[Route]:
+    """Give the routes of the place that leave by a device: as they say, or as its addresses have the gateway's subnet."""
     subnets = [ip_interface(address).network for address in place.interfaces[device].addresses]
-    return [(route.to, route.via) for route in place.routes if any(ip_address(route.via) in subnet for subnet in subnets)]
+    return [route for route in place.routes if (route.dev == device if route.dev else any(ip_address(route.via) in one for one in subnets))]
+
+
+def _is_six(route: Route) -> bool:
+    return ":" in route.to + route.via
 
 
 def _interfaces(place: Place) -> str:
@@ -62,15 +66,23 @@ def _stanzas(place: Place, name: str, one: Interface) -> list[str]:
         own = [address for address in one.addresses if (":" in address) == colon]
         text = "".join(f"iface {name} {family} static\n    address {address}\n" for address in own[:1])
         text += "".join(f"    up ip addr add {address} dev {name}\n" for address in own[1:])
-        for to, via in _routes_of(place, name) if own else ():
-            if (":" in via) == colon:
-                text += f"    gateway {via}\n" if to == "default" else f"    up ip route add {to} via {via}\n"
+        routes = [route for route in _routes_of(place, name) if _is_six(route) == colon]
+        text = text or (f"iface {name} {family} manual\n" if routes else "")
+        text += "".join(f"    {_line(route, name, with_address=bool(own))}\n" for route in routes)
         found.append(text)
     if not any(found):
         found = [f"iface {name} inet manual\n"]
     first = next(index for index, text in enumerate(found) if text)
     found[first] += more
     return [text for text in found if text]
+
+
+def _line(route: Route, device: str, *, with_address: bool) -> str:
+    """Give the line that adds a route; only an interface with an address has the option ``gateway``."""
+    if route.to == "default" and route.via and with_address and not route.onlink:
+        return f"gateway {route.via}"
+    way = f"via {route.via} dev {device}" if route.via else f"dev {device}"
+    return f"up ip {'-6 ' if _is_six(route) else ''}route add {route.to} {way}{' onlink' if route.onlink else ''}"
 
 
 def _networkd(place: Place) -> dict[str, str]:
@@ -84,7 +96,13 @@ def _networkd(place: Place) -> dict[str, str]:
 
 def _network(place: Place, name: str, one: Interface) -> str:
     network = [f"Bridge={one.bridge}"] if one.bridge else ["IPv6AcceptRA=no", *(f"Address={address}" for address in one.addresses)]
-    routes = _routes_of(place, name)
-    network += [f"Gateway={via}" for to, via in routes if to == "default"]
+    plain = [route for route in _routes_of(place, name) if route.to == "default" and not route.onlink]
+    network += [f"Gateway={route.via}" for route in plain]
     text = f"[Match]\nName={name}\n\n[Network]\n" + "".join(f"{line}\n" for line in network)
-    return text + "".join(f"\n[Route]\nDestination={to}\nGateway={via}\n" for to, via in routes if to != "default")
+    return text + "".join(_section(route) for route in _routes_of(place, name) if route not in plain)
+
+
+def _section(route: Route) -> str:
+    to = ("::/0" if _is_six(route) else "0.0.0.0/0") if route.to == "default" else route.to
+    lines = [f"Destination={to}", *([f"Gateway={route.via}"] if route.via else []), *(["GatewayOnLink=yes"] if route.onlink else [])]
+    return "\n[Route]\n" + "".join(f"{line}\n" for line in lines)

@@ -76,6 +76,10 @@ def prepare(lab: State, topology: Topology) -> None:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(target_of)
         _open_up(files)
+        for unit in place.node.units:
+            wanted = files / "etc/systemd/system/lab.target.wants" / unit
+            wanted.parent.mkdir(parents=True, exist_ok=True)
+            wanted.symlink_to(f"/lib/systemd/system/{unit}")
     (lab.folder / "known_hosts").write_text("".join(known), encoding="ascii")
     (lab.folder / "ssh_config").write_text(ssh_config(lab.folder, topology), encoding="utf-8")
 
@@ -95,6 +99,7 @@ def node_files(topology: Topology, name: str, place: Place) -> dict[str, str]:
         "etc/resolv.conf": resolv_conf(place),
         "etc/lab/node.xml": virsh.node_xml(topology, name),
         **boot.files(place),
+        **(place.node.files if place.node else {}),
     }
 
 

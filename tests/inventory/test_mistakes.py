@@ -70,7 +70,7 @@ IN_NODE = [
     ("routes: [{to: everywhere, dev: a}]", "found 'everywhere', expected a subnet, an address or 'default'"),
 ]
 IN_NETWORK = [
-    ("brigde: br0", ("found the field 'brigde', expected one of kind, bridge, uplink, nodes, mtu, vlan, subnets, resolvers, probe_from, outside; "
+    ("brigde: br0", ("found the field 'brigde', expected one of kind, bridge, uplink, nodes, mtu, vlan, subnets, resolvers, probe_from, routers, outside; "
      "did you mean 'bridge'?")),
     ("mtu: 500", "found '500', expected an MTU in bytes from 576 to 65535"),
     ("mtu: 100000", "found '100000', expected an MTU in bytes from 576 to 65535"),

@@ -180,6 +180,19 @@ def _addresses(stanza: _Stanza) -> Iterator[AddressOnLink]:
         found = on_link(text.split()[0] if text.split() else "", stanza.last("netmask") or default)
         if found is not None:
             yield found
+    for hook in stanza.of("up"):
+        found = _hook_address(hook.split())
+        if found is not None:
+            yield found
+
+
+def _hook_address(words: list[str]) -> AddressOnLink | None:
+    """Read ``ip addr add 10.0.0.2/24 dev br0``."""
+    tool = words[0].rpartition("/")[2] if words else ""
+    at = next((index for index, word in enumerate(words) if word in {"add", "replace"}), len(words))
+    if tool != "ip" or not set(words[:at]) & {"a", "ad", "addr", "address"} or at + 1 >= len(words):
+        return None
+    return on_link(words[at + 1]) if "/" in words[at + 1] else None
 
 
 def _routes(stanza: _Stanza, name: str) -> Iterator[BootRoute]:
@@ -233,4 +246,5 @@ def _is_opaque(hook: str) -> bool:
     words = hook.split()
     tool = words[0].rpartition("/")[2] if words else ""
     quiet = tool == "ifconfig" or (tool == "ip" and bool(set(words) & {"link", "l"}) and "master" not in words and "add" not in words)
-    return not quiet and _hook_route(words, "x") is None and not ("addif" in words or ("master" in words and "$" not in hook))
+    known = _hook_route(words, "x") is not None or _hook_address(words) is not None
+    return not quiet and not known and not ("addif" in words or ("master" in words and "$" not in hook))
