@@ -6,6 +6,7 @@ Source: VMmanager knowledge base, "Коммутация": the uplink and the VMs
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from netchecks.errors import NotSeen
 from netchecks.flowing import attached, make_flow, make_hop, to_interface, with_samples

@@ -33,7 +33,8 @@ def test_packets_are_not_lost(flow: Flow, rows: By[Flow, Row]) -> None:
         raise Wrong(
             "path.partial_by_port", f"{_asked(flow)}: of {len(row.by_port)} source ports, {len(dead)} never get through and the others "
             f"always do ({', '.join(map(str, sorted(dead)))}): one of several ways is bad, {where}", place=place,
-            certain=True, hop="fabric", layer="forwards", remedy="find the bad member of the bond, LAG or ECMP group there; take it out until it is repaired",
+            certain=True, hop="fabric", layer="forwards",
+            remedy="find the bad member of the bond, LAG or ECMP group there; take it out until it is repaired",
         )
     if not is_lossy(row):
         return

@@ -173,9 +173,8 @@ def _is_regex(text: str) -> bool:
 
 
 def _addresses(stanza: _Stanza) -> Iterator[AddressOnLink]:
-    if stanza.method in {"dhcp", "bootp", "manual"}:
-        return  # ifupdown does not look at it there
-    for text in stanza.of("address"):
+    read = stanza.method not in {"dhcp", "bootp", "manual"}  # ifupdown does not look at it there
+    for text in stanza.of("address") if read else ():
         default = "64" if ":" in text else "24"
         found = on_link(text.split()[0] if text.split() else "", stanza.last("netmask") or default)
         if found is not None:
