@@ -11,6 +11,9 @@ from netchecks.errors import NotSeen
 #: MAC (ARP, NDP); ``told``: the answer to such a question.
 Kind = Literal["request", "reply", "error", "asked", "told"]
 
+#: The hop of a device that packets may come in by instead of the uplink.
+OTHER_UPLINK = "other uplink"
+
 
 @dataclass(frozen=True, slots=True)
 class Point:

@@ -488,3 +488,31 @@ def test_loopback_does_not_answer_for_itself(net: Wire) -> None:
     finally:
         net.a.sh("sysctl -qw net.ipv4.icmp_echo_ignore_all=0")
     assert [one.outcome for one in run(net.a, echo("127.0.0.1"), echo("::1"))] == ["answered", "answered"]
+
+
+# -- network namespaces and devices by their MAC ---------------------------------------------------------------------
+
+
+def test_it_listens_and_sends_in_another_namespace_and_comes_back(net: Wire) -> None:
+    """Of a node's own namespaces, by their names; what it does itself stays where it is."""
+    there = net.b.name
+    actions = (Capture("wire", (ARP,), namespace=there), Frames("wire", (frame(ARP, b"y" * 46),), 0.1, namespace=there), Capture("wire", (ARP,)),
+               Frames("wire", (frame(ARP, b"z" * 46),), 0.1))
+    far, sent, near, own = run(net.a, *actions)
+    assert (sent.outcome, own.outcome) == ("sent", "sent")
+    assert [data[14:] for _, _, outgoing, data in far.packets if outgoing] == [b"y" * 46]
+    assert [data[14:] for _, _, outgoing, data in near.packets if outgoing] == [b"z" * 46]
+    assert {device for _, device, _, _ in far.packets} == {f"{there}/wire"}
+
+
+def test_a_namespace_that_is_not_there_fails_alone(net: Wire) -> None:
+    lost, found = run(net.a, Capture("wire", (ARP,), namespace="nc-no-such"), Capture("wire", (ARP,)))
+    assert (lost.outcome, found.outcome) == ("failed", "captured")
+    assert "nc-no-such" in lost.error
+
+
+def test_a_device_is_found_by_its_mac(net: Wire) -> None:
+    mac = net.a.sh("cat /sys/class/net/wire/address").strip()
+    found, lost = run(net.a, Capture(f"mac:{mac}", (ARP,)), Capture("mac:02:ff:ff:ff:ff:ff", (ARP,)))
+    assert (found.outcome, lost.outcome) == ("captured", "failed")
+    assert "No such device" in lost.error
