@@ -85,13 +85,19 @@ BREAKS = {
     **dict.fromkeys(("guest-firewall-drops-in", "guest-firewall-drops-out"), VM42 | {"node:vm42"}),
     "two-guest-gateway-and-uplink": ways(*ALL4) | ways(*ALL4, *ALL6, vms=("vm44", "vm45")),
     "healthy-guest-without-ipv6": ways(*ALL6, vms=("vm43",)),
+    "path-one-way-bad": ways("tcp4", vms=("vm42", "vm43")),
+    "path-mtu-black-hole": ways("full", vms=("vm42", "vm43", "vm44", "vm45")),
+    "healthy-smaller-path-that-says-so": ways("full", vms=("vm42", "vm43", "vm44", "vm45")),
     "healthy-guest-silent-to-ping": ways("ping4", "ping6", "full", vms=("vm45",)),
     "healthy-gateway-silent-to-ping": {"node:gateway"},
     "healthy-stopped-vm": ways(*ALL4, *ALL6, vms=("vm43",)),
 }
 
-#: Two hosts fight: what breaks is a matter of luck, but only theirs.
-FIGHTS = {"address-duplicate": "vm42", "mac-duplicate": "vm4[24]", "gateway-two-macs": ".*", "switch-reflects-frames": "vm4[23]"}
+#: Two hosts fight, or some packets are lost: what breaks is a matter of luck, but only theirs.
+FIGHTS = {
+    "address-duplicate": "vm42", "mac-duplicate": "vm4[24]", "gateway-two-macs": ".*", "switch-reflects-frames": "vm4[23]",
+    "path-loss": "vm4[23]", "path-loss-everywhere": "vm4", "path-loss-of-one-vm": "vm42",
+}
 
 #: What a snapshot leaves out because it changes by itself is asked for here.
 ELSEWHERE = {
