@@ -8,14 +8,14 @@ from itertools import count
 from typing import Any
 
 from netchecks.models.hops import Hop
-from netchecks.models.subjects import Flow, Interface, Inventory, Link, Network, Node, Vm
+from netchecks.models.subjects import DhcpServer, Flow, Interface, Inventory, Link, Network, Node, Vm
 from netchecks.platform import PLATFORMS, Flows, Platform
 
-Subject = Node | Network | Vm | Interface | Link | Flow
+Subject = Node | Network | Vm | Interface | Link | DhcpServer | Flow
 
 #: Parameter name of a check -> the type of its subjects, the finest first: it determines the others.
 KINDS: dict[str, type[Any]] = {
-    "flow": Flow, "interface": Interface, "link": Link, "vm": Vm, "network": Network, "node": Node,
+    "flow": Flow, "interface": Interface, "dhcp_server": DhcpServer, "link": Link, "vm": Vm, "network": Network, "node": Node,
 }
 
 
@@ -25,6 +25,7 @@ class World:
 
     inventory: Inventory
     links: tuple[Link, ...]
+    dhcp_servers: tuple[DhcpServer, ...]
     flows: tuple[Flow, ...]
     index: Flows
     _hops: dict[str, tuple[Hop, ...]] = field(default_factory=dict, compare=False)
@@ -33,7 +34,7 @@ class World:
     def all(self, kind: type[Any]) -> Sequence[Any]:
         """Give every subject of one type, in the order of the inventory."""
         same: dict[type[Any], Sequence[Any]] = {
-            Flow: self.flows, Interface: self.inventory.interfaces, Link: self.links,
+            Flow: self.flows, Interface: self.inventory.interfaces, Link: self.links, DhcpServer: self.dhcp_servers,
             Vm: self.inventory.vms, Network: self.inventory.networks, Node: self.inventory.nodes,
         }
         return same[kind]
@@ -75,7 +76,8 @@ def build(inventory: Inventory) -> World:
             _add(flows, flow)
     for flow in inventory.flows:
         _add(flows, flow)
-    return World(inventory, tuple(_links(inventory)), tuple(flows.values()), Flows.of(flows.values()))
+    servers = tuple(server for network in inventory.networks for server in dhcp_servers(network))
+    return World(inventory, tuple(_links(inventory)), servers, tuple(flows.values()), Flows.of(flows.values()))
 
 
 def _add(flows: dict[str, Flow], flow: Flow) -> None:
@@ -107,13 +109,25 @@ def _links(inventory: Inventory) -> Iterator[Link]:
     yield from found.values()
 
 
+def dhcp_servers(network: Network) -> tuple[DhcpServer, ...]:
+    """Give the DHCP servers of a network that can be looked at."""
+    declared = network.dhcp.servers if network.dhcp else ()
+    return tuple(
+        DhcpServer(f"{network}@{one.node}", network, one.node, one.addresses, one.log) for one in declared if one.node is not None
+    )
+
+
 def parts(subject: Subject) -> tuple[Subject, ...]:
     """Give the subjects that this one is made of, each once."""
     direct: list[Subject] = []
     if isinstance(subject, Flow):
         direct = [subject.source, subject.network, *((subject.interface,) if subject.interface else ())]
+        for server in dhcp_servers(subject.network) if subject.protocol == "dhcp" else ():
+            direct += [server, server.node]  # it listens at the same time
     elif isinstance(subject, Interface):
-        direct = [subject.vm, subject.network, subject.node]
+        direct = [subject.vm, subject.network, subject.node, *dhcp_servers(subject.network)]
+    elif isinstance(subject, DhcpServer):
+        direct = [subject.node, subject.network, *(end.node for end in subject.network.attachments)]
     elif isinstance(subject, (Vm, Link)):
         direct = [subject.node]
     elif isinstance(subject, Network):
@@ -121,7 +135,7 @@ def parts(subject: Subject) -> tuple[Subject, ...]:
     found: dict[tuple[type[Any], str], Subject] = {}
     for part in direct:
         found.setdefault((type(part), part.name), part)
-        if not isinstance(part, Network):  # a network's other nodes have nothing to do with one of its interfaces
+        if not isinstance(part, Network | DhcpServer):  # a network's other nodes have nothing to do with one of its interfaces
             found.update({(type(other), other.name): other for other in parts(part)})
     return tuple(found.values())
 
@@ -160,6 +174,8 @@ def _fill(subject: Any, finest: str, kinds: frozenset[str]) -> list[dict[str, Su
         row |= {"interface": subject.interface, "vm": subject.interface.vm} if subject.interface else {}
     elif finest == "interface":
         row |= {"vm": subject.vm, "network": subject.network, "node": subject.node}
+    elif finest == "dhcp_server":
+        row |= {"network": subject.network, "node": subject.node}
     elif finest in {"link", "vm"}:
         row |= {"node": subject.node}
     elif finest == "network" and "node" in kinds:

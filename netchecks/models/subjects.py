@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 Address: TypeAlias = IPv4Address | IPv6Address
 Prefix: TypeAlias = IPv4Network | IPv6Network
 AddressOnLink: TypeAlias = IPv4Interface | IPv6Interface
-Protocol: TypeAlias = Literal["arp", "ndp", "icmp", "tcp", "udp"]
+Protocol: TypeAlias = Literal["arp", "ndp", "icmp", "tcp", "udp", "dhcp", "ra"]
 
 
 class _Named:
@@ -106,6 +106,60 @@ class Attachment:
     uplink: str
 
 
+@dataclass(frozen=True, slots=True)
+class AddressRange:
+    """Addresses from ``first`` to ``last``, both of them too, of one family."""
+
+    first: Address
+    last: Address
+
+    def __contains__(self, address: Address) -> bool:
+        """Tell whether an address is one of them."""
+        return address.version == self.first.version and int(self.first) <= int(address) <= int(self.last)
+
+    def __str__(self) -> str:
+        """Give it as it is written."""
+        return f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredDhcpServer:
+    """A DHCP server that may answer. ``addresses``: by which it is known, of IPv6 the link-local one that it sends from.
+
+    ``node``: where it runs; None where nobody can look at it. ``log``: a file, where it is not found by itself.
+    """
+
+    addresses: tuple[Address, ...]
+    node: Node | None = None
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dhcp:
+    """How a network's VMs get their addresses. Any of ``servers`` may answer: two are as right as one.
+
+    ``ranges``: what may be offered; of a family without any, every address of the network's subnets.
+    ``known_only``: clients that the servers do not know get nothing, rightly.
+    """
+
+    servers: tuple[DeclaredDhcpServer, ...]
+    ranges: tuple[AddressRange, ...] = ()
+    known_only: bool = False
+
+    def addresses(self, family: int) -> frozenset[Address]:
+        """Give by which addresses the servers of one family are known; none: that family is not served."""
+        return frozenset(address for server in self.servers for address in server.addresses if address.version == family)
+
+
+@dataclass(frozen=True, slots=True)
+class Advertised:
+    """What routers shall advertise (RFC 4861): who, by link-local address, and the flags M and O; None: either is right."""
+
+    routers: frozenset[Address] = frozenset()
+    managed: bool | None = None
+    other: bool | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Network(_Named):
     """A network that VMs are on. ``kind``: ``switching``, ``routing`` or ``ip-fabric``. MTU in bytes."""
@@ -118,6 +172,8 @@ class Network(_Named):
     vlan: int | None = None
     resolvers: tuple[Address, ...] = ()
     probe_from: tuple[Node, ...] = ()
+    dhcp: Dhcp | None = None
+    advertised: Advertised | None = None
 
     def at(self, node: Node) -> Attachment:
         """Give the node's end of this network. Raises KeyError where the node is not on it."""
@@ -158,6 +214,17 @@ class Interface(_Named):
     def node(self) -> Node:
         """The node the VM is on."""
         return self.vm.node
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class DhcpServer(_Named):
+    """A DHCP server of a network on a node that can be looked at. Its name is ``network@node``."""
+
+    name: str
+    network: Network
+    node: Node
+    addresses: tuple[Address, ...]
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -6,6 +6,7 @@ Source: VMmanager knowledge base, "Коммутация": the uplink and the VMs
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from netchecks.errors import NotSeen
 from netchecks.models.domains import Domain
@@ -17,6 +18,10 @@ from netchecks.seen import By
 
 #: IPv4 header 20 + ICMP header 8; IPv6 header 40 + ICMPv6 header 8 (RFC 791, RFC 8200).
 _HEADERS = {4: 28, 6: 48}
+#: Whom a client without an address asks: RFC 2131 section 4.4.1, RFC 8415 section 7.1 (all servers and relays).
+_ALL_SERVERS = {4: ip_address("255.255.255.255"), 6: ip_address("ff02::1:2")}
+#: RFC 4291 section 2.7.1: all routers.
+_ALL_ROUTERS = ip_address("ff02::2")
 
 
 def flows(network: Network, inventory: Inventory) -> tuple[Flow, ...]:
@@ -29,7 +34,20 @@ def flows(network: Network, inventory: Inventory) -> tuple[Flow, ...]:
     for end in network.attachments:
         for subnet in network.subnets:
             found.extend(_to_gateway(end.node, network, subnet))
+        found.extend(_to_segment(end.node, network))
     return tuple(found)
+
+
+def _to_segment(node: Node, network: Network) -> Iterator[Flow]:
+    """Give what a client asks of whoever is there: DHCP by each family that is served, and who the routers are."""
+    for family, target in _ALL_SERVERS.items():
+        if network.dhcp and network.dhcp.addresses(family):
+            own = any(server.node == node for server in network.dhcp.servers)
+            needs = {f"ipv{family}", "dhcp", "own_bridge"} | (set() if own else {"uplink"})
+            yield Flow(f"{node}-to-{network}-dhcp-ipv{family}", node, network, "dhcp", target, needs=frozenset(needs))
+    if network.advertised:
+        needs = {"ipv6", "ra", "own_bridge", "uplink"}
+        yield Flow(f"{node}-to-{network}-ra-ipv6", node, network, "ra", _ALL_ROUTERS, needs=frozenset(needs))
 
 
 def _to_interface(interface: Interface, address: Address) -> Iterator[Flow]:
@@ -100,6 +118,8 @@ def _attached(node: Node, network: Network) -> bool:
 def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
     """Give the way of a flow, in the order of its packet."""
     source, network, interface = flow.source, flow.network, flow.interface
+    if flow.protocol in {"dhcp", "ra"}:
+        return _segment(flow)
     end = interface.node if interface else None
     way = [_hop("sender", source.name, flow, ("node", source.name), *flows_of.from_source(flow))]
     if _attached(source, network):
@@ -114,6 +134,15 @@ def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
     if source != end:
         way += _side(interface.node, flow, "uplink", "bridge")
     return (*way, *_guest(interface, flow, flows_of))
+
+
+def _segment(flow: Flow) -> tuple[Hop, ...]:
+    """Give the way to whoever is on the segment: a server, or a router."""
+    out = ("bridge", "uplink") if "uplink" in flow.needs else ("bridge",)
+    servers = flow.network.dhcp.servers if flow.network.dhcp and flow.protocol == "dhcp" else ()
+    about = [("dhcp_server", f"{flow.network}@{server.node}") for server in servers]
+    way = [_hop("sender", flow.source.name, flow, ("node", flow.source.name)), *_side(flow.source, flow, *out)]
+    return (*way, _hop("fabric", flow.network.name, flow), _hop("dhcp" if flow.protocol == "dhcp" else "router", flow.network.name, flow, *about))
 
 
 def _hop(name: str, place: str, flow: Flow, *about: tuple[str, str]) -> Hop:

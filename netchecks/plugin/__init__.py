@@ -58,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for mark in (
         "kind(name, ...): the kinds of network that a check is about",
         "flow(protocol, ..., to=, full=): the flows that a check is about",
+        "declares(field): a check of networks of which the inventory tells this (dhcp, advertised)",
         "hop(name, layer): the hop of a flow's way whose state a check judges",
         "verdict: a check whose outcome is its flow's",
     ):
@@ -169,8 +170,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if run is None or not own:
         return
     selection: Selection = run.selection
-    kind, flow = (metafunc.definition.get_closest_marker(name) for name in ("kind", "flow"))
-    rows = [row for row in combinations(run.world, frozenset(own)) if _applies(kind, flow, row)]
+    kind, flow, declares = (metafunc.definition.get_closest_marker(name) for name in ("kind", "flow", "declares"))
+    rows = [row for row in combinations(run.world, frozenset(own)) if _applies(kind, flow, row) and _declared(declares, row)]
     chosen = [row for row in rows if selection.keeps(row, run.world)]
     values: list[tuple[object, ...]] = [tuple(row[kind] for kind in own) for row in chosen] or [(_NOTHING,) * len(own)]
     ids = ["-".join(str(row[kind]) for kind in own) for row in chosen] or ["nothing"]
@@ -192,6 +193,11 @@ def _applies(kind: pytest.Mark | None, flow: pytest.Mark | None, row: dict[str, 
             return False
     subject = row.get("flow")
     return flow is None or (isinstance(subject, Flow) and _wanted(flow, subject))
+
+
+def _declared(mark: pytest.Mark | None, row: dict[str, Subject]) -> bool:
+    networks = [s if isinstance(s, Network) else getattr(s, "network", None) for s in row.values()] if mark else []
+    return mark is None or any(getattr(network, name, None) is not None for network in networks for name in mark.args)
 
 
 def _wanted(mark: pytest.Mark, flow: Flow) -> bool:

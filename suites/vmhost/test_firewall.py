@@ -22,7 +22,7 @@ from netchecks.world import end_of
 
 
 @pytest.mark.kind("switching")
-@pytest.mark.flow
+@pytest.mark.flow("arp", "ndp", "icmp", "tcp", "udp")
 @pytest.mark.hop("tap", "policy")
 def test_firewall_lets_through(
     flow: Flow,
