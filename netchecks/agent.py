@@ -7,6 +7,7 @@ packets and bytes; it ends when the one who started it ends.
 import base64
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import selectors
@@ -17,23 +18,25 @@ import sys
 import time
 
 JOB = json.loads(base64.b64decode("@JOB@").decode())
-MAX_PACKETS = 5000  # for each device
+MAX_BYTES = 16 << 20  # for all captures
 AT_ONCE = 1000  # packets read in one go: a flood must not keep the timers from their time
-SNAP = 320  # bytes kept of a frame: headers, neighbour options and the cookie
+LARGEST = 2048  # bytes of a frame; the kernel's filter keeps less of most
 ETH_P_ALL = 3
-SO_ATTACH_FILTER = 26
+SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
 PACKET_OUTGOING = 4
-SOL_PACKET, PACKET_STATISTICS = 263, 6
+SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA = 263, 6, 8
+TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 0x10, 0x40
+CLONE_NEWNET, SIOCGIFHWADDR, CLOCK_BOOTTIME = 0x40000000, 0x8927, 7
 IP_MTU_DISCOVER, IP_RECVERR, IPV6_MTU_DISCOVER, IPV6_RECVERR = 10, 11, 23, 25
 PMTUDISC_DO = 2
 MSG_ERRQUEUE = 0x2000
+BEGAN = time.clock_gettime(CLOCK_BOOTTIME)
 START = time.monotonic()
 PARENT = os.getppid()
 LOOP = selectors.DefaultSelector()
 TIMERS = []
-PACKETS = {}
-CAPTURES = []
-DROPPED = [0]
+SOURCES = {}  # what is captured, by its key: {"packets", "opened", "error", "dropped", "of", "socket"}
+LEFT = [MAX_BYTES]
 RESULTS = [{"outcome": "", "error": "", "seconds": 0.0, "sent": 0} for _ in JOB["actions"]]
 OPEN = set()
 
@@ -56,63 +59,130 @@ def done(index, outcome, error=""):
 # -- frames and captures ---------------------------------------------------------------------------------------------
 
 
-def bpf(ethertypes):
-    """A classic BPF program that keeps these ethertypes, and of IPv6 (0x86dd) only ICMPv6."""
-    load_type, load_next_header, equals, give = 0x28, 0x30, 0x15, 0x06
-    plain = [kind for kind in ethertypes if kind != 0x86DD]
-    program = [(load_type, 0, 0, 12)]
-    for left, kind in enumerate(reversed(plain)):
-        program.insert(1, (equals, left + 4, 0, kind))
-    program += [(equals, 0, 2, 0x86DD if 0x86DD in ethertypes else 0x1FFFF), (load_next_header, 0, 0, 20), (equals, 1, 0, 58)]
-    return program + [(give, 0, 0, 0), (give, 0, 0, SNAP)]
+def inside(namespace, call):
+    """Do something in a network namespace of this node; a socket stays in the one where it was made."""
+    if not namespace:
+        return call()
+    libc = ctypes.CDLL(None, use_errno=True)
+    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    there = os.open("/run/netns/" + namespace, os.O_RDONLY)
+    try:
+        if libc.setns(there, CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), namespace)
+        try:
+            return call()
+        finally:
+            if libc.setns(home, CLONE_NEWNET):
+                os._exit(1)
+    finally:
+        os.close(home)
+        os.close(there)
 
 
-def capture(index, action):
-    device = action["device"]
-    if device in PACKETS:  # one socket serves all asks for a device
-        RESULTS[index]["outcome"] = "captured"
+def named(device):
+    """The name of a device that may be given by its MAC, as "mac:52:54:00:00:00:01"."""
+    if not device.startswith("mac:"):
+        return device
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for _, name in socket.if_nameindex():
+            answer = fcntl.ioctl(sock, SIOCGIFHWADDR, struct.pack("256s", name.encode()))
+            if ":".join("%02x" % byte for byte in answer[18:24]) == device[4:]:
+                return name
+    raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), device)
+
+
+def packet_socket(namespace, device, protocol, prepare):
+    def make():
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        try:
+            prepare(sock)
+            sock.bind((named(device), protocol))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    return inside(namespace, make)
+
+
+def capture(key, wanted):
+    source = SOURCES[key] = {"packets": [], "opened": None, "error": "", "dropped": 0, "of": (wanted["namespace"], wanted["device"])}
+    needle = base64.b64decode(wanted["needle"])
+
+    def prepare(sock):
+        program = wanted["program"]
+        text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
+        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(program), ctypes.addressof(text)))
+        sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+        except OSError:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+
+    try:
+        sock = packet_socket(wanted["namespace"], wanted["device"], ETH_P_ALL, prepare)
+    except OSError as error:
+        source.update(error=str(error), denied=error.errno in (errno.EPERM, errno.EACCES))
         return
-    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    every = (other for other in JOB["actions"] if other["do"] == "Capture" and other["device"] == device)
-    program = bpf(sorted({kind for other in every for kind in other["ethertypes"]}))
-    code = b"".join(struct.pack("HBBI", *step) for step in program)
-    text = ctypes.create_string_buffer(code)
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(program), ctypes.addressof(text)))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-    sock.bind((device, ETH_P_ALL))
     sock.setblocking(False)
-    kept = PACKETS[device] = []
-    CAPTURES.append(sock)
+    source.update(opened=round(now(), 6), socket=sock)
+    kept = source["packets"]
 
     def readable():
         for _ in range(AT_ONCE):
             try:
-                data, where = sock.recvfrom(SNAP)
+                data, ancillary, _, where = sock.recvmsg(LARGEST, 64)
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EINTR):
-                    RESULTS[index]["error"] = str(error)
+                    source["error"] = str(error)
                 return
-            if len(kept) < MAX_PACKETS:
+            if needle and needle not in data:
+                continue
+            data = tagged(data, ancillary)
+            LEFT[0] -= len(data)
+            if len(kept) < wanted["most"] and LEFT[0] > 0:
                 kept.append((round(now(), 6), where[2] == PACKET_OUTGOING, data))
             else:
-                DROPPED[0] += 1
+                source["dropped"] += 1
 
     LOOP.register(sock, selectors.EVENT_READ, readable)
-    RESULTS[index]["outcome"] = "captured"
+
+
+def tagged(data, ancillary):
+    """The frame as it was on the wire: the kernel takes the VLAN tag out and tells it beside the data."""
+    for level, kind, value in ancillary:
+        if level == SOL_PACKET and kind == PACKET_AUXDATA and len(value) >= 20:
+            status, _, _, _, _, tci, tpid = struct.unpack("=IIIHHHH", value[:20])
+            if status & TP_STATUS_VLAN_VALID:
+                tpid = tpid if status & TP_STATUS_VLAN_TPID_VALID else 0x8100
+                return data[:12] + struct.pack("!HH", tpid, tci) + data[12:]
+    return data
 
 
 def frames(index, action):
-    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    sock.bind((action["device"], 0))
+    sock = packet_socket(action["namespace"], action["device"], 0, lambda sock: None)
     texts = [base64.b64decode(text) for text in action["frames"]]
+    schedule(index, action, texts, sock.send, lambda: action["unless"] and seen(action))
+
+
+def packets(index, action):
+    """IP packets as they are, by the way that the routes of this node take."""
+    family = family_of(action["target"])
+    sock = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    texts = [base64.b64decode(text) for text in action["packets"]]
+    schedule(index, action, texts, lambda text: sock.sendto(text, (action["target"], 0)), lambda: False)
+
+
+def schedule(index, action, texts, send_one, needless):
     OPEN.add(index)
-    RESULTS[index]["since"] = action["at"]
+    RESULTS[index].update(since=action["at"], times=[])
 
     def send(position):
-        if action["unless"] and seen(action["device"], action["unless"]):
+        if needless():
             return done(index, "not needed")
         try:
-            sock.send(texts[position])
+            RESULTS[index]["times"].append(round(now(), 6))
+            send_one(texts[position])
             RESULTS[index]["sent"] += 1
         except OSError as error:
             return done(index, "failed", str(error))
@@ -123,12 +193,13 @@ def frames(index, action):
     later(action["at"], lambda: send(0))
 
 
-def seen(device, conditions):
+def seen(action):
     """An answer on another device (the uplink, of which the bridge is a port) may be somebody else's."""
-    wanted = [(offset, base64.b64decode(text)) for offset, text in conditions]
+    wanted = [(offset, base64.b64decode(text)) for offset, text in action["unless"]]
+    here = (action["namespace"], action["device"])
     return any(
         not outgoing and all(data[offset:offset + len(text)] == text for offset, text in wanted)
-        for _, outgoing, data in PACKETS.get(device, ())
+        for source in SOURCES.values() if source["of"] == here for _, outgoing, data in source["packets"]
     )
 
 
@@ -303,7 +374,7 @@ def datagram(index, action):
         except OSError as error:
             return fail(error)
         LOOP.unregister(sock)  # the first answer counts: what comes after it is not kept
-        PACKETS["udp:%d" % index] = [(round(now(), 6), False, data)]
+        RESULTS[index]["data"] = [round(now(), 6), base64.b64encode(data).decode()]
         return done(index, "answered")
 
     def send():
@@ -326,7 +397,7 @@ def datagram(index, action):
 
 # -- the loop --------------------------------------------------------------------------------------------------------
 
-HANDLERS = {"Capture": capture, "Frames": frames, "Echo": echo, "Connect": connect, "Datagram": datagram}
+HANDLERS = {"Frames": frames, "Packets": packets, "Echo": echo, "Connect": connect, "Datagram": datagram}
 
 
 def start(index, action):
@@ -344,10 +415,11 @@ def wanted():
 
 
 def main():
-    for kinds in (("Capture",), ("Frames", "Echo", "Connect", "Datagram")):
-        for index, action in enumerate(JOB["actions"]):
-            if action["do"] in kinds:
-                start(index, action)
+    for key, what in JOB["captures"].items():
+        capture(key, what)
+    for index, action in enumerate(JOB["actions"]):
+        if action["do"] in HANDLERS:
+            start(index, action)
     while now() < JOB["deadline"] and wanted():
         if not OPEN and now() >= JOB["seconds"]:
             break
@@ -358,13 +430,19 @@ def main():
             key.data()
     for index in list(OPEN):
         done(index, "silent", "ended by its own deadline")
-    for sock in CAPTURES:  # (seen, dropped) since the socket was opened: what did not fit into its buffer
-        DROPPED[0] += struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
-    packets = {device: [(at, out, base64.b64encode(data).decode()) for at, out, data in kept]
-               for device, kept in PACKETS.items()}
     for result in RESULTS:
         result.pop("since", None)
-    json.dump({"version": 1, "results": RESULTS, "packets": packets, "dropped": DROPPED[0]}, sys.stdout)
+    sources = {key: told(source) for key, source in SOURCES.items()}
+    json.dump({"version": 2, "began": BEGAN, "ended": round(now(), 6), "results": RESULTS, "captures": sources}, sys.stdout)
+
+
+def told(source):
+    sock = source.pop("socket", None)
+    if sock is not None:  # (seen, dropped) since the socket was opened: what did not fit into its buffer
+        source["dropped"] += struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
+    del source["of"]
+    source["packets"] = [(at, out, base64.b64encode(data).decode()) for at, out, data in source["packets"]]
+    return source
 
 
 main()

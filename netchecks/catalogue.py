@@ -43,6 +43,7 @@ class Check:
     hop: tuple[str, ...]
     verdict: bool
     imperative: bool
+    inside: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +77,7 @@ def _check(item: pytest.Function) -> Check:
         name, doc_of(item.function), tuple(one for one in names if one in KINDS), tuple(one for one in names if is_fact(one)),
         tuple(dict.fromkeys(code for tell in tells for code in codes(tell))), kind.args if kind else (), _flows(flow),
         hop.args if hop else (), item.get_closest_marker("verdict") is not None, "host" in names,
+        item.get_closest_marker("inside") is not None,
     )
 
 
@@ -245,6 +247,8 @@ def _about(check: Check) -> str:
         words.append(f"flows: {', '.join(check.flows)}")
     if check.hop:
         words.append(f"a state of the hop {check.hop[0]}" + (f", {check.hop[1]}" if len(check.hop) > 1 else ""))
+    if check.inside:
+        words.append("VMs that can be entered")
     if check.verdict:
         words.append("the verdict of its flow")
     return "; ".join(word for word in words if word)

@@ -12,13 +12,13 @@ from netchecks import connect, plan, send, sudoers
 from netchecks.collecting import Collected, add_selection, arguments, collect
 from netchecks.errors import NetchecksError, NotSeen
 from netchecks.facts import ask, ask_key, make
-from netchecks.models.subjects import Node
+from netchecks.models.subjects import Place
 from netchecks.observe import OBSERVATIONS
 from netchecks.plugin import wanted_of
 from netchecks.probe import Action, Probe
 from netchecks.record import Record
 from netchecks.script import Alternative, Job, command_line
-from netchecks.world import Subject, World, place_of
+from netchecks.world import Subject, World
 
 #: What the shell script itself runs beside the commands (netchecks.script).
 SCRIPT_RUNS = "sh, mktemp, timeout, sleep, kill, cat, rm, renice, ionice, uname, grep"
@@ -47,7 +47,7 @@ class Sending:
 class NodeCommands:
     """All that would happen at one node."""
 
-    node: Node
+    node: Place
     commands: tuple[Planned, ...]
     sendings: tuple[Sending, ...]
 
@@ -79,34 +79,36 @@ def of(found: Collected) -> list[NodeCommands]:
     return [NodeCommands(node, tuple(_commands(node, planned)), tuple(_sendings(node, planned))) for node in _places(planned, world)]
 
 
-def _places(planned: plan.Plan, world: World) -> list[Node]:
+def _places(planned: plan.Plan, world: World) -> list[Place]:
     names = plan.places(planned)
-    return [node for node in world.inventory.nodes if node.name in names]
+    everywhere: list[Place] = [*world.inventory.nodes, *(vm.guest for vm in world.inventory.vms if vm.guest)]
+    return [place for place in everywhere if place.name in names]
 
 
-def _commands(node: Node, planned: plan.Plan) -> Iterator[Planned]:
+def _commands(node: Place, planned: plan.Plan) -> Iterator[Planned]:
     jobs: dict[str, tuple[Job, list[str], tuple[str, ...]]] = {}
     for fact, subjects in planned.facts.items():
         observation = OBSERVATIONS.get(fact)
         for subject in subjects.values() if observation else ():
-            if observation is not None and place_of(subject) == node:
+            if observation is not None and plan.place_for(fact, subject) == node:
                 job = plan.job_for(observation, subject)
                 jobs.setdefault(job.key, (job, [], observation.phases))[1].append(fact)
     for job, facts, phases in jobs.values():
         yield Planned(job, tuple(dict.fromkeys(facts)), phases)
 
 
-def _sendings(node: Node, planned: plan.Plan) -> Iterator[Sending]:
+def _sendings(node: Place, planned: plan.Plan) -> Iterator[Sending]:
     nothing = make(Record(), planned)
     for fact, subjects in planned.facts.items():
         for subject in subjects.values():
             probe = plan.probe_for(fact, subject)
-            if probe is None or place_of(subject) != node:
+            if probe is None or node not in plan.places_for(fact, subject):
                 continue
             try:
-                yield Sending(fact, subject, probe, ask(probe, subject, nothing).actions)
+                asked = ask(probe, subject, nothing, node.name)
             except (NotSeen, AssertionError):
-                yield Sending(fact, subject, probe, ())
+                asked = None
+            yield Sending(fact, subject, probe, asked.actions if asked else ())
 
 
 def _as_root(one: NodeCommands) -> Iterator[Job]:

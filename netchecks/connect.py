@@ -14,7 +14,7 @@ from testinfra.backend.local import LocalBackend
 from testinfra.host import Host
 
 from netchecks.errors import NotSeen, Why
-from netchecks.models.subjects import Connection, Node
+from netchecks.models.subjects import Connection, Node, Place
 
 if TYPE_CHECKING:
     from testinfra.backend.base import BaseBackend, CommandResult
@@ -58,8 +58,8 @@ class NetnsBackend(LocalBackend):  # type: ignore[misc]  # testinfra has no type
         return super().run("ip netns exec %s sh -c %s", self._namespace, inner, **kwargs)
 
 
-def backend(node: Node, *, sudo: bool | None = None) -> BaseBackend:
-    """Give testinfra's backend for a node. ``sudo``: run all of a command by it; by default as the inventory says."""
+def backend(node: Place, *, sudo: bool | None = None) -> BaseBackend:
+    """Give testinfra's backend for a place. ``sudo``: run all of a command by it; by default as the inventory says."""
     link = node.connection
     sudo = link.sudo if sudo is None else sudo
     if link.backend == "netns":
@@ -92,7 +92,7 @@ def _login(link: Connection) -> dict[str, Any]:
     return known | {"controlpersist": 0, "ssh_extra_args": extra}
 
 
-def shell(node: Node) -> list[str]:
+def shell(node: Place) -> list[str]:
     """Give the argv of a shell at the node that reads its script from stdin. Only for STREAMED backends."""
     link = node.connection
     if link.backend == "ssh":

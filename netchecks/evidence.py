@@ -15,9 +15,10 @@ from netchecks import send
 from netchecks.errors import Unreadable
 from netchecks.facts import ask_key
 from netchecks.packet_line import packet_line
+from netchecks.plan import place_for
 from netchecks.probe import Got
 from netchecks.record import Entry, Layout
-from netchecks.world import Subject, place_of
+from netchecks.world import Subject
 
 #: Characters of one command's output that a report quotes; the record has all of it.
 QUOTED = 4000
@@ -88,7 +89,7 @@ class Evidence:
 
 def quote(fact: str, subject: Subject, entry: Entry) -> Evidence:
     """Quote the command behind one fact of one subject."""
-    place = place_of(subject)
+    place = place_for(fact, subject)
     stdout = _probe(entry, ask_key(fact, subject)) if entry.layout else _text(entry.stdout)
     stderr = _text(entry.stderr)
     return Evidence(
@@ -126,7 +127,7 @@ def clean(value: str) -> str:
 
 @lru_cache(maxsize=16)
 def _split(layout: Layout, stdout: bytes) -> dict[str, tuple[Got, ...]]:
-    return send.split(layout, stdout)
+    return send.split(layout, stdout).got
 
 
 def _probe(entry: Entry, key: str) -> str:
@@ -135,7 +136,7 @@ def _probe(entry: Entry, key: str) -> str:
         got = _split(entry.layout, entry.stdout).get(key, ())
     except Unreadable:
         return _text(entry.stdout)
-    actions = dict(entry.layout).get(key, ())
+    actions = {row[0]: row[1] for row in entry.layout}.get(key, ())
     return clean("\n".join(_action(action, one) for action, one in zip(actions, got, strict=False)))
 
 

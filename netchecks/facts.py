@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,10 @@ from netchecks.errors import NotSeen, Unreadable, Why
 from netchecks.models.system import Timed
 from netchecks.models.table import Table
 from netchecks.observe import OBSERVATIONS, Observation
-from netchecks.probe import Ask, Got, Probe
+from netchecks.probe import Ask, Part, Probe
 from netchecks.record import Entry, PlaceRecord, Record
 from netchecks.seen import By, Pair
-from netchecks.world import Subject, place_of
+from netchecks.world import Subject
 
 #: timeout(1) exits 124, 137 after -k; busybox's 143. The shell reports SIGXFSZ (the output limit) as 153.
 _TIMED_OUT, _TOO_LONG, _NOT_FOUND, _NOT_EXECUTABLE = (124, 137, 143), 153, 127, 126
@@ -30,7 +30,7 @@ class Facts:
     plan: plan.Plan
     _kept: dict[tuple[str, str], Any] = field(default_factory=dict)
     _by: dict[str, By[Any, Any]] = field(default_factory=dict)
-    _got: dict[str, dict[str, tuple[Got, ...]]] = field(default_factory=dict)
+    _said: dict[str, send.Answers] = field(default_factory=dict)
 
     def by(self, fact: str) -> By[Any, Any]:
         """Give a fact as checks take it."""
@@ -53,34 +53,51 @@ class Facts:
         return value
 
     def _look(self, fact: str, subject: Subject) -> Any:
-        node = place_of(subject)
-        if node is None or node.name not in self.record.places:
+        where = plan.place_for(fact, subject)
+        if where is None and fact in OBSERVATIONS and OBSERVATIONS[fact].inside:
+            raise NotSeen(Why.NOT_POSSIBLE, f"{subject}: the inventory does not say how to enter it", cause="guest.not_entered")
+        if where is None or where.name not in self.record.places:
             raise NotSeen(Why.NOT_RECORDED, f"{fact} of {subject}")
-        place = self.record.places[node.name]
+        place = self.record.places[where.name]
         if fact in OBSERVATIONS:
             return _observed(OBSERVATIONS[fact], subject, place)
         probe = plan.probe_for(fact, subject)
         if probe is None:
             raise NotSeen(Why.NOT_POSSIBLE, f"nothing gives {fact} of {subject}")
+        if probe.at is not None:
+            return probe.read(subject, {where.name: self._try_part(fact, subject, where.name) for where in probe.at(subject)})
+        return probe.read(subject, self._part(fact, subject, place).got)
+
+    def _try_part(self, fact: str, subject: Subject, name: str) -> Part | NotSeen:
+        """Give what came of a probe at one of its places, or why there is nothing: the others may tell enough."""
+        place = self.record.places.get(name)
+        if place is None:
+            return NotSeen(Why.NOT_RECORDED, f"{fact} of {subject} at {name}")
+        try:
+            return self._part(fact, subject, place)
+        except NotSeen as reason:
+            return reason
+
+    def _part(self, fact: str, subject: Subject, place: PlaceRecord) -> Part:
         key = ask_key(fact, subject)
         for what in ("all", "probes", key):
             if what in place.missed:
                 raise place.missed[what]
-        got = self._answers(place)
-        if key not in got:
+        answers, notes = self._answers(place), {row[0]: row[2] for row in _agent_entry(place).layout}
+        if key not in answers.got:
             raise NotSeen(Why.NOT_RECORDED, f"{key} at {place.place}")
-        return probe.read(subject, got[key])
+        return Part(place.place, answers.got[key], notes.get(key, ""), answers.began, answers.ended, place.booted)
 
-    def _answers(self, place: PlaceRecord) -> dict[str, tuple[Got, ...]]:
+    def _answers(self, place: PlaceRecord) -> send.Answers:
         """Give what the agent at a place said, by ask: one document for all of them, so it is split up once."""
-        if place.place not in self._got:
-            self._got[place.place] = _answers(place)
-        return self._got[place.place]
+        if place.place not in self._said:
+            self._said[place.place] = _answers(place)
+        return self._said[place.place]
 
     def evidence(self, fact: str, subject: Subject) -> Entry | None:
         """Give the command behind a fact, if one ran."""
-        node = place_of(subject)
-        place = self.record.places.get(node.name) if node else None
+        where = plan.place_for(fact, subject)
+        place = self.record.places.get(where.name) if where else None
         if place is None:
             return None
         key = plan.job_for(OBSERVATIONS[fact], subject).key if fact in OBSERVATIONS else send.KEY
@@ -157,8 +174,12 @@ def ask_key(fact: str, subject: Subject) -> str:
     return f"{fact}[{subject.name}]"
 
 
-def _answers(place: PlaceRecord) -> dict[str, tuple[Got, ...]]:
-    entry = _entry(place, send.KEY, "main", "the agent's answer")
+def _agent_entry(place: PlaceRecord) -> Entry:
+    return _entry(place, send.KEY, "main", "the agent's answer")
+
+
+def _answers(place: PlaceRecord) -> send.Answers:
+    entry = _agent_entry(place)
     reason = unseen(entry, "python3", (0,), send.LIMIT)
     if reason:
         raise NotSeen(reason.why, f"{place.place}: the agent: {reason.detail}", cause=reason.cause)
@@ -168,7 +189,7 @@ def _answers(place: PlaceRecord) -> dict[str, tuple[Got, ...]]:
         raise NotSeen(Why.UNREADABLE, f"{place.place}: the agent: {error}", cause="node.tool_unreadable") from error
 
 
-def ask(probe: Probe, subject: Subject, facts: Facts) -> Ask:
-    """Let a probe say what to send. Raises NotSeen, with the fact it needs, where it cannot."""
-    asking: Callable[..., Ask] = probe.ask
-    return asking(subject, *(facts.by(need) for need in probe.needs))
+def ask(probe: Probe, subject: Subject, facts: Facts, place: str) -> Ask | None:
+    """Let a probe say what to do at a place, None where that is nothing. Raises NotSeen, with the fact it needs, where it cannot."""
+    asked: Ask | Mapping[str, Ask] = probe.ask(subject, *(facts.by(need) for need in probe.needs))
+    return asked.get(place) if isinstance(asked, Mapping) else asked

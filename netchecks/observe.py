@@ -35,6 +35,7 @@ class Observation:
     of: type
     command: Command
     parse: Callable[[str], Any]
+    inside: bool = False
     or_else: tuple[tuple[Command, Callable[[str], Any]], ...] = ()
     root: bool = False
     modules: tuple[str, ...] = ()
@@ -64,6 +65,7 @@ def observation(  # noqa: PLR0913 - one keyword for each property of DESIGN sect
     text: str = "",
     *,
     of: type = Node,
+    inside: bool = False,
     shell: str = "",
     tool: str = "",
     accept: tuple[int, ...] = (0,),
@@ -77,6 +79,7 @@ def observation(  # noqa: PLR0913 - one keyword for each property of DESIGN sect
 ) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
     """Declare the decorated parser as the fact of its own name.
 
+    ``inside``: the command runs inside the VM that its subject is or belongs to, not on the VM's node.
     ``or_else``: further (command, parser) pairs for the same value, tried in turn on the node when the one before
     exits with a status that is not accepted (an old tool). ``root``: needs privileges (sudo -n where configured).
     ``modules``: kernel modules without which there is nothing to see and which reading would load: the command
@@ -88,7 +91,7 @@ def observation(  # noqa: PLR0913 - one keyword for each property of DESIGN sect
     def declare(parse: Callable[[str], T]) -> Callable[[str], T]:
         OBSERVATIONS[parse.__name__] = Observation(
             parse.__name__, of, command(text, shell=shell, tool=tool, accept=accept), parse,
-            or_else, root, modules, counter, late, seconds, limit, parse.__doc__ or "",
+            inside, or_else, root, modules, counter, late, seconds, limit, parse.__doc__ or "",
         )
         return parse
 

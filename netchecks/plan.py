@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from netchecks.cause import CAUSES
-from netchecks.models.subjects import Flow, Network, Node
+from netchecks.models.subjects import Flow, Interface, Network, Node, Place, Vm
 from netchecks.observe import OBSERVATIONS, Command, Observation
 from netchecks.probe import PROBES, Probe
 from netchecks.script import Alternative, Job
@@ -141,23 +141,38 @@ def _fill(token: str, subject: Subject) -> tuple[str, ...]:
     return (token.format(**{name: subject, "subject": subject}),)
 
 
-def places(plan: Plan) -> dict[str, Node]:
-    """Give every node that has to be reached, by name."""
-    found: dict[str, Node] = {}
-    for subjects in plan.facts.values():
+def places_for(fact: str, subject: Subject) -> tuple[Place, ...]:
+    """Give where a fact of a subject is looked at: at its node, inside its VM, at all places of a probe; empty where nowhere."""
+    if fact in OBSERVATIONS and OBSERVATIONS[fact].inside:
+        vm = subject.vm if isinstance(subject, Interface) else subject
+        return (vm.guest,) if isinstance(vm, Vm) and vm.guest else ()
+    probe = probe_for(fact, subject)
+    if probe is not None and probe.at is not None:
+        return probe.at(subject)
+    node = place_of(subject)
+    return (node,) if node else ()
+
+
+def place_for(fact: str, subject: Subject) -> Place | None:
+    """Give the first of the places where a fact of a subject is looked at."""
+    return next(iter(places_for(fact, subject)), None)
+
+
+def places(plan: Plan) -> dict[str, Place]:
+    """Give every place that has to be reached, by name."""
+    found: dict[str, Place] = {}
+    for fact, subjects in plan.facts.items():
         for subject in subjects.values():
-            node = place_of(subject)
-            if node is not None:
-                found.setdefault(node.name, node)
+            for place in places_for(fact, subject):
+                found.setdefault(place.name, place)
     return found
 
 
 def by_place(plan: Plan) -> dict[str, list[tuple[str, Subject]]]:
-    """Give what to look at from each node, by its name: (fact, subject) in the order of the plan."""
+    """Give what to look at from each place, by its name: (fact, subject) in the order of the plan."""
     found: dict[str, list[tuple[str, Subject]]] = {}
     for fact, subjects in plan.facts.items():
         for subject in subjects.values():
-            node = place_of(subject)
-            if node is not None:
-                found.setdefault(node.name, []).append((fact, subject))
+            for place in places_for(fact, subject):
+                found.setdefault(place.name, []).append((fact, subject))
     return found

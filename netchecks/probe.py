@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from netchecks.models.subjects import Address, Flow
+from netchecks.models.subjects import Address, Flow, Place
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -17,6 +17,7 @@ class Frames:
     """Frames to send out of a device. ``at``: seconds after the start. ``gap``: seconds between frames.
 
     ``unless``: (offset, bytes) ...: nothing is sent when one frame captured so far has all these bytes there.
+    ``namespace``: a network namespace of the place, by its name; empty: the place's own.
     """
 
     device: str
@@ -24,14 +25,34 @@ class Frames:
     at: float = 0.0
     gap: float = 0.0
     unless: tuple[tuple[int, bytes], ...] = ()
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Packets:
+    """IP packets for an address, with their headers, sent by the way that the place's routes take. Seconds as in Frames."""
+
+    target: Address
+    packets: tuple[bytes, ...]
+    at: float = 0.0
+    gap: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Frames to keep: those of a device whose ethertype is one of these (ICMPv6 only of 0x86dd)."""
+    """Frames to keep of a device: what any of the fields names. Tags are in the data, wherever the kernel had them.
+
+    ``device``: its name, or ``mac:`` and its MAC. ``ethertypes``: whole ones (ICMPv6 only of 0x86dd). ``udp_ports``: UDP from or to
+    these ports. ``prefix``: packets with a mark that begins with these four bytes (netchecks.packet_filter.marked).
+    ``tunnels``: of packets that carry others, those in which the prefix' first two bytes stand somewhere.
+    """
 
     device: str
-    ethertypes: tuple[int, ...]
+    ethertypes: tuple[int, ...] = ()
+    udp_ports: tuple[int, ...] = ()
+    prefix: bytes = b""
+    tunnels: bool = False
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +88,28 @@ class Datagram:
     seconds: float = 3.0
 
 
-Action = Frames | Capture | Echo | Connect | Datagram
+Action = Frames | Packets | Capture | Echo | Connect | Datagram
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """All that one probe wants done at one place, in one go. ``seconds``: how long its captures stay open."""
+    """All that one probe wants done at one place, in one go. ``seconds``: how long its captures stay open.
+
+    ``note``: what the reading has to know of how it was asked; it stands in the record.
+    """
 
     actions: tuple[Action, ...]
     seconds: float = 2.0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """What the agent says of one action, in the action's order.
+    """What the agent says of one action, in the action's order. Seconds count from the agent's beginning.
 
-    ``packets``: (seconds, device, outgoing, data). ``outcome`` and ``error`` are the agent's words for sockets, and
-    ``target`` whom a socket talked to.
+    ``packets``: (seconds, device, outgoing, data). ``dropped``: frames of this capture that were lost. ``opened``: when a capture
+    began to listen, None where it did not. ``times``: when each frame or packet was sent.
+    ``outcome`` and ``error`` are the agent's words for sockets, and ``target`` whom a socket talked to.
     """
 
     outcome: str = ""
@@ -93,20 +119,42 @@ class Got:
     packets: tuple[tuple[float, str, bool, bytes], ...] = ()
     dropped: int = 0
     target: str = ""
+    opened: float | None = None
+    times: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What came of an ask at one place. ``began``, ``ended``: the agent, in seconds of the place's uptime.
+
+    ``booted``: the earliest and the latest time, by the controller's clock, at which that uptime was 0.
+    """
+
+    place: str
+    got: tuple[Got, ...]
+    note: str = ""
+    began: float = 0.0
+    ended: float = 0.0
+    booted: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One way to a fact that needs packets: for subjects of type ``of`` for which ``where`` holds."""
+    """One way to a fact that needs packets: for subjects of type ``of`` for which ``where`` holds.
+
+    ``at``: the places that it is asked at together, None: at the subject's own. Then ``ask`` gives an Ask for each place by
+    name, and ``read`` gets a Part, or the NotSeen of why there is none, for each place by name.
+    """
 
     name: str
     of: type
     where: Callable[[Any], bool]
-    ask: Callable[..., Ask]
-    read: Callable[[Any, tuple[Got, ...]], Any]
+    ask: Callable[..., Any]
+    read: Callable[[Any, Any], Any]
     needs: tuple[str, ...]
     root: bool
     doc: str
+    at: Callable[[Any], tuple[Place, ...]] | None = None
 
 
 #: Every probe by the fact that it gives; filled by importing netchecks.probes.
@@ -117,23 +165,25 @@ def _always(_subject: object) -> bool:
     return True
 
 
-def probe(
+def probe(  # noqa: PLR0913 - one keyword for each property of a probe
     fact: str,
     *,
-    read: Callable[[Any, tuple[Got, ...]], Any],
+    read: Callable[[Any, Any], Any],
     of: type = Flow,
     where: Callable[[Any], bool] = _always,
     root: bool = True,
+    at: Callable[[Any], tuple[Place, ...]] | None = None,
 ) -> Callable[[F], F]:
     """Declare the decorated function as a way to ``fact``.
 
     Its first parameter is the subject, the others are the facts it needs; it returns an Ask, or raises NotSeen where
     nothing can be sent. ``read`` gets the subject and one Got for each action, and gives the value.
+    ``at``: a probe of several places, which all send and listen at the same time (see Probe).
     """
 
     def declare(ask: F) -> F:
         needs = tuple(inspect.signature(ask).parameters)[1:]
-        PROBES.setdefault(fact, []).append(Probe(fact, of, where, ask, read, needs, root, ask.__doc__ or ""))
+        PROBES.setdefault(fact, []).append(Probe(fact, of, where, ask, read, needs, root, ask.__doc__ or "", at))
         return ask
 
     return declare

@@ -17,11 +17,11 @@ from urllib.parse import quote
 
 from netchecks.errors import NotSeen, RecordError, Why
 
-#: Raised by one when the form changes; a reader takes all up to its own.
-VERSION = 1
+#: Raised by one when the form changes; before the first release a reader takes its own alone.
+VERSION = 2
 
-#: For an agent's run: key of each ask, and what each of its actions was (``Capture:br0``, ``Echo:`` ...).
-Layout = tuple[tuple[str, tuple[str, ...]], ...]
+#: For an agent's run: key of each ask, what each of its actions was (``Capture:br0``, ``Echo:`` ...), and its note.
+Layout = tuple[tuple[str, tuple[str, ...], str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +129,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise RecordError(f"{folder}: no record there (expected {path.name}; give a folder reports/<run>)") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{path}: not a manifest of netchecks: {error!r}") from error
-    if version > VERSION:
-        made = manifest.get("netchecks", "?")
-        raise RecordError(f"{path}: record version {version}, this netchecks reads up to {VERSION}; use netchecks {made} or newer")
+    if version != VERSION:
+        made, which = manifest.get("netchecks", "?"), "or newer" if version > VERSION else "of that time"
+        raise RecordError(f"{path}: record version {version}, this netchecks reads {VERSION}; use netchecks {made} {which}")
     return manifest
 
 
@@ -181,7 +181,7 @@ def _take(place: PlaceRecord, row: dict[str, Any]) -> None:
     elif "missed" in row:
         place.missed[row["missed"]] = NotSeen(Why[row["why"]], row["detail"], cause=row["cause"])
     else:
-        layout = tuple((key, tuple(actions)) for key, actions in row.pop("layout", ()))
+        layout = tuple((key, tuple(actions), note) for key, actions, note in row.pop("layout", ()))
         row |= {"stdout": _unpack(row["stdout"]), "stderr": _unpack(row["stderr"]), "argv": tuple(row["argv"])}
         entry = Entry(**row, layout=layout)
         times = (entry.started, entry.ended, entry.seconds)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from netchecks import packet_filter
 from netchecks.errors import NotSeen, Unreadable, Why
 from netchecks.models.answers import Answer
 from netchecks.models.subjects import Flow
@@ -19,8 +20,10 @@ from netchecks.record import Layout
 KEY = "agent"
 #: Seconds that the agent may take beyond its probes' windows before it ends itself.
 GRACE = 4.0
-#: Bytes that it may print: 5000 frames of some 450 characters each at some ten devices.
+#: Bytes that it may print: 16 MiB of frames in base64, and what stands around them.
 LIMIT = 32 * 1024 * 1024
+#: Frames that one capture keeps: of whole ethertypes, and of marked packets, which are our own.
+FRAMES, MARKED_FRAMES = 5000, 20000
 
 
 @cache
@@ -30,17 +33,46 @@ def _source() -> str:
 
 def program(asks: dict[str, Ask]) -> tuple[str, float]:
     """Give the agent's text with its job in it, and the seconds it may take. Keys of asks are in the order of actions."""
-    actions = [_plain(action) for ask in asks.values() for action in ask.actions]
+    actions = [action for ask in asks.values() for action in ask.actions]
     seconds = max(ask.seconds for ask in asks.values())
     deadline = seconds + GRACE
-    job = json.dumps({"actions": actions, "seconds": seconds, "deadline": deadline})
-    return _source().replace("@JOB@", base64.b64encode(job.encode()).decode()), deadline
+    job = {"actions": [_plain(action) for action in actions], "captures": _captures(actions), "seconds": seconds, "deadline": deadline}
+    return _source().replace("@JOB@", base64.b64encode(json.dumps(job).encode()).decode()), deadline
+
+
+def _captures(actions: list[Action]) -> dict[str, Any]:
+    """Give what the agent has to listen to: one socket for all asks of a kind at a device."""
+    together: dict[str, list[Capture]] = {}
+    for action in actions:
+        if isinstance(action, Capture):
+            together.setdefault(_source_of(action), []).append(action)
+    return {key: _listening(some) for key, some in together.items()}
+
+
+def _source_of(capture: Capture) -> str:
+    """Name what is captured: the device, in its namespace; marked packets and tunnels apart from whole ethertypes."""
+    kind = "#tunnels" if capture.tunnels else "#marked" if capture.prefix else ""
+    return f"{capture.namespace}/{capture.device}{kind}" if capture.namespace else f"{capture.device}{kind}"
+
+
+def _listening(some: list[Capture]) -> dict[str, Any]:
+    first, needle = some[0], b""
+    if first.tunnels:
+        steps, needle = packet_filter.tunnels(), first.prefix[:2]
+    elif first.prefix:
+        steps = packet_filter.marked(first.prefix)
+    else:
+        ethertypes, ports = ({value for one in some for value in getattr(one, name)} for name in ("ethertypes", "udp_ports"))
+        steps = packet_filter.whole(sorted(ethertypes), sorted(ports))
+    most = MARKED_FRAMES if first.prefix else FRAMES
+    return {"namespace": first.namespace, "device": first.device, "program": steps, "needle": _value(needle), "most": most}
 
 
 def _plain(action: Action) -> dict[str, Any]:
     plain: dict[str, Any] = {"do": type(action).__name__}
-    for name in fields(action):
-        plain[name.name] = _value(getattr(action, name.name))
+    if not isinstance(action, Capture):
+        for name in fields(action):
+            plain[name.name] = _value(getattr(action, name.name))
     return plain
 
 
@@ -55,40 +87,62 @@ def _value(value: Any) -> Any:
 def layout(asks: dict[str, Ask]) -> Layout:
     """Give what a record has to know to split the agent's answer up without making the asks again."""
     return tuple(
-        (key, tuple(f"{type(action).__name__}:{_object(action)}" for action in ask.actions)) for key, ask in asks.items()
+        (key, tuple(f"{type(action).__name__}:{_object(action)}" for action in ask.actions), ask.note) for key, ask in asks.items()
     )
 
 
 def _object(action: Action) -> str:
-    """Name what an action is about: its device, or whom a socket talks to."""
-    return action.device if isinstance(action, (Frames, Capture)) else str(action.target)
+    """Name what an action is about: what it captures, its device, or whom a socket talks to."""
+    if isinstance(action, Capture):
+        return _source_of(action)
+    return action.device if isinstance(action, Frames) else str(action.target)
 
 
-def split(parts: Layout, stdout: bytes) -> dict[str, tuple[Got, ...]]:
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """All that the agent of a place said: by ask, its actions' results. Seconds of the place's uptime; ``ended`` from ``began`` on."""
+
+    got: dict[str, tuple[Got, ...]]
+    began: float
+    ended: float
+
+
+def split(parts: Layout, stdout: bytes) -> Answers:
     """Give each ask its actions' results. Raises Unreadable where the text is not the agent's."""
     try:
         document = json.loads(stdout)
-        results, dropped = list(document["results"]), int(document["dropped"])
-        kept = {device: tuple(_packet(device, *row) for row in rows) for device, rows in document["packets"].items()}
-        flat = [(key, action) for key, actions in parts for action in actions]
-        found: dict[str, tuple[Got, ...]] = {key: () for key, _ in parts}
-        for number, ((key, action), result) in enumerate(zip(flat, results, strict=True)):
+        results, began, ended = list(document["results"]), float(document["began"]), float(document["ended"])
+        heard = {key: _heard(key, source) for key, source in document["captures"].items()}
+        flat = [(key, action) for key, actions, _ in parts for action in actions]
+        found: dict[str, tuple[Got, ...]] = {key: () for key, _, _ in parts}
+        for (key, action), result in zip(flat, results, strict=True):
             do, _, about = action.partition(":")
-            source = {"Capture": about, "Datagram": f"udp:{number}"}.get(do, "")
-            target = "" if do in {"Capture", "Frames"} else about
-            found[key] += (_got(result, kept.get(source, ()), dropped, target),)
+            found[key] += (heard[about] if do == "Capture" else _got(do, about, result),)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Unreadable("the agent's JSON document", stdout[:120].decode("utf-8", "replace")) from error
-    return found
+    return Answers(found, began, ended)
+
+
+def _heard(key: str, source: dict[str, Any]) -> Got:
+    """Read one capture. One that did not begin was denied or failed."""
+    device = key.partition("#")[0]
+    packets = tuple(_packet(device, *row) for row in source["packets"])
+    opened = None if source["opened"] is None else float(source["opened"])
+    outcome = "captured" if opened is not None else "denied" if source.get("denied") else "failed"
+    return Got(outcome, str(source["error"]), packets=packets, dropped=int(source["dropped"]), opened=opened)
 
 
 def _packet(device: str, at: float, outgoing: bool, data: str) -> tuple[float, str, bool, bytes]:  # noqa: FBT001 - JSON row
     return (float(at), device, bool(outgoing), base64.b64decode(data, validate=True))
 
 
-def _got(result: dict[str, Any], packets: tuple[tuple[float, str, bool, bytes], ...], dropped: int, target: str) -> Got:
-    outcome, error = str(result["outcome"]), str(result["error"])
-    return Got(outcome, error, float(result["seconds"]), int(result["sent"]), packets, dropped, target)
+def _got(do: str, about: str, result: dict[str, Any]) -> Got:
+    """Read what came of one action that sends."""
+    outcome, error, data = str(result["outcome"]), str(result["error"]), result.get("data")
+    packets = (_packet("", data[0], False, data[1]),) if data else ()  # noqa: FBT003 - a row of packets
+    target = "" if do == "Frames" else about
+    times = tuple(map(float, result.get("times", ())))
+    return Got(outcome, error, float(result["seconds"]), int(result["sent"]), packets, 0, target, None, times)
 
 
 def check(got: tuple[Got, ...]) -> tuple[Got, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from netchecks import send
-from netchecks.models.subjects import Node
+from netchecks.models.subjects import Place
 from netchecks.script import Job
 
 #: sudo compares the whole path; this is timeout's on every Linux that has coreutils or busybox in /usr/bin.
@@ -46,10 +46,10 @@ _ALIASES = {
 }
 
 
-def render(nodes: Iterable[tuple[Node, Sequence[Job]]]) -> str:
+def render(nodes: Iterable[tuple[Place, Sequence[Job]]]) -> str:
     """Give one file for all nodes; those that need the same share its lines."""
-    groups: dict[tuple[str, tuple[Allowed, ...]], list[Node]] = {}
-    without: list[Node] = []
+    groups: dict[tuple[str, tuple[Allowed, ...]], list[Place]] = {}
+    without: list[Place] = []
     for node, jobs in nodes:
         allowed = tuple(dict.fromkeys(one for job in jobs for one in _allowed(job)))
         if node.connection.sudo and allowed:
@@ -59,14 +59,14 @@ def render(nodes: Iterable[tuple[Node, Sequence[Job]]]) -> str:
     return "\n".join([*_head(without), *(line for number, group in enumerate(groups.items(), 1) for line in _group(number, *group))])
 
 
-def _head(without: Sequence[Node]) -> Iterator[str]:
+def _head(without: Sequence[Place]) -> Iterator[str]:
     yield "# Made by netchecks commands --sudoers. Check with visudo -cf, install below /etc/sudoers.d with mode 0440."
     yield f"# Where command -v timeout does not say {TIMEOUT} on the node, put what it says. secure_path has to hold /usr/sbin and /sbin."
     if without:
         yield f"# No sudo is used at: {', '.join(map(str, without))}"
 
 
-def _group(number: int, who: tuple[str, tuple[Allowed, ...]], nodes: Sequence[Node]) -> Iterator[str]:
+def _group(number: int, who: tuple[str, tuple[Allowed, ...]], nodes: Sequence[Place]) -> Iterator[str]:
     user, allowed = who
     yield ""
     yield f"# {', '.join(map(str, nodes))}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from netchecks import connect, script
 from netchecks.errors import NotSeen, Why
-from netchecks.models.subjects import Node
+from netchecks.models.subjects import Place
 
 #: Seconds until the node's shell must have answered; longer than ssh's own ConnectTimeout.
 HELLO_SECONDS = 15.0
@@ -25,7 +25,7 @@ MAX_STREAM = 256 * 1024 * 1024
 class Channel:
     """A shell at a node that stays open between trips: one handshake for all of them."""
 
-    node: Node
+    node: Place
     hello_seconds: float = HELLO_SECONDS
     nonce: str = ""
     process: asyncio.subprocess.Process | None = None

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from netchecks import facts as facts_of
 from netchecks import send
 from netchecks.errors import NotSeen, Why
-from netchecks.models.subjects import Node
+from netchecks.models.subjects import Node, Place
 from netchecks.observe import OBSERVATIONS, Observation
-from netchecks.plan import Plan, by_place, job_for, places, probe_for
+from netchecks.plan import Plan, by_place, job_for, places, places_for, probe_for
 from netchecks.probe import Ask, Probe
 from netchecks.record import Entry, Layout, PlaceRecord, Record
 from netchecks.script import Alternative, Job, Phase, Ran, command_line
@@ -55,6 +55,7 @@ class Look:
     tell: Callable[[str, str], None]
     keep: Callable[[PlaceRecord], None]
     ready: dict[str, asyncio.Event] = field(default_factory=dict)
+    armed: dict[str, asyncio.Event] = field(default_factory=dict)
     wanted: dict[str, list[tuple[str, Subject]]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
@@ -62,6 +63,7 @@ class Look:
         """Look at every place."""
         nodes = places(self.plan)
         self.ready = {name: asyncio.Event() for name in nodes}
+        self.armed = {name: asyncio.Event() for name in nodes}
         self.wanted = by_place(self.plan)
         gate = asyncio.Semaphore(self.limits.connections)
         jumps = {node.connection.jump: asyncio.Semaphore(JUMP_CONNECTIONS) for node in nodes.values()}
@@ -79,7 +81,7 @@ class Look:
         place.missed["probes" if place.entries else "all"] = NotSeen(Why.TIMED_OUT, detail, cause="node.not_reached_in_time")
         self.keep(place)
 
-    async def _place(self, node: Node, gates: list[asyncio.Semaphore]) -> None:
+    async def _place(self, node: Place, gates: list[asyncio.Semaphore]) -> None:
         for gate in gates:
             await gate.acquire()
         place, channel, started = PlaceRecord(node.name), Channel(node, self.limits.hello_seconds), time.monotonic()
@@ -90,6 +92,7 @@ class Look:
             self.tell(node.name, next((str(reason) for key, reason in place.missed.items() if key == "all"), "seen"))
         finally:
             self.ready[node.name].set()
+            self.armed[node.name].set()
             await channel.close()
             place.trips, place.seconds = channel.trips, round(time.monotonic() - started, 3)
             self.record.places[node.name] = place
@@ -97,7 +100,7 @@ class Look:
             for gate in gates:
                 gate.release()
 
-    async def _trips(self, node: Node, place: PlaceRecord, channel: Channel) -> None:
+    async def _trips(self, node: Place, place: PlaceRecord, channel: Channel) -> None:
         probes = self._probes(node)
         self.record.places[node.name] = place
         jobs = self._jobs(node, counters=not probes)
@@ -106,7 +109,8 @@ class Look:
         self.ready[node.name].set()
         if not probes:
             return
-        await self._rendezvous(node, probes)
+        others = self._others(node, probes)
+        await _all_set(self.ready[name] for name in others)
         self.tell(node.name, "probing")
         asks = self._asks(probes, place)
         layout: Layout = ()
@@ -114,6 +118,8 @@ class Look:
         if asks:
             between, layout = _agent(asks)
         jobs = [between, *self._around(node)]
+        self.armed[node.name].set()
+        await _all_set(self.armed[name] for name in others)
         await self._trip(channel, place, jobs, "probes", layout=layout)
 
     async def _trip(
@@ -134,7 +140,7 @@ class Look:
         place.add(_entry(by_key[item.key, item.phase], item, layout, sudo=sudo) for item in ran)
         return True
 
-    def _jobs(self, node: Node, *, counters: bool) -> list[Job]:
+    def _jobs(self, node: Place, *, counters: bool) -> list[Job]:
         found: dict[tuple[str, str], Job] = {}
         for observation, subject in self._observations(node):
             job = job_for(observation, subject)
@@ -147,7 +153,7 @@ class Look:
             jobs = [_PAUSE, *jobs]
         return [*jobs, *extra]
 
-    def _around(self, node: Node) -> list[Job]:
+    def _around(self, node: Place) -> list[Job]:
         """Give what is read before or after the probes."""
         found: dict[tuple[str, str], Job] = {}
         for observation, subject in self._observations(node):
@@ -156,18 +162,20 @@ class Look:
                     found.setdefault((job_for(observation, subject).key, phase), _in_phase(job_for(observation, subject), phase))
         return list(found.values())
 
-    def _observations(self, node: Node) -> list[tuple[Observation, Subject]]:
+    def _observations(self, node: Place) -> list[tuple[Observation, Subject]]:
         return [(OBSERVATIONS[fact], subject) for fact, subject in self.wanted[node.name] if fact in OBSERVATIONS]
 
-    def _probes(self, node: Node) -> list[tuple[str, Probe, Subject]]:
+    def _probes(self, node: Place) -> list[tuple[str, Probe, Subject]]:
         found = [(fact, probe_for(fact, subject), subject) for fact, subject in self.wanted[node.name]]
         return [(fact, probe, subject) for fact, probe, subject in found if probe]
 
-    async def _rendezvous(self, node: Node, probes: list[tuple[str, Probe, Subject]]) -> None:
-        others = {str(other) for _, _, subject in probes for other in self.world.related(subject, Node)} - {node.name}
-        waits = [self.ready[name].wait() for name in others if name in self.ready]
-        if waits:
-            await asyncio.wait([asyncio.ensure_future(wait) for wait in waits], timeout=RENDEZVOUS_SECONDS)
+    def _others(self, node: Place, probes: list[tuple[str, Probe, Subject]]) -> list[str]:
+        """Give the other places on the way of these probes: all send and listen at the same time."""
+        names: dict[str, None] = {}
+        for fact, _, subject in probes:
+            together = (*places_for(fact, subject), *self.world.related(subject, Node))
+            names.update({str(other): None for other in together if str(other) != node.name and str(other) in self.ready})
+        return list(names)
 
     def _asks(self, probes: list[tuple[str, Probe, Subject]], place: PlaceRecord) -> dict[str, Ask]:
         facts = facts_of.make(self.record, self.plan)
@@ -175,13 +183,24 @@ class Look:
         for fact, probe, subject in probes:
             key = facts_of.ask_key(fact, subject)
             try:
-                asks[key] = facts_of.ask(probe, subject, facts)
+                asked = facts_of.ask(probe, subject, facts, place.place)
+                if asked is not None:
+                    asks[key] = asked
             except NotSeen as reason:
                 needs = ", ".join(probe.needs)
                 place.missed[key] = NotSeen(reason.why, f"needs {needs}: {reason.detail}", cause=reason.cause)
             except AssertionError as error:
                 place.missed[key] = NotSeen(Why.NOT_POSSIBLE, str(error))
         return asks
+
+
+async def _all_set(events: Iterable[asyncio.Event]) -> None:
+    """Wait until all of them are set, for RENDEZVOUS_SECONDS at most."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    if waits:
+        _, late = await asyncio.wait(waits, timeout=RENDEZVOUS_SECONDS)
+        for wait in late:
+            wait.cancel()
 
 
 def _in_phase(job: Job, phase: Phase) -> Job:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
+from typing import Any, TypeVar
 
-from netchecks.inventory.entries import DhcpEntry, InterfaceEntry, NetworkEntry, NodeEntry, RouteEntry, SubnetEntry, VmEntry
+from netchecks.inventory.entries import DhcpEntry, InterfaceEntry, NetworkEntry, NodeEntry, RouteEntry, SubnetEntry, VmEntry, WayEntry
 from netchecks.inventory.gathering import Gathered
 from netchecks.inventory.problems import Problems
 from netchecks.inventory.site import Object, Site, objects
-from netchecks.inventory.tree import find
+from netchecks.inventory.tree import Mapping, find
 from netchecks.models.subjects import (
     Advertised,
     Attachment,
@@ -20,6 +21,7 @@ from netchecks.models.subjects import (
     DeclaredLink,
     DeclaredRoute,
     Dhcp,
+    Guest,
     Interface,
     Network,
     Node,
@@ -27,6 +29,8 @@ from netchecks.models.subjects import (
     Subnet,
     Vm,
 )
+
+W = TypeVar("W", bound=WayEntry)
 
 #: Backends that log in by SSH: their address is a host and takes a port, a user and a jump host.
 _SSH = frozenset({"ssh", "safe-ssh", "paramiko"})
@@ -66,7 +70,7 @@ def _node(node: Object[NodeEntry], site: Site) -> Node:
     )
 
 
-def _connection(node: Object[NodeEntry], site: Site) -> Connection:
+def _connection(node: Object[W], site: Site) -> Connection:
     written = node.written
     if written.connection == "local":
         for name in sorted(node.own.intersection(_NOT_LOCAL)):
@@ -88,7 +92,7 @@ def _connection(node: Object[NodeEntry], site: Site) -> Connection:
     )
 
 
-def _check_host(address: str, node: Object[NodeEntry], problems: Problems) -> None:
+def _check_host(address: str, node: Object[W], problems: Problems) -> None:
     """Note what ssh would not take for one host."""
     place = node.place("address")
     if "@" in address and "address" in node.own:
@@ -107,7 +111,7 @@ def _is_ipv6(address: str) -> bool:
     return True
 
 
-def _path(node: Object[NodeEntry], name: str) -> str:
+def _path(node: Object[W], name: str) -> str:
     """Give a path as seen from the file that names it."""
     text = str(getattr(node.written, name))
     if not text:
@@ -118,10 +122,11 @@ def _path(node: Object[NodeEntry], name: str) -> str:
     return str(path if path.is_absolute() else Path(node.place(name).file).absolute().parent / path)
 
 
-def _jump(node: Object[NodeEntry], site: Site) -> str:
+def _jump(node: Object[W], site: Site) -> str:
     """Give what ``ssh -J`` takes: a node of the inventory becomes its address, with the way to it before it."""
     hops: list[str] = []
-    here, seen = node, {node.name}
+    here: Object[Any] = node
+    seen = {node.name} & site.written_nodes.keys()
     while here.written.jump:
         after = site.written_nodes.get(here.written.jump)
         if after is None:
@@ -253,12 +258,26 @@ def _vm(vm: Object[VmEntry], site: Site) -> Vm | None:
     node = site.look_up(site.nodes, written.node, "node", vm.place("node")) if written.node else None
     # Its interfaces are still compared with the network's subnets where the node is not known: the load fails anyway.
     stand_in = node or Node(written.node, Connection(""))
-    made = Vm(vm.name, stand_in, written.domain or vm.name, written.tcp, written.udp, written.answers_ping, written.runs)
+    guest = _guest(vm, site)
+    made = Vm(vm.name, stand_in, written.domain or vm.name, written.tcp, written.udp, written.answers_ping, written.runs, guest)
     for index, entry in enumerate(written.interfaces):
         interface = _interface(vm, made, index, entry, site)
         if interface:
             site.interfaces.append((interface, vm, index))
     return made if node else None
+
+
+def _guest(vm: Object[VmEntry], site: Site) -> Guest | None:
+    """Give the way into the VM, where one is written: what stands there is read like a node's."""
+    written = vm.written.guest
+    if written is None:
+        return None
+    entry = find(vm.tree, ("guest",))
+    own = frozenset(entry.value.entries) if isinstance(entry.value, Mapping) else frozenset()
+    addresses = [str(address) for interface in vm.written.interfaces for address in interface.addresses]
+    if "address" not in own and written.connection in _SSH and addresses:
+        written = written.model_copy(update={"address": addresses[0]})
+    return Guest(f"guest:{vm.name}", _connection(Object(vm.name, entry.key, entry.value, written, own), site))
 
 
 def _interface(vm: Object[VmEntry], made: Vm, index: int, entry: InterfaceEntry, site: Site) -> Interface | None:

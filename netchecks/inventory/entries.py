@@ -91,17 +91,22 @@ class RouteEntry(Written):
     dev: Device = Field("", description="The interface.")
 
 
-class NodeEntry(Written):
-    """A machine where commands run."""
+class WayEntry(Written):
+    """The way to a place where commands run."""
 
-    connection: Backend = Field("ssh", description="How commands reach the node: ssh, local, netns or a backend of testinfra.")
-    address: Reach = Field("", description="Host, address, container or namespace; the node's name where not given.")
+    connection: Backend = Field("ssh", description="How commands reach it: ssh, local, netns or a backend of testinfra.")
+    address: Reach = Field("", description="Host, address, container or namespace; a node's name, a VM's first address where not given.")
     port: Port | None = Field(None, description="Port of SSH.")
     user: User = Field("", description="User to log in as.")
     sudo: Yes = Field(default=False, description="Run what needs root with 'sudo -n'.")
     jump: Jump = Field("", description="A node of the inventory, or what ssh -J takes.")
     identity: Line = Field("", description="Private key file, relative to this file.")
     ssh_config: Line = Field("", description="ssh_config file, relative to this file.")
+
+
+class NodeEntry(WayEntry):
+    """A machine where commands run."""
+
     roles: tuple[Role, ...] = Field(("hypervisor",), description="hypervisor, router, controller, host or a site's own.")
     links: dict[Device, LinkEntry] = Field({}, description="Interfaces that shall be up.")
     routes: tuple[RouteEntry, ...] = Field((), description="Routes that shall be there.")
@@ -204,6 +209,10 @@ class InterfaceEntry(Written):
     tap: Device = Field("", description="Its interface on the node; found by MAC where not given.")
 
 
+class GuestEntry(WayEntry):
+    """The way into a VM. What is left out has its default: an empty one is SSH to the VM's first address."""
+
+
 class VmEntry(Written):
     """A virtual machine."""
 
@@ -215,6 +224,7 @@ class VmEntry(Written):
     udp: Ports = Field((), description="UDP ports that shall answer.")
     answers_ping: Yes = Field(default=True, description="False where the guest is known not to answer.")
     runs: Yes = Field(default=True, description="False where it is meant to be off.")
+    guest: GuestEntry | None = Field(None, description="How its inside can be entered; without it, it is not.")
     interfaces: tuple[InterfaceEntry, ...] = Field((), description="Its NICs.")
 
 

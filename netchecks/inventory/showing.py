@@ -6,7 +6,19 @@ from typing import Any
 
 import yaml
 
-from netchecks.models.subjects import DeclaredLink, DeclaredRoute, Flow, Interface, Inventory, Network, Node, Subnet, Vm, Waiver
+from netchecks.models.subjects import (
+    Connection,
+    DeclaredLink,
+    DeclaredRoute,
+    Flow,
+    Interface,
+    Inventory,
+    Network,
+    Node,
+    Subnet,
+    Vm,
+    Waiver,
+)
 
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -32,8 +44,7 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None and value not in ("", [], {})}
 
 
-def _node(node: Node) -> dict[str, Any]:
-    way = node.connection
+def _way(way: Connection) -> dict[str, Any]:
     return _given(
         {
             "connection": way.backend,
@@ -45,7 +56,11 @@ def _node(node: Node) -> dict[str, Any]:
             "identity": way.identity,
             "ssh_config": way.ssh_config,
         }
-    ) | {"roles": sorted(node.roles)} | _given(
+    )  # fmt: skip
+
+
+def _node(node: Node) -> dict[str, Any]:
+    return _way(node.connection) | {"roles": sorted(node.roles)} | _given(
         {
             "links": {link.name: _link(link) for link in node.links},
             "routes": [_route(route) for route in node.routes],
@@ -112,6 +127,7 @@ def _vm(vm: Vm, interfaces: list[Interface]) -> dict[str, Any]:
         **_given({"tcp": list(vm.tcp), "udp": list(vm.udp)}),
         "answers_ping": vm.answers_ping,
         "runs": vm.runs,
+        **({"guest": _way(vm.guest.connection)} if vm.guest else {}),
         "interfaces": [_interface(interface) for interface in interfaces],
     }
 

@@ -184,8 +184,23 @@ class Network(_Named):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Guest(_Named):
+    """The inside of a VM as a place where commands run; its name is ``guest:`` and the VM's."""
+
+    name: str
+    connection: Connection
+
+
+#: Where commands run.
+Place: TypeAlias = Node | Guest
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Vm(_Named):
-    """A virtual machine. ``domain``: its libvirt name. Ports are those that shall answer."""
+    """A virtual machine. ``domain``: its libvirt name. Ports are those that shall answer.
+
+    ``guest``: its inside, None where nobody said how it can be entered.
+    """
 
     name: str
     node: Node
@@ -194,6 +209,7 @@ class Vm(_Named):
     udp: tuple[int, ...] = ()
     answers_ping: bool = True
     runs: bool = True
+    guest: Guest | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

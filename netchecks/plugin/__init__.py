@@ -21,7 +21,7 @@ import netchecks.probes  # the catalogues fill themselves when imported
 from netchecks import judge, seen
 from netchecks.diagnose import Judged
 from netchecks.errors import Harmless, NetchecksError, Wrong
-from netchecks.models.subjects import Flow, Network
+from netchecks.models.subjects import Flow, Network, Vm
 from netchecks.observe import OBSERVATIONS
 from netchecks.plugin.items import INFO, SESSION, check_id, common_of, info_of, is_imperative, is_ours, params_of, want_of, wanted_of
 from netchecks.plugin.outcomes import cleaned, is_told, judged_of, prove, shape, waived, without_traceback
@@ -61,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "declares(field): a check of networks of which the inventory tells this (dhcp, advertised)",
         "hop(name, layer): the hop of a flow's way whose state a check judges",
         "verdict: a check whose outcome is its flow's",
+        "inside: a check of the inside of VMs; it applies to those that the inventory says how to enter",
     ):
         config.addinivalue_line("markers", mark)
     try:
@@ -170,8 +171,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if run is None or not own:
         return
     selection: Selection = run.selection
-    kind, flow, declares = (metafunc.definition.get_closest_marker(name) for name in ("kind", "flow", "declares"))
-    rows = [row for row in combinations(run.world, frozenset(own)) if _applies(kind, flow, row) and _declared(declares, row)]
+    kind, flow, inside, declares = (metafunc.definition.get_closest_marker(name) for name in ("kind", "flow", "inside", "declares"))
+    rows = [
+        row for row in combinations(run.world, frozenset(own))
+        if _applies(kind, flow, row) and (inside is None or _entered(row)) and _declared(declares, row)
+    ]
     chosen = [row for row in rows if selection.keeps(row, run.world)]
     values: list[tuple[object, ...]] = [tuple(row[kind] for kind in own) for row in chosen] or [(_NOTHING,) * len(own)]
     ids = ["-".join(str(row[kind]) for kind in own) for row in chosen] or ["nothing"]
@@ -198,6 +202,12 @@ def _applies(kind: pytest.Mark | None, flow: pytest.Mark | None, row: dict[str, 
 def _declared(mark: pytest.Mark | None, row: dict[str, Subject]) -> bool:
     networks = [s if isinstance(s, Network) else getattr(s, "network", None) for s in row.values()] if mark else []
     return mark is None or any(getattr(network, name, None) is not None for network in networks for name in mark.args)
+
+
+def _entered(row: dict[str, Subject]) -> bool:
+    """Tell whether the inventory says how to enter the VM that a check is about."""
+    vms = [subject if isinstance(subject, Vm) else getattr(getattr(subject, "interface", subject), "vm", None) for subject in row.values()]
+    return any(vm is not None and vm.guest is not None for vm in vms)
 
 
 def _wanted(mark: pytest.Mark, flow: Flow) -> bool:

@@ -76,7 +76,7 @@ def finish(process: subprocess.Popen[bytes], *actions: Action) -> tuple[Got, ...
     """Give what the agent says of each action."""
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (0, b"")
-    return send.split(send.layout({"ask": Ask(tuple(actions))}), stdout)["ask"]
+    return send.split(send.layout({"ask": Ask(tuple(actions))}), stdout).got["ask"]
 
 
 def run(namespace: Namespace, *actions: Action, seconds: float = 0.5, python: str = OLDEST, prefix: tuple[str, ...] = ()) -> tuple[Got, ...]:

@@ -20,7 +20,7 @@ NUMBER = st.floats(0, 1e9)
 ENTRIES = st.builds(
     Entry, TEXT, st.sampled_from(["before", "main", "after"]), st.integers(0, 3), st.lists(TEXT, max_size=4).map(tuple), st.none() | st.integers(0, 255),
     NUMBER, NUMBER, NUMBER, st.binary(max_size=60), st.binary(max_size=60),
-    st.lists(st.tuples(TEXT, st.lists(TEXT, max_size=3).map(tuple)), max_size=2).map(tuple),
+    st.lists(st.tuples(TEXT, st.lists(TEXT, max_size=3).map(tuple), TEXT), max_size=2).map(tuple),
 )
 MISSED = st.builds(lambda why, detail, cause: NotSeen(why, detail, cause=cause), st.sampled_from(list(Why)), TEXT, TEXT)
 
@@ -109,8 +109,9 @@ DAMAGES = {
     "a list for a manifest": (edited("manifest.json", lambda _: b"[1]"), "not a manifest"),
     "no version": (edited("manifest.json", lambda _: b"{}"), "not a manifest"),
     "a word for a version": (edited("manifest.json", lambda _: b'{"version": "x"}'), "not a manifest"),
-    "a number for places": (edited("manifest.json", lambda _: b'{"version": 1, "places": 7}'), "not a manifest"),
-    "a newer version": (edited("manifest.json", lambda data: data.replace(b'"version": 1', b'"version": 2')), r"record version 2, .* use netchecks 9\.9 or newer"),
+    "a number for places": (edited("manifest.json", lambda _: b'{"version": 2, "places": 7}'), "not a manifest"),
+    "a newer version": (edited("manifest.json", lambda data: data.replace(b'"version": 2', b'"version": 3')), r"record version 3, .* use netchecks 9\.9 or newer"),
+    "an older version": (edited("manifest.json", lambda data: data.replace(b'"version": 2', b'"version": 1')), r"record version 1, .* use netchecks 9\.9 of that time"),
     "a place is missing": (lambda folder: (folder / N1).unlink(), r"not whole: n1\.jsonl"),
     "no places": (lambda folder: shutil.rmtree(folder / "places"), r"not whole: .*n1\.jsonl"),
     "an empty place": (edited(N1, lambda _: b""), r"n1\.jsonl:0: damaged: cut off"),

@@ -20,7 +20,7 @@ import pytest
 from netchecks import facts as facts_of
 from netchecks import record, waves, world
 from netchecks.errors import NotSeen, Unreadable, Why
-from netchecks.models.subjects import Connection, Inventory, Node
+from netchecks.models.subjects import Connection, Guest, Inventory, Node, Vm
 from netchecks.observe import OBSERVATIONS, Observation, command
 from netchecks.plan import Plan
 from netchecks.probe import PROBES, Ask, Connect, Got, Probe
@@ -60,8 +60,8 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Look]:
     tmp.mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp))
 
-    def go(wanted: dict[str, list[Node]], **limits: Any) -> Looked:
-        nodes = {node.name: node for some in wanted.values() for node in some}
+    def go(wanted: dict[str, list[Any]], **limits: Any) -> Looked:
+        nodes = {node.name: node for some in wanted.values() for one in some for node in [getattr(one, "node", one)]}
         plan = Plan()
         for fact, some in wanted.items():
             plan.add(fact, some)
@@ -113,6 +113,19 @@ def test_nodes_are_looked_at_at_the_same_time(look: Look, observe: Callable[...,
     assert [looked.value("meets", node) for node in nodes] == [f"n{number}\n" for number in range(6)]
     assert {place.trips for place in looked.record.places.values()} == {1}
     assert {name for name, what in looked.told if what == "seen"} == {node.name for node in nodes}
+
+
+def test_the_inside_of_a_guest_is_a_place_of_its_own(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is seen inside stands beside what its node says; a VM that nobody can enter is not seen."""
+    entered = Vm("vm1", local("n1"), "vm1", guest=Guest("guest:vm1", LOCAL))
+    closed = Vm("vm2", local("n1"), "vm2")
+    for name, inside in (("seen_inside", True), ("seen_outside", False)):
+        one = command("{vm.name}", shell='echo "$1"')
+        monkeypatch.setitem(OBSERVATIONS, name, Observation(name, Vm, one, str, inside=inside))
+    looked = look({"seen_inside": [entered, closed], "seen_outside": [entered]})
+    assert looked.kept == ["guest:vm1", "n1"]
+    assert (looked.value("seen_inside", entered), looked.value("seen_outside", entered)) == ("vm1\n", "vm1\n")
+    assert looked.reason("seen_inside", closed).cause == "guest.not_entered"
 
 
 def _beside(looked: Looked) -> int:

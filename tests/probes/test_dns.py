@@ -101,7 +101,7 @@ def run(resolver):
     ask = asked(Resolvers((resolver,)))
     text, _ = send.program({"key": ask})
     done = subprocess.run([sys.executable, "-"], input=text.encode(), capture_output=True, check=True, timeout=20)
-    return PROBE.read(HERE, send.split(send.layout({"key": ask}), done.stdout)["key"])
+    return PROBE.read(HERE, send.split(send.layout({"key": ask}), done.stdout).got["key"])
 
 
 def found(query):

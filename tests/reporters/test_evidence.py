@@ -132,10 +132,10 @@ def agents_answer(*packets: tuple[float, bool, bytes]) -> Entry:
     rows = [[at, outgoing, base64.b64encode(data).decode()] for at, outgoing, data in packets]
     result = {"error": "", "seconds": 0.1, "sent": 0}
     document = {
-        "dropped": 0, "packets": {"br0": rows},
+        "began": 100.0, "ended": 2.0, "captures": {"br0": {"packets": rows, "opened": 0.0, "error": "", "dropped": 0}},
         "results": [{**result, "outcome": "captured"}, {**result, "outcome": "sent", "sent": 3}, {**result, "outcome": "refused"}],
     }
-    layout = (("answers[node1]", ("Capture:br0", "Frames:br0")), ("other[node1]", ("Connect:",)))
+    layout = (("answers[node1]", ("Capture:br0", "Frames:br0"), ""), ("other[node1]", ("Connect:",), ""))
     return entry(json.dumps(document).encode(), layout=layout, argv=("timeout", "-k", "1", "8", "python3", "-"))
 
 
@@ -159,7 +159,7 @@ def test_of_many_packets_those_that_came_in_are_told() -> None:
 
 
 def test_an_agent_that_printed_garbage_is_quoted_as_it_is() -> None:
-    assert quote("answers", NODE, entry(b"Traceback: no", layout=(("answers[node1]", ("Connect:",)),))).stdout == "Traceback: no"
+    assert quote("answers", NODE, entry(b"Traceback: no", layout=(("answers[node1]", ("Connect:",), ""),))).stdout == "Traceback: no"
 
 
 @pytest.mark.parametrize(
