@@ -57,6 +57,7 @@ def _node(lab: State, name: str, place: Place, role: NodeRole) -> dict[str, Any]
         links[device] = {"addresses": addresses} if addresses else {}
     stanza: dict[str, Any] = {
         "address": role.address if lab.rooted else lab.netns(name),
+        "roles": list(role.roles),
         "services": list(role.services) if lab.rooted else [],
         "tools": list(role.tools),
         "names_inside": list(role.names_inside),

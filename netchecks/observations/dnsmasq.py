@@ -11,12 +11,12 @@ from netchecks.models.dhcp.messages import client_of
 from netchecks.models.dhcp.servers import DhcpEvent, DhcpFiles, DhcpHost, DhcpLease, DhcpLog, DhcpProcess
 from netchecks.models.subjects import Address, DhcpServer
 from netchecks.observe import observation
-from netchecks.parsing import address, blocks, clean, lines, mac_or_none, number
+from netchecks.parsing import address, blocks, clean, mac_or_none, number
 
 #: How far back a log is read, in minutes; lines at most, the newest.
 MINUTES, LINES = 60, 5000
 
-#: ``every`` prints each server's command line and the files it names as ``@process PID USER PROGRAM`` and one option a line,
+#: ``every`` prints each server's command line and the files it names as ``@process PID USER PROGRAM NETWORK`` and one option a line,
 #: in dnsmasq's long form. Through /proc/PID/root, as a server in a container has its files there.
 _PRELUDE = r"""
 long='
@@ -49,7 +49,8 @@ every() {
   for p in /proc/[0-9]*; do
     read -r n 2>/dev/null <"$p/comm" || continue
     case $n in dnsmasq|dhcpd|kea-dhcp4|kea-dhcp6) ;; *) continue ;; esac
-    printf '@process %s %s %s\n' "${p#/proc/}" "$(stat -c %U "$p")" "$n"
+    w=other; [ "$(stat -Lc %i "$p/ns/net")" != "$(stat -Lc %i /proc/self/ns/net)" ] || w=own
+    printf '@process %s %s %s %s\n' "${p#/proc/}" "$(stat -c %U "$p")" "$n" "$w"
     { tr '\0' '\n' <"$p/cmdline"; echo; } | sed '/^$/d' | awk "$long" | if [ "$n" = dnsmasq ]; then followed "${p#/proc/}"; else cat; fi
   done
 }
@@ -68,10 +69,10 @@ def dhcp_processes(text: str) -> tuple[DhcpProcess, ...]:
     found = []
     for head, body in blocks(text, "@"):
         words = head.split()
-        if words[:1] == ["process"] and len(words) == 4:  # noqa: PLR2004 - the word, PID, user, program
-            found.append(DhcpProcess(number(words[1]), words[2], words[3], tuple(map(_option, body))))
+        if words[:1] == ["process"] and len(words) == 5:  # noqa: PLR2004 - the word, PID, user, program, whose network
+            found.append(DhcpProcess(number(words[1]), words[2], words[3], words[4] == "own", tuple(map(_option, body))))
         elif words != ["end"]:
-            raise Unreadable("'@process 3735 nobody dnsmasq'", head)
+            raise Unreadable("'@process 3735 nobody dnsmasq own'", head)
     if "@end" not in clean(text):
         raise Unreadable("'@end'", text[-100:])
     return tuple(found)

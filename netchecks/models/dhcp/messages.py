@@ -36,7 +36,8 @@ class Message:
     """One message. ``client``: the MAC that it is for, of IPv6 that of the DUID, else the DUID in hexadecimal.
 
     ``server``: the identifier it names, of IPv6 the address it came from; ``address``: what is offered, given or asked for.
-    ``text``: what the server says with it. ``mac``: who sent the frame. Lease in seconds; seconds since the start.
+    ``text``: what the server says with it. ``mac``: who sent the frame. ``identifier``: of the transaction. Lease in seconds;
+    seconds since the start.
     """
 
     family: int
@@ -54,6 +55,7 @@ class Message:
     mask: int | None = None
     lease: int | None = None
     text: str = ""
+    identifier: int = 0
 
     @property
     def from_server(self) -> bool:
@@ -84,7 +86,7 @@ class Advertisement:
     seconds: float = 0.0
 
 
-class _Short(Exception):  # noqa: N818 - never leaves this module
+class _Short(Exception):
     """The frame is not whole."""
 
 
@@ -101,7 +103,7 @@ class _Packet:
 
 def messages(packets: Iterable[tuple[float, str, bool, bytes]]) -> tuple[Message, ...]:
     """Read every DHCP message among captured frames: (seconds, device, outgoing, data)."""
-    found = []
+    found: list[Message] = []
     for seconds, device, outgoing, data in packets:
         try:
             found.extend(_message(_packet(data), seconds, device, outgoing=outgoing))
@@ -112,7 +114,7 @@ def messages(packets: Iterable[tuple[float, str, bool, bytes]]) -> tuple[Message
 
 def advertisements(packets: Iterable[tuple[float, str, bool, bytes]]) -> tuple[Advertisement, ...]:
     """Read every valid router advertisement among captured frames (RFC 4861 section 6.1.2)."""
-    found = []
+    found: list[Advertisement] = []
     for seconds, _, outgoing, data in packets:
         try:
             packet = _packet(data)
@@ -175,7 +177,7 @@ def _bootp(packet: _Packet, data: bytes, seconds: float, device: str, outgoing: 
         4, kind, data[28:34].hex(":"), seconds, device, outgoing, packet.mac, _ipv4(options.get(_SERVER_ID, b"")),
         given or _ipv4(options.get(_REQUESTED, b"")) or _ipv4(data[12:16]), relay, _ipv4s(options.get(_ROUTER, b"")),
         _ipv4s(options.get(_DNS, b"")), _prefix_length(options.get(_MASK, b"")), _seconds(options.get(_LEASE, b"")),
-        _text(options.get(_MESSAGE, b"")),
+        _text(options.get(_MESSAGE, b"")), int.from_bytes(data[4:8], "big"),
     )
 
 
@@ -244,6 +246,7 @@ def _dhcp6(packet: _Packet, data: bytes, seconds: float, device: str, outgoing: 
     yield Message(
         6, kind, client_of(told.get(_CLIENT_ID6, b"")), seconds, device, outgoing, packet.mac, server, address,
         resolvers=_ipv6s(told.get(_DNS6, b"")), text=_status(statuses[0]) if statuses else "",
+        identifier=_number(data, 1, 3),
     )
 
 

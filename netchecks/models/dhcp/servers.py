@@ -9,11 +9,15 @@ from netchecks.models.subjects import Address
 
 @dataclass(frozen=True, slots=True)
 class DhcpProcess:
-    """One running server. ``program``: its command. ``options``: as dnsmasq's long ones, (name, value), also of its files."""
+    """One running server. ``program``: its command. ``own_network``: in the node's own network namespace.
+
+    ``options``: as dnsmasq's long ones, (name, value), also those of its files.
+    """
 
     pid: int
     user: str
     program: str
+    own_network: bool
     options: tuple[tuple[str, str], ...] = ()
 
     def values(self, name: str) -> tuple[str, ...]:

@@ -1,0 +1,259 @@
+"""DHCP asked from the bridge's own side, as far as the offer; and what is on the wire meanwhile (RFC 2131, RFC 8415, RFC 4861).
+
+The frames leave with the node's own MAC. The client that they name is a test MAC of the network, always the same: random ones
+would exhaust a pool (TRAPS, "Sending"). An offer is never taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv6Address
+
+from netchecks.errors import NotSeen, Why
+from netchecks.models.dhcp.exchanges import Advertisements, Exchange, Point
+from netchecks.models.dhcp.messages import CLIENT, CLIENT6, SERVER, SERVER6, Message, advertisements, messages
+from netchecks.models.domains import Domain
+from netchecks.models.links import Link
+from netchecks.models.routes import InterfaceAddress
+from netchecks.models.subjects import Flow, Interface, Network, Node, Place
+from netchecks.models.table import Table
+from netchecks.probe import Ask, Capture, Frames, Got, Part, probe
+from netchecks.seen import By
+from netchecks.send import check
+
+PORTS = (SERVER, CLIENT, SERVER6, CLIENT6)
+#: A server with a dynamic range pings an address for up to 3 s before it offers it (dnsmasq, PING_WAIT).
+WINDOW = 5.0
+TRIES = (0.1, 1.5)
+#: A router may wait 3 s between two advertisements, and half a second before each (RFC 4861 section 6.2.6, 10).
+SOLICITED_AT = 0.3
+ICMPV6 = 58
+_IPV6 = 0x86DD
+
+Addresses = By[Node, Table[tuple[InterfaceAddress, ...]]]
+Parts = Mapping[str, Part | NotSeen]
+
+
+def client_of(network: Network) -> str:
+    """Give the MAC that is asked for on a network: a local one (IEEE 802), always the same, whichever node asks.
+
+    One for all nodes: a server pings an address for 3 s before it offers it to a client it has not seen, one after the other.
+    """
+    return "02:6e:63:" + hashlib.sha256(network.name.encode()).digest()[:3].hex(":")
+
+
+def transaction_of(flow: Flow) -> bytes:
+    """Give by what a node knows the answers to its own question."""
+    return hashlib.sha256(flow.name.encode()).digest()[:4 if flow.family == 4 else 3]  # noqa: PLR2004 - RFC 2131, RFC 8415
+
+
+def _servers(network: Network) -> tuple[Node, ...]:
+    """Give the nodes on which servers can be listened to."""
+    declared = network.dhcp.servers if network.dhcp else ()
+    return tuple(server.node for server in declared if server.node is not None)
+
+
+def _server_devices(network: Network, addresses: Addresses) -> Iterator[tuple[Node, tuple[str, ...]]]:
+    """Give by which devices each server is on the network: that of its address, else those with one of a subnet."""
+    for server in network.dhcp.servers if network.dhcp else ():
+        if server.node is None:
+            continue
+        try:
+            held = addresses[server.node]
+        except NotSeen:
+            continue
+        own = [name for name, some in held.items() if any(one.address.ip in server.addresses for one in some)]
+        prefixes = [subnet.prefix for subnet in network.subnets]
+        near = [name for name, some in held.items() if any(one.address.ip in prefix for one in some for prefix in prefixes)]
+        yield server.node, tuple(dict.fromkeys(own or near))
+
+
+def _listen(devices: tuple[str, ...]) -> Ask:
+    return Ask(tuple(Capture(device, udp_ports=PORTS) for device in devices), WINDOW, "\n".join(devices))
+
+
+def _points(place: str, part: Part | NotSeen | None) -> tuple[Point, ...]:
+    """Give what was heard at one place, by its devices in the order in which they were asked for."""
+    if part is None or isinstance(part, NotSeen):
+        return (Point(place, "the network", None),)
+    return tuple(Point(place, device, _heard(got)) for device, got in zip(part.note.split("\n"), part.got, strict=False) if device)
+
+
+def _heard(got: Got) -> tuple[Message, ...] | None:
+    return messages(got.packets) if got.opened is not None else None
+
+
+# -- the offer -------------------------------------------------------------------------------------------------------
+
+
+def _is_dhcp(flow: Flow) -> bool:
+    return flow.protocol == "dhcp"
+
+
+def _flow_places(flow: Flow) -> tuple[Place, ...]:
+    return tuple(dict.fromkeys((flow.source, *_servers(flow.network))))
+
+
+def _read_offers(flow: Flow, parts: Parts) -> Exchange:
+    own = parts[flow.source.name]
+    if isinstance(own, NotSeen):
+        raise own
+    check((own.got[0], *own.got[-len(TRIES):]))  # where it is asked; that one cannot listen elsewhere is no reason
+    end = flow.network.at(flow.source)
+    points = _points(flow.source.name, own)
+    way = tuple(point for name in (end.bridge, end.uplink) for point in points if point.device == name)
+    far = tuple(point for node in _servers(flow.network) if node != flow.source for point in _points(node.name, parts.get(node.name)))
+    at_home = tuple(point for point in points if point not in way)
+    near = way[:1] if flow.source in _servers(flow.network) else way  # an answer of the node itself need not pass the uplink
+    identifier = int.from_bytes(transaction_of(flow), "big")
+    return Exchange(client_of(flow.network), flow.family, near, (*at_home, *far), WINDOW, identifier)
+
+
+@probe("dhcp_exchanges", where=_is_dhcp, read=_read_offers, at=_flow_places)
+def offers(flow: Flow, links: By[Node, Table[Link]], addresses: Addresses) -> dict[str, Ask]:
+    """Send a DISCOVER (a SOLICIT) out of the bridge, once more after 1.5 s unless an offer came; listen there and at the servers."""
+    end = flow.network.at(flow.source)
+    mac = links[flow.source][end.bridge].mac if end.bridge in links[flow.source] else None
+    if not mac:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {end.bridge} to ask from")
+    listening = dict(_server_devices(flow.network, addresses))
+    devices = tuple(filter(None, dict.fromkeys((end.bridge, end.uplink, *listening.pop(flow.source, ())))))
+    frame, answered = _asking(flow, mac, addresses)
+    tries = tuple(Frames(end.bridge, (frame,), at, unless=answered) for at in TRIES)
+    here = _listen(devices)
+    found = {node.name: _listen(some) for node, some in listening.items() if some}
+    return {**found, flow.source.name: Ask((*here.actions, *tries), WINDOW, here.note)}
+
+
+def _asking(flow: Flow, mac: str, addresses: Addresses) -> tuple[bytes, tuple[tuple[int, bytes], ...]]:
+    """Give the frame, and what an answer has in it and where."""
+    client, transaction = bytes.fromhex(client_of(flow.network).replace(":", "")), transaction_of(flow)
+    if flow.family == 4:  # noqa: PLR2004 - IPv4
+        return _discover(mac, client, transaction), ((42, b"\x02"), (46, transaction))
+    return _solicit(mac, client, transaction, _link_local(flow, addresses)), ((62, b"\x02"), (63, transaction))
+
+
+def _link_local(flow: Flow, addresses: Addresses) -> IPv6Address:
+    device = flow.network.at(flow.source).bridge
+    for one in addresses[flow.source].get(device, ()):
+        if isinstance(one.address.ip, IPv6Address) and one.address.ip.is_link_local and not one.flags & {"tentative", "dadfailed"}:
+            return one.address.ip
+    raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source}: {device} has no link-local IPv6 address to ask from")
+
+
+def _discover(mac: str, client: bytes, transaction: bytes) -> bytes:
+    """Give a DISCOVER with the broadcast flag: nobody here has the address that is offered."""
+    from scapy.layers.dhcp import BOOTP, DHCP
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.l2 import Ether
+
+    options = [
+        ("message-type", "discover"), ("vendor_class_id", b"netchecks"),
+        ("param_req_list", [1, 3, 6, 51, 54]),  # mask, router, resolvers, lease, server
+        "end",
+    ]
+    payload = BOOTP(chaddr=client, xid=int.from_bytes(transaction, "big"), flags=0x8000) / DHCP(options=options)
+    ether = Ether(src=mac, dst="ff:ff:ff:ff:ff:ff")
+    return bytes(ether / IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=CLIENT, dport=SERVER) / payload)  # noqa: S104 - sent, not bound
+
+
+def _solicit(mac: str, client: bytes, transaction: bytes, own: IPv6Address) -> bytes:
+    from scapy.layers.dhcp6 import DUID_LL, DHCP6_Solicit, DHCP6OptClientId, DHCP6OptElapsedTime, DHCP6OptIA_NA, DHCP6OptOptReq
+    from scapy.layers.inet import UDP
+    from scapy.layers.inet6 import IPv6
+    from scapy.layers.l2 import Ether
+
+    duid = DUID_LL(lladdr=client.hex(":"))
+    body = DHCP6OptClientId(duid=duid) / DHCP6OptIA_NA(iaid=int.from_bytes(client[2:], "big")) / DHCP6OptOptReq(reqopts=[23])
+    carried = IPv6(src=str(own), dst="ff02::1:2", hlim=1) / UDP(sport=CLIENT6, dport=SERVER6)
+    return bytes(Ether(src=mac, dst="33:33:00:01:00:02") / carried / DHCP6_Solicit(trid=int.from_bytes(transaction, "big")) / body / DHCP6OptElapsedTime())
+
+
+# -- what a VM says itself -------------------------------------------------------------------------------------------
+
+
+def _gets_its_address(interface: Interface) -> bool:
+    return interface.network.dhcp is not None and interface.vm.runs
+
+
+def _interface_places(interface: Interface) -> tuple[Place, ...]:
+    return tuple(dict.fromkeys((interface.node, *_servers(interface.network))))
+
+
+def _read_vm(interface: Interface, parts: Parts) -> Exchange:
+    own = parts[interface.node.name]
+    if isinstance(own, NotSeen):
+        raise own
+    servers = _servers(interface.network)
+    points = _points(interface.node.name, own)
+    way = points if interface.node not in servers else points[:1]
+    far = tuple(point for node in servers if node != interface.node for point in _points(node.name, parts.get(node.name)))
+    return Exchange(interface.mac, 4, way, (*(point for point in points if point not in way), *far), WINDOW)
+
+
+@probe("dhcp_messages", of=Interface, where=_gets_its_address, read=_read_vm, at=_interface_places)
+def listening(interface: Interface, domains: By[Node, Table[Domain]], addresses: Addresses) -> dict[str, Ask]:
+    """Listen at the VM's tap, at the uplink and at the servers to what the VM asks by itself; send nothing."""
+    tap = _tap(interface, domains)
+    if not tap:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{interface.node}: {interface} has no tap")
+    asked = dict(_server_devices(interface.network, addresses))
+    devices = tuple(filter(None, dict.fromkeys((tap, interface.network.at(interface.node).uplink, *asked.pop(interface.node, ())))))
+    return {**{node.name: _listen(some) for node, some in asked.items() if some}, interface.node.name: _listen(devices)}
+
+
+def _tap(interface: Interface, domains: By[Node, Table[Domain]]) -> str:
+    """Give the interface's tap, found by MAC; the declared one where libvirt says nothing."""
+    try:
+        domain = domains[interface.node].get(interface.vm.domain)
+    except NotSeen:
+        return interface.tap
+    nic = next((nic for nic in domain.interfaces if nic.mac == interface.mac), None) if domain else None
+    return (nic.target or interface.tap) if nic else ""
+
+
+# -- routers ---------------------------------------------------------------------------------------------------------
+
+
+def _is_ra(flow: Flow) -> bool:
+    return flow.protocol == "ra"
+
+
+def _read_routers(_flow: Flow, part: tuple[Got, ...]) -> Advertisements:
+    heard = check(part)
+    return Advertisements(any(got.sent for got in heard[1:]), advertisements(heard[0].packets))
+
+
+@probe("router_advertisements", where=_is_ra, read=_read_routers)
+def routers(
+    flow: Flow, links: By[Node, Table[Link]], addresses: Addresses, sysctls: By[Node, Table[str]], raw_sockets: By[Node, tuple[int, ...]],
+) -> Ask:
+    """Listen for advertisements; solicit one where the node itself cannot take it."""
+    device = flow.network.at(flow.source).bridge
+    mac = links[flow.source][device].mac if device in links[flow.source] else None
+    if not mac:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device} to listen at")
+    capture = Capture(device, (_IPV6,))
+    if takes_advertisements(device, sysctls[flow.source], raw_sockets[flow.source]):
+        return Ask((capture,), WINDOW)
+    frame = _router_solicitation(mac, _link_local(flow, addresses))
+    # an answer has its type, 134, at byte 54; one by one, as a router may send the next only 3 s after the last
+    return Ask((capture, Frames(device, (frame,), SOLICITED_AT)), WINDOW)
+
+
+def takes_advertisements(device: str, sysctls: Table[str], raw_sockets: tuple[int, ...]) -> bool:
+    """Tell whether the node would take an advertisement: the kernel (ip-sysctl.rst, accept_ra) or a program of its own."""
+    conf = f"net.ipv6.conf.{device.replace('.', '/')}."
+    accepts, forwards = sysctls.get(f"{conf}accept_ra", "1"), sysctls.get(f"{conf}forwarding", "0")
+    off = sysctls.get(f"{conf}disable_ipv6", "0") == "1"
+    kernel = not off and (accepts == "2" or (accepts == "1" and forwards == "0"))
+    return kernel or ICMPV6 in raw_sockets
+
+
+def _router_solicitation(mac: str, own: IPv6Address) -> bytes:
+    from scapy.layers.inet6 import ICMPv6ND_RS, ICMPv6NDOptSrcLLAddr, IPv6
+    from scapy.layers.l2 import Ether
+
+    ether = Ether(src=mac, dst="33:33:00:00:00:02")
+    return bytes(ether / IPv6(src=str(own), dst="ff02::2", hlim=255) / ICMPv6ND_RS() / ICMPv6NDOptSrcLLAddr(lladdr=mac))
