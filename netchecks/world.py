@@ -119,25 +119,26 @@ def dhcp_servers(network: Network) -> tuple[DhcpServer, ...]:
 
 def parts(subject: Subject) -> tuple[Subject, ...]:
     """Give the subjects that this one is made of, each once."""
-    direct: list[Subject] = []
-    if isinstance(subject, Flow):
-        direct = [subject.source, subject.network, *((subject.interface,) if subject.interface else ())]
-        for server in dhcp_servers(subject.network) if subject.protocol == "dhcp" else ():
-            direct += [server, server.node]  # it listens at the same time
-    elif isinstance(subject, Interface):
-        direct = [subject.vm, subject.network, subject.node, *dhcp_servers(subject.network)]
-    elif isinstance(subject, DhcpServer):
-        direct = [subject.node, subject.network, *(end.node for end in subject.network.attachments)]
-    elif isinstance(subject, (Vm, Link)):
-        direct = [subject.node]
-    elif isinstance(subject, Network):
-        direct = [end.node for end in subject.attachments]
     found: dict[tuple[type[Any], str], Subject] = {}
-    for part in direct:
+    for part in _direct(subject):
         found.setdefault((type(part), part.name), part)
         if not isinstance(part, Network | DhcpServer):  # a network's other nodes have nothing to do with one of its interfaces
             found.update({(type(other), other.name): other for other in parts(part)})
     return tuple(found.values())
+
+
+def _direct(subject: Subject) -> list[Subject]:
+    if isinstance(subject, Flow):
+        servers = dhcp_servers(subject.network) if subject.protocol == "dhcp" else ()
+        own = [subject.source, subject.network, *((subject.interface,) if subject.interface else ())]
+        return [*own, *servers, *(server.node for server in servers)]  # which listen at the same time
+    if isinstance(subject, Interface):
+        return [subject.vm, subject.network, subject.node, *dhcp_servers(subject.network)]
+    if isinstance(subject, DhcpServer):
+        return [subject.node, subject.network, *(end.node for end in subject.network.attachments)]
+    if isinstance(subject, Network):
+        return [end.node for end in subject.attachments]
+    return [subject.node] if isinstance(subject, Vm | Link) else []
 
 
 def place_of(subject: Subject) -> Node | None:

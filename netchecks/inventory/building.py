@@ -188,7 +188,7 @@ def _network(network: Object[NetworkEntry], site: Site) -> Network:
 
 
 def _dhcp(network: Object[NetworkEntry], entry: DhcpEntry, site: Site) -> Dhcp:
-    servers = []
+    servers: list[DeclaredDhcpServer] = []
     for index, server in enumerate(entry.servers):
         place = network.place("dhcp", "servers", index, "node")
         node = site.look_up(site.nodes, server.node, "node", place) if server.node else None

@@ -21,6 +21,7 @@ from netchecks.inventory.fields import (
     Key,
     Kind,
     Line,
+    LogFile,
     Mac,
     Mtu,
     Name,
@@ -141,7 +142,7 @@ class DhcpServerEntry(Written):
 
     addresses: tuple[Host, ...] = Field(description="Its addresses; of IPv6 the link-local one that it sends from.")
     node: Name = Field("", description="The node it runs on, where that is one of this inventory.")
-    log: Line = Field("", description="The file of its log, where that is not found by itself.")
+    log: LogFile = Field("", description="The file of its log, where that is not found by itself.")
 
     @model_validator(mode="before")
     @classmethod

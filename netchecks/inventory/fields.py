@@ -293,6 +293,7 @@ Jump = Annotated[str, *_syntax(r"[A-Za-z0-9_\[][A-Za-z0-9_.@:,%\[\]+\\-]{0,255}"
 Role = Annotated[str, *_syntax(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "the name of a role")]
 Unit = Annotated[str, *_syntax(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,254}", "the name of a systemd unit")]
 Tool = Annotated[str, *_syntax(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}", "the name of a command, without its path")]
+LogFile = Annotated[str, *_syntax(r"/[^\s]{1,1023}", "an absolute path, without spaces")]
 DnsName = Annotated[str, *_syntax(
     rf"(?=.{{1,{LONGEST_DNS_NAME}}}\.?$)[A-Za-z0-9_]([A-Za-z0-9_-]{{0,62}})(\.[A-Za-z0-9_][A-Za-z0-9_-]{{0,62}})*\.?",
     "a DNS name (an international one in its xn-- form)",

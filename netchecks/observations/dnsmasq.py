@@ -32,7 +32,10 @@ NR == 1 { next }
   if (value != "") out(); next }
 { value = $0; out() }
 END { out() }'
-plain() { [ ! -f "$1" ] || sed -n 's/^[[:space:]]*\([a-z0-9-]\{1,\}\)[[:space:]]*=[[:space:]]*/\1=/; s/^[[:space:]]*//; /^[a-z][a-z0-9-]*\(=\|$\)/p' "$1"; }
+plain() {
+  [ ! -f "$1" ] ||
+  sed -n 's/^[[:space:]]*\([a-z0-9-]\{1,\}\)[[:space:]]*=[[:space:]]*/\1=/; s/^[[:space:]]*//; /^[a-z][a-z0-9-]*\(=\|$\)/p' "$1"
+}
 followed() {
   r=/proc/$1/root c=
   while IFS= read -r o; do
@@ -54,9 +57,12 @@ every() {
     { tr '\0' '\n' <"$p/cmdline"; echo; } | sed '/^$/d' | awk "$long" | if [ "$n" = dnsmasq ]; then followed "${p#/proc/}"; else cat; fi
   done
 }
-# Those options of all servers that name a file, as "PID PATH".
 e=$(every)
-named() { printf '%s\n' "$e" | awk -v option="$1=" '/^@process / { pid = $2 } index($0, option) == 1 { print pid, substr($0, length(option) + 1) }'; }
+# The values of one option of the servers of this network namespace, each with the server's PID before it.
+named() {
+  printf '%s\n' "$e" | awk -v option="$1=" '
+    /^@process / { pid = $2; own = $5 } own == "own" && index($0, option) == 1 { print pid, substr($0, length(option) + 1) }'
+}
 """
 
 
@@ -236,7 +242,8 @@ def _address(word: str) -> Address | None:
 #: within the time. A file's end of 64 MiB holds an hour of any server.
 _LOG = _PRELUDE + r"""
 minutes=$1 lines=$2 declared=$3
-w='DHCP[A-Z-]{3,}\(|DHCP[A-Z-]{3,} (from|on|for|of) |RTR-|address range available|DHCP packet received|leases left|dnsmasq.*: (started|exiting)'
+w='DHCP[A-Z-]{3,}\(|DHCP[A-Z-]{3,} (from|on|for|of) |RTR-|address range available|DHCP packet received'
+w="$w|dnsmasq.*: (started|exiting)"
 date '+@now %s %Y %z'
 words() { grep -aE "$w" | tail -n "$lines"; }
 opened() {
@@ -245,15 +252,23 @@ opened() {
     *) tail -c 67108864 "$1" ;;
   esac
 }
+# A file and what was rotated from it, in the order in which they were written.
+written() {
+  find "${1%/*}" -maxdepth 1 -name "${1##*/}*" -type f -mmin "-$minutes" ! -name '*.swp' |
+  while IFS= read -r one; do printf '%s %s\n' "$(stat -c %Y "$one")" "$one"; done |
+  sort -n | cut -d' ' -f2- | while IFS= read -r one; do opened "$one"; done
+}
 file() {
   [ -r "$1" ] || return 1
-  f=$({ find "${1%/*}" -maxdepth 1 -name "${1##*/}*" -type f -mmin "-$minutes" ! -name '*.swp' | while IFS= read -r one; do
-    printf '%s %s\n' "$(stat -c %Y "$one")" "$one"; done | sort -n | cut -d' ' -f2- | while IFS= read -r one; do opened "$one"; done; } 2>/dev/null | words)
+  f=$(written "$1" 2>/dev/null | words)
   looked=1; [ -n "$f" ] || return 1
-  printf '@log %s\n%s\n' "$2" "$f"; echo @end; exit 0
+  printf '@log %s\n%s\n@end\n' "$2" "$f"; exit 0
 }
 looked=
-[ -z "$declared" ] || file "$declared" "$declared" || { [ -n "$looked" ] || { echo "no log at $declared" >&2; exit 1; }; printf '@log %s\n@end\n' "$declared"; exit 0; }
+if [ -n "$declared" ]; then
+  file "$declared" "$declared" || [ -n "$looked" ] || { echo "no log at $declared" >&2; exit 1; }
+  printf '@log %s\n@end\n' "$declared"; exit 0
+fi
 owns=$(named log-facility | grep ' /' | sort -u)
 IFS='
 '

@@ -168,7 +168,10 @@ def _in_use(use: dict[str, dict[str, int]], protocol: str) -> int:
     return use.get(protocol, {}).get("inuse", 0) + use.get(f"{protocol}6", {}).get("inuse", 0)
 
 
-@observation(shell="[ ! -e /proc/net/raw6 ] || cat /proc/net/raw6", tool="cat")
+_RAW_SOCKETS = "[ ! -e /proc/net/raw6 ] || cat /proc/net/raw6"
+
+
+@observation(shell=_RAW_SOCKETS, tool="cat")
 def raw_sockets(text: str) -> tuple[int, ...]:
     """The protocol of every raw IPv6 socket of the node: whoever has one of 58 may read router advertisements by itself.
 

@@ -41,9 +41,9 @@ def flows(network: Network, inventory: Inventory) -> tuple[Flow, ...]:
 def _to_segment(node: Node, network: Network) -> Iterator[Flow]:
     """Give what a client asks of whoever is there: DHCP by each family that is served, and who the routers are."""
     for family, target in _ALL_SERVERS.items():
-        if network.dhcp and network.dhcp.addresses(family):
-            own = any(server.node == node for server in network.dhcp.servers)
-            needs = {f"ipv{family}", "dhcp", "own_bridge"} | (set() if own else {"uplink"})
+        # what a node sends out of its own bridge does not come to a server on that bridge
+        if network.dhcp and network.dhcp.addresses(family) and all(server.node != node for server in network.dhcp.servers):
+            needs = {f"ipv{family}", "dhcp", "own_bridge", "uplink"}
             yield Flow(f"{node}-to-{network}-dhcp-ipv{family}", node, network, "dhcp", target, needs=frozenset(needs))
     if network.advertised:
         needs = {"ipv6", "ra", "own_bridge", "uplink"}
@@ -138,11 +138,11 @@ def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
 
 def _segment(flow: Flow) -> tuple[Hop, ...]:
     """Give the way to whoever is on the segment: a server, or a router."""
-    out = ("bridge", "uplink") if "uplink" in flow.needs else ("bridge",)
     servers = flow.network.dhcp.servers if flow.network.dhcp and flow.protocol == "dhcp" else ()
     about = [("dhcp_server", f"{flow.network}@{server.node}") for server in servers]
-    way = [_hop("sender", flow.source.name, flow, ("node", flow.source.name)), *_side(flow.source, flow, *out)]
-    return (*way, _hop("fabric", flow.network.name, flow), _hop("dhcp" if flow.protocol == "dhcp" else "router", flow.network.name, flow, *about))
+    way = [_hop("sender", flow.source.name, flow, ("node", flow.source.name)), *_side(flow.source, flow, "bridge", "uplink")]
+    last = _hop("dhcp" if flow.protocol == "dhcp" else "router", flow.network.name, flow, *about)
+    return (*way, _hop("fabric", flow.network.name, flow), last)
 
 
 def _hop(name: str, place: str, flow: Flow, *about: tuple[str, str]) -> Hop:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address
 
 from netchecks.errors import NotSeen, Why
-from netchecks.models.dhcp.exchanges import Advertisements, Exchange, Point
+from netchecks.models.dhcp.exchanges import SETTLED, Advertisements, Exchange, Point
 from netchecks.models.dhcp.messages import CLIENT, CLIENT6, SERVER, SERVER6, Message, advertisements, messages
 from netchecks.models.domains import Domain
 from netchecks.models.links import Link
@@ -81,7 +81,26 @@ def _points(place: str, part: Part | NotSeen | None) -> tuple[Point, ...]:
 
 
 def _heard(got: Got) -> tuple[Message, ...] | None:
-    return messages(got.packets) if got.opened is not None else None
+    """Read a capture. One that lost frames, or that did not begin, proves no absence."""
+    return messages(got.packets) if got.opened is not None and not got.dropped else None
+
+
+def _at_servers(network: Network, own: Part, parts: Parts, since: float) -> tuple[Point, ...]:
+    """Give what was heard at the servers on other nodes; nothing where that began after ``since`` by the asking place's clock."""
+    found: list[Point] = []
+    for node in _servers(network):
+        part = parts.get(node.name)
+        if node.name != own.place:
+            found += _points(node.name, part if isinstance(part, Part) and _in_time(own, part, since) else None)
+    return tuple(found)
+
+
+def _in_time(own: Part, other: Part, since: float) -> bool:
+    """Tell whether another place listened before that moment, whatever is not known of the places' clocks."""
+    if own.booted is None or other.booted is None:
+        return False
+    opened = max((got.opened for got in other.got if got.opened is not None), default=None)
+    return opened is not None and other.booted[1] + other.began + opened <= own.booted[0] + own.began + since
 
 
 # -- the offer -------------------------------------------------------------------------------------------------------
@@ -99,15 +118,14 @@ def _read_offers(flow: Flow, parts: Parts) -> Exchange:
     own = parts[flow.source.name]
     if isinstance(own, NotSeen):
         raise own
-    check((own.got[0], *own.got[-len(TRIES):]))  # where it is asked; that one cannot listen elsewhere is no reason
-    end = flow.network.at(flow.source)
-    points = _points(flow.source.name, own)
-    way = tuple(point for name in (end.bridge, end.uplink) for point in points if point.device == name)
-    far = tuple(point for node in _servers(flow.network) if node != flow.source for point in _points(node.name, parts.get(node.name)))
-    at_home = tuple(point for point in points if point not in way)
-    near = way[:1] if flow.source in _servers(flow.network) else way  # an answer of the node itself need not pass the uplink
+    asked = own.got[-len(TRIES):]
+    check((own.got[0], *asked))  # where it is asked; that one cannot listen elsewhere is no reason
+    if own.got[0].dropped:
+        raise NotSeen(Why.TRUNCATED, f"{flow.source}: {own.got[0].dropped} frames of {flow.network.at(flow.source).bridge} were lost")
+    last = max((at for got in asked for at in got.times), default=0.0)
     identifier = int.from_bytes(transaction_of(flow), "big")
-    return Exchange(client_of(flow.network), flow.family, near, (*at_home, *far), WINDOW, identifier)
+    far = _at_servers(flow.network, own, parts, last)
+    return Exchange(client_of(flow.network), flow.family, _points(flow.source.name, own), far, WINDOW, identifier)
 
 
 @probe("dhcp_exchanges", where=_is_dhcp, read=_read_offers, at=_flow_places)
@@ -117,12 +135,10 @@ def offers(flow: Flow, links: By[Node, Table[Link]], addresses: Addresses) -> di
     mac = links[flow.source][end.bridge].mac if end.bridge in links[flow.source] else None
     if not mac:
         raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {end.bridge} to ask from")
-    listening = dict(_server_devices(flow.network, addresses))
-    devices = tuple(filter(None, dict.fromkeys((end.bridge, end.uplink, *listening.pop(flow.source, ())))))
     frame, answered = _asking(flow, mac, addresses)
     tries = tuple(Frames(end.bridge, (frame,), at, unless=answered) for at in TRIES)
-    here = _listen(devices)
-    found = {node.name: _listen(some) for node, some in listening.items() if some}
+    here = _listen(tuple(filter(None, (end.bridge, end.uplink))))
+    found = {node.name: _listen(some) for node, some in _server_devices(flow.network, addresses) if some}
     return {**found, flow.source.name: Ask((*here.actions, *tries), WINDOW, here.note)}
 
 
@@ -185,11 +201,10 @@ def _read_vm(interface: Interface, parts: Parts) -> Exchange:
     own = parts[interface.node.name]
     if isinstance(own, NotSeen):
         raise own
-    servers = _servers(interface.network)
-    points = _points(interface.node.name, own)
-    way = points if interface.node not in servers else points[:1]
-    far = tuple(point for node in servers if node != interface.node for point in _points(node.name, parts.get(node.name)))
-    return Exchange(interface.mac, 4, way, (*(point for point in points if point not in way), *far), WINDOW)
+    points, servers = _points(interface.node.name, own), _servers(interface.network)
+    here = interface.node in servers  # then neither question nor answer need pass the uplink
+    near, more = (points[:1], points[1:]) if here else (points, ())
+    return Exchange(interface.mac, 4, near, (*more, *_at_servers(interface.network, own, parts, SETTLED)), WINDOW)
 
 
 @probe("dhcp_messages", of=Interface, where=_gets_its_address, read=_read_vm, at=_interface_places)
@@ -199,7 +214,8 @@ def listening(interface: Interface, domains: By[Node, Table[Domain]], addresses:
     if not tap:
         raise NotSeen(Why.NOT_POSSIBLE, f"{interface.node}: {interface} has no tap")
     asked = dict(_server_devices(interface.network, addresses))
-    devices = tuple(filter(None, dict.fromkeys((tap, interface.network.at(interface.node).uplink, *asked.pop(interface.node, ())))))
+    own = asked.pop(interface.node, (interface.network.at(interface.node).uplink,))
+    devices = tuple(filter(None, dict.fromkeys((tap, *own))))
     return {**{node.name: _listen(some) for node, some in asked.items() if some}, interface.node.name: _listen(devices)}
 
 
@@ -209,7 +225,9 @@ def _tap(interface: Interface, domains: By[Node, Table[Domain]]) -> str:
         domain = domains[interface.node].get(interface.vm.domain)
     except NotSeen:
         return interface.tap
-    nic = next((nic for nic in domain.interfaces if nic.mac == interface.mac), None) if domain else None
+    if domain is None or domain.state in {"shut off", "crashed"}:
+        return ""
+    nic = next((nic for nic in domain.interfaces if nic.mac == interface.mac), None)
     return (nic.target or interface.tap) if nic else ""
 
 

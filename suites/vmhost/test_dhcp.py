@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 import pytest
@@ -11,27 +12,37 @@ from netchecks.models.dhcp.exchanges import Exchange, Loss, follow
 from netchecks.models.dhcp.messages import Message
 from netchecks.models.dhcp.refusals import JUST_NOW, Refusal, no_range, refusal
 from netchecks.models.dhcp.servers import DhcpFiles, DhcpLog, DhcpProcess
-from netchecks.models.subjects import Address, DhcpServer, Flow, Interface, Inventory, Network
+from netchecks.models.domains import Domain
+from netchecks.models.subjects import Address, DhcpServer, Flow, Interface, Inventory, Network, Node, Subnet
+from netchecks.models.table import Table
+from netchecks.platforms.vmhost import tap_of
 from netchecks.seen import By, note
 
 
 @pytest.mark.kind("switching")
 @pytest.mark.hop("dhcp", "up")
-def test_dhcp_server_runs(dhcp_server: DhcpServer, dhcp_processes: By[DhcpServer, tuple[DhcpProcess, ...]]) -> None:
-    """A DHCP server runs on the node where the inventory says so.
+def test_dhcp_server_runs(
+    dhcp_server: DhcpServer, dhcp_processes: By[DhcpServer, tuple[DhcpProcess, ...]], dhcp_exchanges: By[Flow, Exchange],
+) -> None:
+    """A DHCP server runs on the node where the inventory says so; one that answers does.
 
     Why: without it no VM gets an address, and those that have one lose it when their lease ends.
     Remedy: node administrator: start it, and look into its log for why it ended
     Source: OpenStack operations guide, chapter 13, ps aux | grep dnsmasq
     """
     found = dhcp_processes[dhcp_server]
-    if not any(process.serves and process.own_network for process in found):
-        shown = ", ".join(sorted({process.program for process in found})) or "no such process"
-        raise Wrong(
-            "dhcp.server_dead", f"{dhcp_server.node}: no DHCP server runs for {dhcp_server.network} ({shown} found), expected one",
-            place=dhcp_server.node.name, breaks=frozenset({"dhcp"}),
-            remedy=f"systemctl start dnsmasq on {dhcp_server.node}, or whatever starts it there; journalctl -t dnsmasq-dhcp",
-        )
+    if any(process.serves and process.own_network for process in found):
+        return
+    said = (answer.server for exchange in dhcp_exchanges.seen().values() for answer in exchange.answers)
+    if any(server in dhcp_server.addresses for server in said):
+        return  # of a kind that is not known here
+    shown = ", ".join(sorted({f"{process.program} without a range" for process in found if process.own_network}))
+    raise Wrong(
+        "dhcp.server_dead",
+        f"{dhcp_server.node}: no DHCP server runs for {dhcp_server.network}{f' ({shown})' if shown else ''}, expected one",
+        place=dhcp_server.node.name, breaks=frozenset({"dhcp"}),
+        remedy=f"systemctl start dnsmasq on {dhcp_server.node}, or whatever starts it there; journalctl -t dnsmasq-dhcp",
+    )
 
 
 # -- the offer -------------------------------------------------------------------------------------------------------
@@ -96,7 +107,8 @@ def _no_offer(flow: Flow, exchange: Exchange, offers: list[Message], dhcp_log: B
     if server is None:
         _lost(network, loss, exchange, breaks)
         return
-    told = refusal(dhcp_log[server], exchange.client, flow.family, JUST_NOW) or no_range(dhcp_log[server])
+    log = _log_of(server, dhcp_log)
+    told = (refusal(log, exchange.client, flow.family, JUST_NOW) or no_range(log)) if log else None
     if not known_only or (told and told.code == "no_range"):
         _refused(server, exchange.client, told, breaks)
 
@@ -108,7 +120,7 @@ def _lost(network: Network, loss: Loss, exchange: Exchange, breaks: frozenset[st
         raise Wrong(
             "dhcp.no_offer", f"{network}: the {_question(exchange)} of {who} is seen at {exchange.points[-1]}, and nothing answers it",
             place=network.name, breaks=breaks, owner="network engineer",
-            remedy="look whether the server runs, whether the request reaches it (tcpdump -n port 67), and whether its network needs a relay",
+            remedy="look whether the server runs, whether the request reaches it (tcpdump -n port 67), and whether a relay is missing",
         )
     at_home = loss.before is not None and loss.after.place == loss.before.place
     raise Wrong(
@@ -116,7 +128,7 @@ def _lost(network: Network, loss: Loss, exchange: Exchange, breaks: frozenset[st
         f"{network}: the {loss.kind} of {who} is seen at {loss.after} and not at {loss.before}, expected at both",
         place=loss.after.place if at_home else network.name, breaks=breaks,
         owner="node administrator" if at_home else "network engineer",
-        remedy=f"look at what filters between {loss.after} and {loss.before}: nft list ruleset, ebtables-save, tc filter; DHCP snooping; relay",
+        remedy=f"look at what filters between {loss.after} and {loss.before}: nft list ruleset, ebtables-save, tc filter; DHCP snooping",
     )
 
 
@@ -136,7 +148,7 @@ _REASONS = {
     "silent": "it answers nothing, and its log says nothing of it",
 }
 _REMEDIES = {
-    "no_address": "enlarge the range or shorten the lease time, or enter the client in its hosts file; nova, neutron: look for free addresses",
+    "no_address": "enlarge the range or shorten the lease time, or enter the client in its hosts file; nova: look for free fixed IPs",
     "no_range": "give it a range of this network (dhcp-range), or its interface an address in the range",
     "refused": "raise its limit of leases (dhcp-lease-max) where it says so; else compare its hosts with its leases",
     "ignored": "take the client out of what it ignores (dhcp-ignore, dhcp-host=...,ignore)",
@@ -155,32 +167,34 @@ def _refused(server: DhcpServer, client: str, told: Refusal | None, breaks: froz
 
 def _right(flow: Flow, offer: Message) -> None:
     """What is offered is of the network, and leads to its gateway."""
-    network, address = flow.network, offer.address
-    assert address is not None
-    assert network.dhcp is not None
-    ranges = [some for some in network.dhcp.ranges if some.first.version == flow.family]
-    subnets = [subnet for subnet in network.subnets if address in subnet.prefix]
-    place = _place_of(network, offer.server)
-    breaks = frozenset({"dhcp", f"ipv{flow.family}"})
-    if not subnets or (ranges and not any(address in some for some in ranges)):
-        expected = ", ".join(map(str, ranges)) or ", ".join(str(subnet.prefix) for subnet in network.subnets if subnet.family == flow.family)
+    network, address, breaks = flow.network, offer.address, frozenset({"dhcp", f"ipv{flow.family}"})
+    ranges = [some for some in network.dhcp.ranges if some.first.version == flow.family] if network.dhcp else []
+    own = [subnet for subnet in network.subnets if subnet.family == flow.family]
+    subnet = next((subnet for subnet in own if address in subnet.prefix), None)
+    if subnet is None or (ranges and not any(address in some for some in ranges if address)):
+        expected = ", ".join(map(str, ranges) if ranges else (str(subnet.prefix) for subnet in own))
         raise Wrong(
-            "dhcp.wrong_range", f"{offer.server} offers {address} on {network}, expected an address of {expected}", place=place, certain=True,
-            breaks=breaks, remedy=f"correct the range of {offer.server} (dhcp-range), or the inventory",
+            "dhcp.wrong_range", f"{offer.server} offers {address} on {network}, expected an address of {expected}", breaks=breaks,
+            place=_place_of(network, offer.server), certain=True, remedy="correct the server's range (dhcp-range), or the inventory",
         )
-    wrong = []
-    if offer.mask is not None and offer.mask != subnets[0].prefix.prefixlen:
-        wrong.append(f"the mask /{offer.mask}, expected /{subnets[0].prefix.prefixlen}")
-    if offer.routers and subnets[0].gateway and subnets[0].gateway not in offer.routers:
-        wrong.append(f"the router {', '.join(map(str, offer.routers))}, expected {subnets[0].gateway}")
+    wrong = _wrong_options(subnet, offer)
     if wrong:
         raise Wrong(
-            "dhcp.wrong_options", f"{offer.server} offers {address} on {network} with {'; '.join(wrong)}", place=place, certain=True,
-            breaks=breaks, remedy=f"correct the options of {offer.server} (dhcp-option), or the inventory",
+            "dhcp.wrong_options", f"{offer.server} offers {address} on {network} with {'; '.join(wrong)}", breaks=breaks,
+            place=_place_of(network, offer.server), certain=True, remedy="correct the server's options (dhcp-option), or the inventory",
         )
-    others = [one for one in offer.resolvers if one not in network.resolvers and one.version == flow.family]
+    others = [str(one) for one in offer.resolvers if one not in network.resolvers]
     if others and network.resolvers:
-        note("dhcp.other_resolvers", f"{offer.server} gives {network} the resolvers {', '.join(map(str, others))}; the inventory has others")
+        note("dhcp.other_resolvers", f"{offer.server} gives {network} the resolvers {', '.join(others)}; the inventory has others")
+
+
+def _wrong_options(subnet: Subnet, offer: Message) -> list[str]:
+    wrong = []
+    if offer.mask is not None and offer.mask != subnet.prefix.prefixlen:
+        wrong.append(f"the mask /{offer.mask}, expected /{subnet.prefix.prefixlen}")
+    if offer.routers and subnet.gateway and subnet.gateway not in offer.routers:
+        wrong.append(f"the router {', '.join(map(str, offer.routers))}, expected {subnet.gateway}")
+    return wrong
 
 
 def _place_of(network: Network, server: Address | None) -> str:
@@ -197,6 +211,7 @@ def _place_of(network: Network, server: Address | None) -> str:
 @pytest.mark.hop("guest", "forwards")
 def test_dhcp_serves_vm(
     interface: Interface,
+    domains: By[Node, Table[Domain]],
     dhcp_messages: By[Interface, Exchange],
     dhcp_log: By[DhcpServer, DhcpLog],
     dhcp_files: By[DhcpServer, DhcpFiles],
@@ -207,57 +222,81 @@ def test_dhcp_serves_vm(
     Remedy: node administrator: look at the step named here: tcpdump -n port 67 or port 68 at the tap, the uplink and the server
     Source: OpenStack operations guide, chapter 13, DHCP; RFC 2131
     """
-    if not interface.vm.runs:
-        return
-    servers = [server for server in dhcp_log if server.network == interface.network]
+    if not interface.vm.runs or not tap_of(interface, domains):
+        return  # another check says so
+    servers, who = [server for server in dhcp_log if server.network == interface.network], f"{interface} ({interface.mac})"
     for server in servers:
-        _has_its_address(interface, server, dhcp_files)
+        _is_known(interface, server, dhcp_files)
     exchange = dhcp_messages[interface]
     loss, breaks = follow(exchange), frozenset({"ipv4"})
-    if loss is not None and loss.after is not None:
-        _lost(interface.network, loss, exchange, breaks, who=f"{interface} ({interface.mac})")
+    if loss is not None and (loss.after is not None or not servers):
+        _lost(interface.network, loss, exchange, breaks, who=who)
+    _is_refused(interface, servers, dhcp_log, who)
     for server in servers:
-        told = _told(interface, server, dhcp_log)
-        if told is not None:
-            _refused(server, f"{interface} ({interface.mac})", told, breaks)
-    if loss is not None and not servers:
-        _lost(interface.network, loss, exchange, breaks, who=f"{interface} ({interface.mac})")
+        _owns_its_address(interface, server, dhcp_files)
 
 
-def _told(interface: Interface, server: DhcpServer, dhcp_log: By[DhcpServer, DhcpLog]) -> Refusal | None:
-    """Give what a server says of the VM lately; nothing where its log cannot be read."""
+def _log_of(server: DhcpServer, dhcp_log: By[DhcpServer, DhcpLog]) -> DhcpLog | None:
+    """Give a server's log; it tells why, and where it cannot be read the wire still tells what."""
     try:
-        log = dhcp_log[server]
+        return dhcp_log[server]
     except NotSeen:
         return None
-    return refusal(log, interface.mac, 4)
 
 
-def _has_its_address(interface: Interface, server: DhcpServer, dhcp_files: By[DhcpServer, DhcpFiles]) -> None:
-    """The server knows the client where it has to, and has given its address to nobody else."""
+def _is_refused(interface: Interface, servers: list[DhcpServer], dhcp_log: By[DhcpServer, DhcpLog], who: str) -> None:
+    """Every server that may serve the VM says that it does not; of several, one that does is enough."""
+    told = []
+    for server in servers:
+        log = _log_of(server, dhcp_log)
+        told.append(refusal(log, interface.mac, 4) if log else None)
+    declared = interface.network.dhcp.servers if interface.network.dhcp else ()
+    if servers and len(servers) == len(declared) and all(told):
+        _refused(servers[0], who, told[0], frozenset({"ipv4"}))
+
+
+def _files_of(server: DhcpServer, dhcp_files: By[DhcpServer, DhcpFiles]) -> DhcpFiles:
     try:
-        files = dhcp_files[server]
+        return dhcp_files[server]
     except NotSeen:
-        return
-    own = [address for address in interface.addresses if isinstance(address, IPv4Address)]
-    known = [host for host in files.hosts or () if interface.mac in host.clients]
-    dhcp, breaks, node = interface.network.dhcp, frozenset({"ipv4"}), server.node.name
-    if dhcp is not None and dhcp.known_only and files.hosts is not None and not known:
+        return DhcpFiles(None, None)
+
+
+def _is_known(interface: Interface, server: DhcpServer, dhcp_files: By[DhcpServer, DhcpFiles]) -> None:
+    """The server knows the VM where it has to, and by the right address."""
+    hosts, node, breaks = _files_of(server, dhcp_files).hosts, server.node.name, frozenset({"ipv4"})
+    known = [host for host in hosts or () if interface.mac in host.clients]
+    if interface.network.dhcp and interface.network.dhcp.known_only and hosts is not None and not known:
         raise Wrong(
             "dhcp.host_missing", f"{node}: the DHCP server of {interface.network} does not know {interface.mac} ({interface}), and serves "
             "only those it knows", place=node, breaks=breaks, remedy=f"enter {interface.mac} in its hosts file (dhcp-hostsfile); kill -HUP",
         )
-    for host in known:
-        reserved = [address for address in host.addresses if isinstance(address, IPv4Address)]
-        if own and reserved and not set(reserved) & set(own):
-            raise Wrong(
-                "dhcp.wrong_host", f"{node}: {', '.join(map(str, reserved))} is reserved for {interface}, expected {own[0]}", place=node,
-                breaks=breaks, remedy=f"correct the entry of {interface.mac} in its hosts file, or the inventory",
-            )
-    for lease in files.leases or ():
-        if lease.address in own and lease.client != interface.mac and (lease.left is None or lease.left > 0):
+    own = _ipv4(interface.addresses)
+    reserved = _ipv4(address for host in known for address in host.addresses)
+    if own and reserved and not own & reserved:
+        raise Wrong(
+            "dhcp.wrong_host", f"{node}: {_listed(reserved)} is reserved for {interface} ({interface.mac}), expected {_listed(own)}",
+            place=node, breaks=breaks, remedy=f"correct the entry of {interface.mac} in its hosts file, or the inventory",
+        )
+
+
+def _owns_its_address(interface: Interface, server: DhcpServer, dhcp_files: By[DhcpServer, DhcpFiles]) -> None:
+    """The server has given the VM's address to nobody else."""
+    own, node = _ipv4(interface.addresses), server.node
+    for lease in _files_of(server, dhcp_files).leases or ():
+        holds = ":" in lease.client and (lease.left is None or lease.left > 0)
+        if holds and lease.address in own and lease.client != interface.mac:
+            name = f" ({lease.name})" if lease.name else ""
             raise Wrong(
                 "dhcp.lease_of_another", f"{node}: {lease.address}, the address of {interface} ({interface.mac}), is leased to "
-                f"{lease.client}{f' ({lease.name})' if lease.name else ''}", place=interface.vm.name, breaks=breaks,
-                remedy=f"release the lease on {node} (dhcp_release INTERFACE {lease.address} {lease.client}), and reserve it for {interface.mac}",
+                f"{lease.client}{name}", place=interface.vm.name, breaks=frozenset({"ipv4"}),
+                remedy=f"on {node}: dhcp_release INTERFACE {lease.address} {lease.client}, and reserve the address for {interface.mac}",
             )
+
+
+def _ipv4(addresses: Iterable[Address]) -> set[Address]:
+    return {address for address in addresses if isinstance(address, IPv4Address)}
+
+
+def _listed(addresses: Iterable[Address]) -> str:
+    return ", ".join(sorted(map(str, addresses)))

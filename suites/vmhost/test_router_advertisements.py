@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
+from collections.abc import Iterable
 
 import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.dhcp.exchanges import Advertisements
 from netchecks.models.dhcp.messages import Advertisement
-from netchecks.models.subjects import Advertised, Flow, Inventory, Network
+from netchecks.models.subjects import Address, Advertised, Flow, Inventory, Network, Prefix
 from netchecks.seen import By
 
 _BREAKS = frozenset({"ra", "ipv6"})
@@ -51,17 +51,18 @@ def _stranger(network: Network, told: Advertised, one: Advertisement, inventory:
 
 def _nobody(flow: Flow, told: Advertised, *, asked: bool) -> None:
     if not asked:
-        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} hears no router on {flow.network}, and may not ask: it would take the answer itself")
+        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} hears no router on {flow.network}, and may not ask: it would take the answer")
     raise Wrong(
         "ra.missing", f"no router advertises itself on {flow.network}, asked from {flow.source}; expected {_listed(told.routers)}",
-        place=flow.network.name, breaks=_BREAKS, remedy="start the router's advertisements (radvd, dnsmasq --enable-ra), or correct the inventory",
+        place=flow.network.name, breaks=_BREAKS,
+        remedy="start the router's advertisements (radvd, dnsmasq --enable-ra), or correct the inventory",
     )
 
 
 def _is_right(network: Network, told: Advertised, one: Advertisement) -> None:
     """What an expected router advertises is what is meant."""
     meant = {subnet.prefix for subnet in network.subnets if subnet.family == 6}
-    found = {some.prefix for some in one.prefixes}
+    found = {some.prefix for some in one.prefixes if some.valid}
     place = str(one.router)
     if meant and (found - meant or not found & meant):
         raise Wrong(
@@ -69,7 +70,7 @@ def _is_right(network: Network, told: Advertised, one: Advertisement) -> None:
             place=place, breaks=_BREAKS, certain=True,
         )
     flags = [("M", told.managed, one.managed), ("O", told.other, one.other)]
-    wrong = [f"{name} {'on' if is_ else 'off'}, expected {'on' if wanted else 'off'}" for name, wanted, is_ in flags if wanted not in {None, is_}]
+    wrong = [f"{name} {_switch(is_)}, expected {_switch(wanted)}" for name, wanted, is_ in flags if wanted not in {None, is_}]
     if wrong:
         raise Wrong(
             "ra.wrong_flags", f"{one.router} advertises itself on {network} with the flag {'; '.join(wrong)}", place=place, breaks=_BREAKS,
@@ -82,9 +83,13 @@ def _is_right(network: Network, told: Advertised, one: Advertisement) -> None:
         )
 
 
-def _listed(routers: frozenset[IPv6Address]) -> str:
+def _switch(on: bool | None) -> str:  # noqa: FBT001 - it is what is told
+    return "on" if on else "off"
+
+
+def _listed(routers: frozenset[Address]) -> str:
     return ", ".join(map(str, sorted(routers, key=int)))
 
 
-def _prefixes(prefixes: set[object]) -> str:
+def _prefixes(prefixes: Iterable[Prefix]) -> str:
     return ", ".join(sorted(map(str, prefixes)))
