@@ -25,6 +25,7 @@ EXIT_INTERRUPTED = 130
 #: Subcommand -> the module with add_arguments(parser) and run(args) -> int, and one line of help.
 _MODULES = {
     "commands": ("netchecks.commands", "print every command that a selection would run on each node, with the sudoers lines"),
+    "trace": ("netchecks.trace_command", "follow one packet to a VM, hop by hop"),
     "checks": ("netchecks.catalogue", "list the checks"),
     "report": ("netchecks.report", "make reports of a run again"),
     "lab": ("netchecks.lab.command", "build networks to break"),

@@ -103,6 +103,20 @@ def shell(node: Place) -> list[str]:
     return ["sh", "-s"]
 
 
+def command_line(node: Place, text: str) -> list[str]:
+    """Give the argv that has one command line run at a place without a POSIX shell. Only for STREAMED backends."""
+    link = node.connection
+    if link.backend == "ssh":
+        made, arguments = backend(node, sudo=False)._build_ssh_command(text)  # noqa: SLF001 - the backend's own command line
+        return shlex.split(backend(node, sudo=False).quote(" ".join(made), *arguments))
+    return [*(["ip", "netns", "exec", link.address] if link.backend == "netns" else []), "sh", "-c", text]
+
+
+def is_refusal(stderr: str) -> bool:
+    """Tell whether ssh itself says that there is no connection; a command may exit with its status 255 too."""
+    return any(text in stderr for text, _, _ in SSH_SAYS)
+
+
 def refused(stderr: str) -> NotSeen:
     """Say why a connection did not come about, by what ssh printed."""
     for text, code, meaning in SSH_SAYS:

@@ -140,11 +140,17 @@ def _cause_of(case: _Case, flow: Flow, own: Judged) -> Judged | None:
     case.causes[flow.name] = own  # a flow that is being explained explains itself: no way round in circles
     found: Judged | None = None
     for hop in case.world.hops(flow):
-        for state in sorted((s for s in case.states.get(hop.name, ()) if _is_at(s, hop)), key=lambda s: s.rank):
+        before: list[Judged] = []
+        # what is known of a hop explains more than that a packet did not pass it
+        for state in sorted((s for s in case.states.get(hop.name, ()) if _is_at(s, hop)), key=lambda s: (s.verdict, s.rank)):
             if found is not None:
                 case.consequences.setdefault(found.nodeid, set()).add(state.nodeid)
+                continue
+            found = _breaks(case, state, flow, own)
+            if found is None:
+                before.append(state)
             else:
-                found = _breaks(case, state, flow, own)
+                case.consequences.setdefault(found.nodeid, set()).update(s.nodeid for s in before if s.rank > state.rank)
     if found is None and not own.hop:
         found = own
     case.causes[flow.name] = found
@@ -166,21 +172,25 @@ def _breaks(case: _Case, state: Judged, flow: Flow, own: Judged) -> Judged | Non
     if other is not None and other != flow and state.hop == own.hop and state.rank >= own.rank:
         return None  # only what comes before on the same hop explains: no two failures explain each other
     if other is not None and other != flow and other.source == flow.source and other.interface == flow.interface is not None:
-        return _also(_cause_of(case, other, state), flow)  # the same way: what stops the one stops the other
+        return _also(_cause_of(case, other, state), flow, other)  # the same way: what stops the one stops the other
     if _acquitted(case, state):
         return None
     if other is None or other == flow:
         return state
     cause = _cause_of(case, other, state)
     same_guest = flow.interface is not None and other.interface == flow.interface
-    return state if cause is state else _also(cause, flow) if same_guest else None
+    return state if cause is state else _also(cause, flow, other) if same_guest else None
 
 
-def _also(cause: Judged | None, flow: Flow) -> Judged | None:
-    """Give another flow's cause if it is this one's too: not one that was judged for that flow's packets alone."""
+def _also(cause: Judged | None, flow: Flow, other: Flow) -> Judged | None:
+    """Give another flow's cause if it is this one's too.
+
+    One that was judged for the other's packets alone is, where this flow needs all that the other does: a full-sized ping.
+    """
     if cause is None or not cause.breaks <= flow.needs:
         return None
-    return cause if cause.verdict or "flow" not in dict(cause.subjects) else None
+    alone = not cause.verdict and "flow" in dict(cause.subjects)
+    return cause if not alone or other.needs <= flow.needs else None
 
 
 def _acquitted(case: _Case, state: Judged) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 
 from netchecks import plan, send
 from netchecks.errors import NotSeen, Unreadable, Why
+from netchecks.models.subjects import Interface, Vm
 from netchecks.models.system import Timed
 from netchecks.models.table import Table
-from netchecks.observe import OBSERVATIONS, Observation
+from netchecks.observe import OBSERVATIONS, Observation, Way
 from netchecks.probe import Ask, Part, Probe
 from netchecks.record import Entry, PlaceRecord, Record
 from netchecks.seen import By, Pair
@@ -109,14 +110,22 @@ def make(record: Record, wanted: plan.Plan) -> Facts:
     return Facts(record, wanted)
 
 
+def _not_inside(fact: str, subject: Subject) -> NotSeen:
+    vm = subject.vm if isinstance(subject, Interface) else subject
+    if isinstance(vm, Vm) and vm.guest is not None:
+        return NotSeen(Why.NOT_POSSIBLE, f"{subject}: {fact} cannot be seen inside {vm.guest.connection.os}")
+    return NotSeen(Why.NOT_POSSIBLE, f"{subject}: the inventory does not say how its inside can be entered", cause="guest.not_entered")
+
+
 def _observed(observation: Observation, subject: Subject, place: PlaceRecord) -> Any:
     if "all" in place.missed:
         raise place.missed["all"]
-    key = plan.job_for(observation, subject).key
+    key, ways = plan.job_for(observation, subject).key, plan.ways_of(observation, subject)
     if not observation.counter:
-        return _parsed(observation, place, _entry(place, key, observation.phases[-1], observation.name))
+        return _parsed(observation, ways, place, _entry(place, key, observation.phases[-1], observation.name))
     before, after = (_entry(place, key, phase, observation.name) for phase in ("before", "after"))
-    return Pair(_parsed(observation, place, before), _parsed(observation, place, after), after.ended - before.ended)
+    earlier, later = (_parsed(observation, ways, place, entry) for entry in (before, after))
+    return Pair(earlier, later, after.ended - before.ended)
 
 
 def _entry(place: PlaceRecord, key: str, phase: str, what: str) -> Entry:
@@ -126,8 +135,7 @@ def _entry(place: PlaceRecord, key: str, phase: str, what: str) -> Entry:
     return entry
 
 
-def _parsed(observation: Observation, place: PlaceRecord, entry: Entry) -> Any:
-    ways = [(observation.command, observation.parse), *observation.or_else]
+def _parsed(observation: Observation, ways: tuple[Way, ...], place: PlaceRecord, entry: Entry) -> Any:
     if entry.way not in range(len(ways)):
         raise NotSeen(Why.NOT_RECORDED, f"{observation.name} of {place.place}: the record has it by another way")
     command, parse = ways[entry.way]

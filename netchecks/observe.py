@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from netchecks.models.subjects import Node
 from netchecks.script import Phase
@@ -27,6 +27,10 @@ class Command:
     accept: tuple[int, ...] = (0,)
 
 
+#: A command and the function that reads what it prints.
+Way: TypeAlias = tuple[Command, Callable[[str], Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One fact: how to see it and how to read it. The declaration is its only registration."""
@@ -36,7 +40,8 @@ class Observation:
     command: Command
     parse: Callable[[str], Any]
     inside: bool = False
-    or_else: tuple[tuple[Command, Callable[[str], Any]], ...] = ()
+    or_else: tuple[Way, ...] = ()
+    windows: tuple[Way, ...] = ()
     root: bool = False
     modules: tuple[str, ...] = ()
     counter: bool = False
@@ -44,6 +49,10 @@ class Observation:
     seconds: float = 5.0
     limit: int = 4 * 1024 * 1024
     doc: str = ""
+
+    def ways(self, system: str = "") -> tuple[Way, ...]:
+        """Give how to see it on such a system, in turn; ``windows`` or, by default, any Unix. Empty: it cannot be seen there."""
+        return self.windows if system == "windows" else ((self.command, self.parse), *self.or_else)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -61,6 +70,17 @@ def command(text: str = "", *, shell: str = "", tool: str = "", accept: tuple[in
     return Command(argv, shell, tool or (argv[0] if argv and not shell else ""), accept)
 
 
+def command_line(text: str, *, tool: str, accept: tuple[int, ...] = (0,)) -> Command:
+    """Make a command of Windows: a line as it is typed at cmd.exe, where only numbers and addresses may be filled in."""
+    return Command(tuple(text.split(" ")), "", tool, accept)
+
+
+def powershell_line(text: str) -> Command:
+    """Make a command of Windows from PowerShell's own language; what it gives comes as JSON in UTF-8."""
+    script = f"[Console]::OutputEncoding=[Text.Encoding]::UTF8; {text}|ConvertTo-Json"
+    return command_line(f'powershell -NoProfile -NonInteractive -Command "{script}"', tool="powershell")
+
+
 def observation(  # noqa: PLR0913 - one keyword for each property of DESIGN section 4
     text: str = "",
     *,
@@ -69,7 +89,8 @@ def observation(  # noqa: PLR0913 - one keyword for each property of DESIGN sect
     shell: str = "",
     tool: str = "",
     accept: tuple[int, ...] = (0,),
-    or_else: tuple[tuple[Command, Callable[[str], Any]], ...] = (),
+    or_else: tuple[Way, ...] = (),
+    windows: tuple[Way, ...] = (),
     root: bool = False,
     modules: tuple[str, ...] = (),
     counter: bool = False,
@@ -81,7 +102,8 @@ def observation(  # noqa: PLR0913 - one keyword for each property of DESIGN sect
 
     ``inside``: the command runs inside the VM that its subject is or belongs to, not on the VM's node.
     ``or_else``: further (command, parser) pairs for the same value, tried in turn on the node when the one before
-    exits with a status that is not accepted (an old tool). ``root``: needs privileges (sudo -n where configured).
+    exits with a status that is not accepted (an old tool). ``windows``: the pairs for guests with ``os: windows``, each a
+    whole command line of cmd.exe. ``root``: needs privileges (sudo -n where configured).
     ``modules``: kernel modules without which there is nothing to see and which reading would load: the command
     does not run then and the parser gets the empty string. ``counter``: read before and after the probes.
     ``late``: read after the probes only: what they leave (learned MACs, rule counters) shows then.
@@ -91,7 +113,7 @@ def observation(  # noqa: PLR0913 - one keyword for each property of DESIGN sect
     def declare(parse: Callable[[str], T]) -> Callable[[str], T]:
         OBSERVATIONS[parse.__name__] = Observation(
             parse.__name__, of, command(text, shell=shell, tool=tool, accept=accept), parse,
-            inside, or_else, root, modules, counter, late, seconds, limit, parse.__doc__ or "",
+            inside, or_else, windows, root, modules, counter, late, seconds, limit, parse.__doc__ or "",
         )
         return parse
 

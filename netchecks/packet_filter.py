@@ -120,6 +120,13 @@ def _tunnels(base: int) -> list[_Step]:
     return [(_LOAD_HALF, 0, 0, 12 + base), *_where(IPV4, four), *_where(IPV6, six)]
 
 
+def broadcasts(senders: Sequence[str]) -> Program:
+    """Keep broadcasts from these MACs."""
+    lows = [int(mac.replace(":", "")[4:], 16) for mac in senders]  # four bytes tell them apart, the rest is looked at later
+    steps = [(_LOAD_WORD, 0, 0, 8), *_any(lows)]
+    return ((_LOAD_WORD, 0, 0, 2), *_where(0xFFFFFFFF, [(_LOAD_HALF, 0, 0, 0), *_where(0xFFFF, [*steps, _drop()]), _drop()]), _drop())
+
+
 def _tagged(steps: Callable[[int], list[_Step]]) -> Iterator[_Step]:
     """Give the steps for a frame with two tags that still stand in the data, with one, and with none.
 

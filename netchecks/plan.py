@@ -6,13 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 from netchecks.cause import CAUSES
 from netchecks.models.subjects import Flow, Interface, Network, Node, Place, Vm
-from netchecks.observe import OBSERVATIONS, Command, Observation
+from netchecks.observe import OBSERVATIONS, Command, Observation, Way
 from netchecks.probe import PROBES, Probe
 from netchecks.script import Alternative, Job
 from netchecks.world import KINDS, Subject, World, place_of
@@ -110,17 +110,27 @@ def probe_for(fact: str, subject: Subject) -> Probe | None:
 
 def job_for(observation: Observation, subject: Subject) -> Job:
     """Make an observation's job for one subject. Its key is the command, so equal commands run once."""
-    commands = [observation.command, *(command for command, _ in observation.or_else)]
-    return _job(observation, tuple(_argv(command, subject) for command in commands))
+    commands = tuple(command for command, _ in ways_of(observation, subject))
+    made = _job(observation, commands, tuple(_argv(command, subject) for command in commands))
+    return replace(made, bare=True) if _system(observation, subject) == "windows" else made
+
+
+def ways_of(observation: Observation, subject: Subject) -> tuple[Way, ...]:
+    """Give how an observation sees this subject: inside a guest, by what is there."""
+    return observation.ways(_system(observation, subject))
+
+
+def _system(observation: Observation, subject: Subject) -> str:
+    place = place_for(observation.name, subject) if observation.inside else None
+    return place.connection.os if place else ""
 
 
 @cache
-def _job(observation: Observation, lines: tuple[tuple[str, ...], ...]) -> Job:
+def _job(observation: Observation, commands: tuple[Command, ...], lines: tuple[tuple[str, ...], ...]) -> Job:
     """Make it once for all subjects whose commands are the same: most commands are every node's."""
-    accepted = [observation.command.accept, *(command.accept for command, _ in observation.or_else)]
-    ways = tuple(Alternative(argv, accept) for argv, accept in zip(lines, accepted, strict=True))
+    ways = tuple(Alternative(argv, command.accept) for argv, command in zip(lines, commands, strict=True))
     text = json.dumps([observation.root, lines])
-    key = f"{observation.command.tool or 'sh'}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    key = f"{commands[0].tool or 'sh'}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     return Job(key, ways, observation.root, observation.modules, observation.seconds, observation.limit)
 
 
@@ -145,7 +155,8 @@ def places_for(fact: str, subject: Subject) -> tuple[Place, ...]:
     """Give where a fact of a subject is looked at: at its node, inside its VM, at all places of a probe; empty where nowhere."""
     if fact in OBSERVATIONS and OBSERVATIONS[fact].inside:
         vm = subject.vm if isinstance(subject, Interface) else subject
-        return (vm.guest,) if isinstance(vm, Vm) and vm.guest else ()
+        guest = vm.guest if isinstance(vm, Vm) else None
+        return (guest,) if guest and OBSERVATIONS[fact].ways(guest.connection.os) else ()
     probe = probe_for(fact, subject)
     if probe is not None and probe.at is not None:
         return probe.at(subject)

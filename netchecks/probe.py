@@ -44,7 +44,8 @@ class Capture:
 
     ``device``: its name, or ``mac:`` and its MAC. ``ethertypes``: whole ones (ICMPv6 only of 0x86dd). ``udp_ports``: UDP from or to
     these ports. ``prefix``: packets with a mark that begins with these four bytes (netchecks.packet_filter.marked).
-    ``tunnels``: of packets that carry others, those in which the prefix' first two bytes stand somewhere.
+    ``tunnels``: of packets that carry others, those in which the prefix' first two bytes stand somewhere. ``senders``: broadcasts
+    from these MACs.
     """
 
     device: str
@@ -52,6 +53,7 @@ class Capture:
     udp_ports: tuple[int, ...] = ()
     prefix: bytes = b""
     tunnels: bool = False
+    senders: tuple[str, ...] = ()
     namespace: str = ""
 
 
@@ -125,7 +127,7 @@ class Got:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What came of an ask at one place. ``began``, ``ended``: the agent, in seconds of the place's uptime.
+    """What came of an ask at one place. The agent ``began`` in seconds of the place's uptime, and ``ended`` so many seconds later.
 
     ``booted``: the earliest and the latest time, by the controller's clock, at which that uptime was 0.
     """

@@ -29,7 +29,10 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One command of a script. ``key`` is stable between runs. ``stdin`` is what it reads, by default nothing."""
+    """One command of a script. ``key`` is stable between runs. ``stdin`` is what it reads, by default nothing.
+
+    ``bare``: it runs without a script, as it stands (netchecks.one_by_one).
+    """
 
     key: str
     ways: tuple[Alternative, ...]
@@ -39,6 +42,7 @@ class Job:
     limit: int = 4 * 1024 * 1024
     stdin: str = ""
     phase: Phase = "main"
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,8 @@ def _case(number: int, job: Job, *, sudo: bool) -> str:
 
 def command_line(job: Job, way: Alternative, *, sudo: bool) -> list[str]:
     """Give the whole command line of one way of a job, as ``netchecks commands`` prints it."""
+    if job.bare:
+        return list(way.argv)
     seconds = f"{job.seconds:g}"
     return [*(["sudo", "-n"] if sudo and job.root else []), "timeout", "-k", "1", seconds, *way.argv]
 

@@ -50,14 +50,16 @@ def _captures(actions: list[Action]) -> dict[str, Any]:
 
 
 def _source_of(capture: Capture) -> str:
-    """Name what is captured: the device, in its namespace; marked packets and tunnels apart from whole ethertypes."""
-    kind = "#tunnels" if capture.tunnels else "#marked" if capture.prefix else ""
+    """Name what is captured: the device, in its namespace; marked packets, tunnels and broadcasts apart from whole ethertypes."""
+    kind = "#broadcasts" if capture.senders else "#tunnels" if capture.tunnels else "#marked" if capture.prefix else ""
     return f"{capture.namespace}/{capture.device}{kind}" if capture.namespace else f"{capture.device}{kind}"
 
 
 def _listening(some: list[Capture]) -> dict[str, Any]:
     first, needle = some[0], b""
-    if first.tunnels:
+    if first.senders:
+        steps = packet_filter.broadcasts(sorted({mac for one in some for mac in one.senders}))
+    elif first.tunnels:
         steps, needle = packet_filter.tunnels(), first.prefix[:2]
     elif first.prefix:
         steps = packet_filter.marked(first.prefix)
@@ -100,7 +102,10 @@ def _object(action: Action) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """All that the agent of a place said: by ask, its actions' results. Seconds of the place's uptime; ``ended`` from ``began`` on."""
+    """All that the agent of a place said: by ask, its actions' results.
+
+    It ``began`` in seconds of the place's uptime, and ``ended`` so many seconds later.
+    """
 
     got: dict[str, tuple[Got, ...]]
     began: float

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netchecks import __version__, evidence, inventory, plan, record, waves
+from netchecks import __version__, evidence, inventory, pcap, plan, record, waves
 from netchecks.diagnose import Diagnosis, Judged, diagnose
 from netchecks.errors import NetchecksError, NotSeen, Why
 from netchecks.evidence import Evidence
@@ -136,6 +136,8 @@ class Session:
             self.looking_seconds = time.monotonic() - started
             progress.end(self.looking_seconds)
             record.write_manifest(folder, self._manifest(), inventory.show(self.world.inventory))
+            for place in self.seen.places.values():
+                pcap.write(folder / "pcaps", place)
 
     def _manifest(self) -> dict[str, Any]:
         return {
@@ -233,7 +235,7 @@ class Session:
 
 def _clear(folder: Path) -> None:
     """Forget an earlier run in a folder that is used again: its record would be taken for this run's."""
-    if any((folder / name).exists() for name in ("manifest.json", "places", ".lock")):
+    if any((folder / name).exists() for name in ("manifest.json", "places", "pcaps", ".lock")):
         shutil.rmtree(folder)
 
 

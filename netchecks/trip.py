@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from netchecks import connect, script
+from netchecks import connect, one_by_one, script
 from netchecks.errors import NotSeen, Why
 from netchecks.models.subjects import Place
 
@@ -37,6 +37,8 @@ class Channel:
         self.trips += 1
         if self.node.connection.backend not in connect.STREAMED:
             return await self._beside(jobs, seconds + self.hello_seconds)
+        if self.node.connection.os == "windows":
+            return await one_by_one.streamed(self.node, jobs, seconds + self.hello_seconds, self.hello_seconds)
         if self.process is None:
             await self._start()
         text = script.trip(jobs, self.nonce, sudo=self.node.connection.sudo)
@@ -103,6 +105,11 @@ class Channel:
             raise _broken(error) from error
 
     def _through_testinfra(self, backend: Any, jobs: Sequence[script.Job]) -> list[script.Ran]:
+        if self.node.connection.os == "windows":
+            try:
+                return one_by_one.through(backend, jobs)
+            except Exception as error:  # as above
+                raise _broken(error) from error
         self.nonce = "NETCHECKS" + secrets.token_hex(12)
         text = script.start(self.nonce) + script.trip(jobs, self.nonce, sudo=self.node.connection.sudo)
         try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from netchecks import facts as facts_of
 from netchecks import send
 from netchecks.errors import NotSeen, Why
-from netchecks.models.subjects import Node, Place
+from netchecks.models.subjects import Flow, Guest, Node, Place
 from netchecks.observe import OBSERVATIONS, Observation
 from netchecks.plan import Plan, by_place, job_for, places, places_for, probe_for
 from netchecks.probe import Ask, Probe
@@ -23,7 +23,9 @@ from netchecks.trip import HELLO_SECONDS, Channel
 from netchecks.world import Subject, World
 
 #: A place with probes waits so long for the others on their way, so that all send and listen at the same time.
-RENDEZVOUS_SECONDS = 5.0
+RENDEZVOUS_SECONDS = 8.0
+#: A guest waits so long for those who send to it, before it sends itself.
+AFTERWARDS_SECONDS = 10.0
 #: Growth is read over at least this time where no probe runs between the two readings.
 COUNTER_SECONDS = 1.0
 #: sshd's default MaxStartups begins to refuse at 10 unauthenticated connections; a jump host has them all.
@@ -55,6 +57,7 @@ class Look:
     tell: Callable[[str, str], None]
     keep: Callable[[PlaceRecord], None]
     ready: dict[str, asyncio.Event] = field(default_factory=dict)
+    left: dict[str, asyncio.Event] = field(default_factory=dict)
     armed: dict[str, asyncio.Event] = field(default_factory=dict)
     wanted: dict[str, list[tuple[str, Subject]]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
@@ -62,14 +65,13 @@ class Look:
     async def all(self) -> None:
         """Look at every place."""
         nodes = places(self.plan)
-        self.ready = {name: asyncio.Event() for name in nodes}
-        self.armed = {name: asyncio.Event() for name in nodes}
+        self.ready, self.armed, self.left = ({name: asyncio.Event() for name in nodes} for _ in range(3))
         self.wanted = by_place(self.plan)
         gate = asyncio.Semaphore(self.limits.connections)
         jumps = {node.connection.jump: asyncio.Semaphore(JUMP_CONNECTIONS) for node in nodes.values()}
         try:
             async with asyncio.timeout(self.limits.run_seconds), asyncio.TaskGroup() as group:
-                for node in nodes.values():
+                for node in sorted(nodes.values(), key=lambda place: isinstance(place, Guest)):  # these wait for the others
                     group.create_task(self._place(node, [gate, *([jumps[node.connection.jump]] if node.connection.jump else [])]))
         except TimeoutError:
             for name in sorted(nodes.keys() - self.done):
@@ -92,6 +94,7 @@ class Look:
             self.tell(node.name, next((str(reason) for key, reason in place.missed.items() if key == "all"), "seen"))
         finally:
             self.ready[node.name].set()
+            self.left[node.name].set()
             self.armed[node.name].set()
             await channel.close()
             place.trips, place.seconds = channel.trips, round(time.monotonic() - started, 3)
@@ -103,10 +106,13 @@ class Look:
     async def _trips(self, node: Place, place: PlaceRecord, channel: Channel) -> None:
         probes = self._probes(node)
         self.record.places[node.name] = place
-        jobs = self._jobs(node, counters=not probes)
+        inside = isinstance(node, Guest)
+        jobs = self._jobs(node, counters=not probes and not inside)
         if not await self._trip(channel, place, jobs, "all"):
             return
         self.ready[node.name].set()
+        if inside:
+            await self._afterwards(node, place, channel)
         if not probes:
             return
         others = self._others(node, probes)
@@ -121,6 +127,15 @@ class Look:
         self.armed[node.name].set()
         await _all_set(self.armed[name] for name in others)
         await self._trip(channel, place, jobs, "probes", layout=layout)
+
+    async def _afterwards(self, guest: Place, place: PlaceRecord, channel: Channel) -> None:
+        """Run what a guest begins itself when those who ask it have done so: it would remind them of its MAC."""
+        jobs = self._around(guest)
+        if not jobs:
+            return
+        asking = {flow.source.name for _, subject in self.wanted[guest.name] for flow in self.world.related(subject, Flow)}
+        await _all_set((self.left[name] for name in asking if name in self.left), AFTERWARDS_SECONDS)
+        await self._trip(channel, place, jobs, "probes")
 
     async def _trip(
         self, channel: Channel, place: PlaceRecord, jobs: list[Job], what: str, *, layout: Layout = ()
@@ -194,11 +209,11 @@ class Look:
         return asks
 
 
-async def _all_set(events: Iterable[asyncio.Event]) -> None:
-    """Wait until all of them are set, for RENDEZVOUS_SECONDS at most."""
+async def _all_set(events: Iterable[asyncio.Event], seconds: float = RENDEZVOUS_SECONDS) -> None:
+    """Wait until all of them are set, for so many seconds at most."""
     waits = [asyncio.ensure_future(event.wait()) for event in events]
     if waits:
-        _, late = await asyncio.wait(waits, timeout=RENDEZVOUS_SECONDS)
+        _, late = await asyncio.wait(waits, timeout=seconds)
         for wait in late:
             wait.cancel()
 

@@ -51,9 +51,11 @@ def guest_has_a_wide_prefix(flow: Flow, answers: By[Flow, Answer]) -> None:
         )
 
 
-@cause("vmhost.vm_answers_ping", "vmhost.mtu_is_consistent")
+@cause("vmhost.vm_answers_ping", "vmhost.mtu_is_consistent", "vmhost.reply_leaves_tap")
 def guest_drops_icmp(flow: Flow, answers: By[Flow, Answer]) -> None:
     """The guest does not answer ping, but a declared port of the same address, asked from the same node, is."""
+    if flow.protocol != "icmp":
+        return
     asked = [
         other for other, answer in _to_same(flow, answers).items()
         if answer.came_back and other.protocol == "tcp" and other.source == flow.source and other.target == flow.target

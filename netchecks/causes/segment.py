@@ -5,6 +5,7 @@ from __future__ import annotations
 from netchecks.cause import cause
 from netchecks.errors import Harmless, Wrong
 from netchecks.models.answers import Answer
+from netchecks.models.bridges import FdbEntry
 from netchecks.models.domains import Domain
 from netchecks.models.subjects import Flow, Interface, Network, Node
 from netchecks.models.table import Table
@@ -28,8 +29,10 @@ def switch_reflects_frames(node: Node, network: Network, answers: By[Flow, Answe
 
 
 @cause("vmhost.bridge_knows_mac")
-def mac_is_used_twice(interface: Interface, answers: By[Flow, Answer]) -> None:
+def mac_is_used_twice(interface: Interface, answers: By[Flow, Answer], fdb: By[Node, tuple[FdbEntry, ...]]) -> None:
     """The VM answers at its tap, and its MAC has been learned somewhere else: two machines send with it."""
+    if any(entry.mac == interface.mac and entry.flags & {"static", "sticky", "permanent"} for entry in fdb[interface.node]):
+        return  # somebody wrote it there
     own = [answer for flow, answer in answers.seen().items() if flow.interface == interface and flow.source == interface.node]
     if any(answer.came_back for answer in own) and not any(answer.reflected for answer in own):
         raise Wrong(

@@ -41,12 +41,14 @@ def _built(roots: list[Mapping], files: tuple[str, ...], problems: Problems, *, 
     from netchecks.inventory.consistency import check
     from netchecks.inventory.flows import flows_of, waivers_of
     from netchecks.inventory.gathering import gathered
+    from netchecks.inventory.siblings import meet
 
     written = gathered(roots, problems)
     if not written.nodes and not len(problems):
         problems.add(Place(files[0], 1, 1), "found no node at all, expected at least one under 'nodes'")
     site = site_of(written, problems, complete=complete)
     check(site)
+    meet(site)
     return Inventory(
         nodes=tuple(filter(None, site.nodes.values())),
         networks=tuple(filter(None, site.networks.values())),

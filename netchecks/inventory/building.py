@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -184,6 +185,7 @@ def _network(network: Object[NetworkEntry], site: Site) -> Network:
         probe_from=_probe_from(network, site),
         dhcp=_dhcp(network, written.dhcp, site) if written.dhcp else None,
         advertised=Advertised(frozenset(told.routers), told.managed, told.other) if (told := written.advertised) else None,
+        outside=written.outside,
     )
 
 
@@ -259,7 +261,9 @@ def _vm(vm: Object[VmEntry], site: Site) -> Vm | None:
     # Its interfaces are still compared with the network's subnets where the node is not known: the load fails anyway.
     stand_in = node or Node(written.node, Connection(""))
     guest = _guest(vm, site)
-    made = Vm(vm.name, stand_in, written.domain or vm.name, written.tcp, written.udp, written.answers_ping, written.runs, guest)
+    made = Vm(
+        vm.name, stand_in, written.domain or vm.name, written.tcp, written.udp, written.answers_ping, written.runs, guest, written.names,
+    )
     for index, entry in enumerate(written.interfaces):
         interface = _interface(vm, made, index, entry, site)
         if interface:
@@ -277,7 +281,8 @@ def _guest(vm: Object[VmEntry], site: Site) -> Guest | None:
     addresses = [str(address) for interface in vm.written.interfaces for address in interface.addresses]
     if "address" not in own and written.connection in _SSH and addresses:
         written = written.model_copy(update={"address": addresses[0]})
-    return Guest(f"guest:{vm.name}", _connection(Object(vm.name, entry.key, entry.value, written, own), site))
+    way = _connection(Object(vm.name, entry.key, entry.value, written, own), site)
+    return Guest(f"guest:{vm.name}", replace(way, os=written.os if written.os != "linux" else ""))
 
 
 def _interface(vm: Object[VmEntry], made: Vm, index: int, entry: InterfaceEntry, site: Site) -> Interface | None:

@@ -34,6 +34,7 @@ from netchecks.inventory.fields import (
     Role,
     Speed,
     SysctlKey,
+    System,
     To,
     Tool,
     Unit,
@@ -197,6 +198,7 @@ class NetworkEntry(Written):
     probe_from: tuple[Names, ...] | None = Field(None, description="Nodes that try to reach its VMs; else the controllers.")
     dhcp: DhcpEntry | None = Field(None, description="How its VMs get their addresses, where that is by DHCP.")
     advertised: AdvertisedEntry | None = Field(None, description="What routers shall advertise on it (IPv6).")
+    outside: tuple[Host, ...] = Field((), description="Addresses beyond its gateways that its VMs shall reach.")
 
 
 class InterfaceEntry(Written):
@@ -213,6 +215,8 @@ class InterfaceEntry(Written):
 class GuestEntry(WayEntry):
     """The way into a VM. What is left out has its default: an empty one is SSH to the VM's first address."""
 
+    os: System = Field("linux", description="linux, which stands for any Unix, or windows: there cmd.exe takes the place of sh.")
+
 
 class VmEntry(Written):
     """A virtual machine."""
@@ -226,6 +230,7 @@ class VmEntry(Written):
     answers_ping: Yes = Field(default=True, description="False where the guest is known not to answer.")
     runs: Yes = Field(default=True, description="False where it is meant to be off.")
     guest: GuestEntry | None = Field(None, description="How its inside can be entered; without it, it is not.")
+    names: tuple[DnsName, ...] = Field((), description="Names that its guest shall resolve.")
     interfaces: tuple[InterfaceEntry, ...] = Field((), description="Its NICs.")
 
 

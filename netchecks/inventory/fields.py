@@ -26,6 +26,7 @@ BACKENDS = (
 )  # fmt: skip
 KINDS = ("switching", "routing", "ip-fabric")
 FAMILIES = (4, 6)
+SYSTEMS = ("linux", "windows")
 
 #: IFNAMSIZ is 16 with the final NUL (Linux, include/uapi/linux/if.h).
 LONGEST_INTERFACE_NAME = 15
@@ -285,6 +286,7 @@ Speed = Annotated[int, *_number(1, 10_000_000, "a speed in Mb/s")]
 Version = Annotated[int, PlainValidator(partial(whole, low=1, high=1, what="a format version")), WithJsonSchema({"const": 1})]
 Family = Annotated[int, PlainValidator(family), WithJsonSchema({"enum": list(FAMILIES)})]
 Backend = Annotated[str, PlainValidator(partial(one_of, words=BACKENDS)), WithJsonSchema({"enum": list(BACKENDS)})]
+System = Annotated[str, PlainValidator(partial(one_of, words=SYSTEMS)), WithJsonSchema({"enum": list(SYSTEMS)})]
 Kind = Annotated[str, PlainValidator(partial(one_of, words=KINDS)), WithJsonSchema({"enum": list(KINDS)})]
 Until = Annotated[str, PlainValidator(until), _json("The last day of the waiver, such as 2027-01-31.")]
 Reach = Annotated[str, *_syntax(r"[^\s]{1,255}", "an address, a host name or the name of a container, without spaces")]

@@ -55,6 +55,7 @@ def _way(way: Connection) -> dict[str, Any]:
             "jump": way.jump,
             "identity": way.identity,
             "ssh_config": way.ssh_config,
+            "os": way.os,
         }
     )  # fmt: skip
 
@@ -89,7 +90,7 @@ def _network(network: Network) -> dict[str, Any]:
         "subnets": [_subnet(subnet) for subnet in network.subnets],
         "resolvers": list(map(str, network.resolvers)),
         "probe_from": [node.name for node in network.probe_from],
-        **_given({"dhcp": _dhcp(network), "advertised": _advertised(network)}),
+        **_given({"dhcp": _dhcp(network), "advertised": _advertised(network), "outside": list(map(str, network.outside))}),
     }
 
 
@@ -128,6 +129,7 @@ def _vm(vm: Vm, interfaces: list[Interface]) -> dict[str, Any]:
         "answers_ping": vm.answers_ping,
         "runs": vm.runs,
         **({"guest": _way(vm.guest.connection)} if vm.guest else {}),
+        **_given({"names": list(vm.names)}),
         "interfaces": [_interface(interface) for interface in interfaces],
     }
 

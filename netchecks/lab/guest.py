@@ -1,4 +1,4 @@
-"""TCP as a guest serves it and as a client asks for it. Standard library only."""
+"""TCP and UDP as a guest serves them and as a client asks for it. Standard library only."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ def serve(port: int) -> None:
             connection.sendall(b"netchecks lab\r\n")
 
 
+def serve_udp(port: int) -> None:
+    """Send back what comes, for ever."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as server:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        server.bind(("::", port))
+        while True:
+            data, client = server.recvfrom(65535)
+            with contextlib.suppress(OSError):
+                server.sendto(data, client)
+
+
 def answers(address: str, port: int, seconds: float = 1.0) -> bool:
     """Tell whether a TCP connection is accepted."""
     try:
@@ -50,7 +61,9 @@ def await_all(wanted: list[tuple[str, int]], seconds: float) -> list[tuple[str, 
 
 
 def main(arguments: list[str]) -> int:
-    """Do ``PORT``, or ``await SECONDS "ADDRESS PORT"...``: print those that do not answer, exit 1."""
+    """Do ``PORT``, ``udp PORT``, or ``await SECONDS "ADDRESS PORT"...``: print those that do not answer, exit 1."""
+    if arguments[0] == "udp":
+        serve_udp(int(arguments[1]))
     if arguments[0] != "await":
         serve(int(arguments[0]))
     wanted = [(address, int(port)) for address, _, port in (one.partition(" ") for one in arguments[2:])]

@@ -29,7 +29,7 @@ def inventory(lab: State, topology: Topology, overlays: Sequence[dict[str, Any]]
             **{name: _node(lab, name, place, place.node) for name, place in topology.nodes().items() if place.node},
         },
         "networks": topology.networks,
-        "vms": {name: _vm(name, place) for name, place in topology.vms().items()},
+        "vms": {name: _vm(lab, name, place) for name, place in topology.vms().items()},
     }
     for overlay in overlays:
         data = merged(data, overlay)
@@ -67,13 +67,16 @@ def _node(lab: State, name: str, place: Place, role: NodeRole) -> dict[str, Any]
     return {key: value for key, value in stanza.items() if value}
 
 
-def _vm(name: str, place: Place) -> dict[str, Any]:
-    """Give the stanza of a VM."""
+def _vm(lab: State, name: str, place: Place) -> dict[str, Any]:
+    """Give the stanza of a VM. Its inside is entered by its network namespace, in both flavours."""
     assert place.vm is not None
+    entered = {"guest": {"connection": "netns", "address": lab.netns(name)}} if place.vm.entered else {}
     return {
         "node": place.vm.node,
         "domain": name,
         "tcp": list(place.vm.tcp),
+        **entered,
+        **({"names": list(place.vm.names)} if place.vm.names else {}),
         "interfaces": [
             {"network": place.vm.network, "mac": interface.mac, "tap": interface.to.name,
              "addresses": [address.split("/")[0] for address in interface.addresses]}

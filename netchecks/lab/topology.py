@@ -104,11 +104,16 @@ class NodeRole(Strict):
 
 
 class VmRole(Strict):
-    """The place is the inside of a VM of the inventory. ``tcp``: the ports that it listens on."""
+    """The place is the inside of a VM of the inventory. ``tcp``: the ports that it listens on.
+
+    ``entered``: the inventory says that it can be entered, by its network namespace. ``names``: what it shall resolve.
+    """
 
     node: str
     network: str
     tcp: tuple[int, ...] = ()
+    entered: bool = False
+    names: tuple[str, ...] = ()
 
 
 class Place(Strict):

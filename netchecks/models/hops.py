@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 #: The order in which states of one hop are asked for: inner after outer (DESIGN section 5).
-LAYERS = ("exists", "up", "member", "forwards", "neighbour", "address", "route", "policy", "size", "service")
+LAYERS = ("exists", "up", "member", "forwards", "neighbour", "address", "route", "policy", "size", "service", "passes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,10 @@ class _Named:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How commands reach a node. ``backend`` is ``ssh``, ``local``, ``netns`` or any backend of testinfra."""
+    """How commands reach a place. ``backend`` is ``ssh``, ``local``, ``netns`` or any backend of testinfra.
+
+    ``os``: ``windows`` where no POSIX shell is there, else empty.
+    """
 
     backend: str
     address: str = ""
@@ -46,6 +49,7 @@ class Connection:
     sudo: bool = False
     identity: str = ""
     ssh_config: str = ""
+    os: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,10 @@ class Advertised:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Network(_Named):
-    """A network that VMs are on. ``kind``: ``switching``, ``routing`` or ``ip-fabric``. MTU in bytes."""
+    """A network that VMs are on. ``kind``: ``switching``, ``routing`` or ``ip-fabric``. MTU in bytes.
+
+    ``outside``: addresses beyond its gateways that its VMs shall reach.
+    """
 
     name: str
     kind: str
@@ -174,6 +181,7 @@ class Network(_Named):
     probe_from: tuple[Node, ...] = ()
     dhcp: Dhcp | None = None
     advertised: Advertised | None = None
+    outside: tuple[Address, ...] = ()
 
     def at(self, node: Node) -> Attachment:
         """Give the node's end of this network. Raises KeyError where the node is not on it."""
@@ -199,7 +207,7 @@ Place: TypeAlias = Node | Guest
 class Vm(_Named):
     """A virtual machine. ``domain``: its libvirt name. Ports are those that shall answer.
 
-    ``guest``: its inside, None where nobody said how it can be entered.
+    ``guest``: its inside, None where nobody said how it can be entered. ``names``: DNS names that it shall resolve.
     """
 
     name: str
@@ -210,6 +218,7 @@ class Vm(_Named):
     answers_ping: bool = True
     runs: bool = True
     guest: Guest | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -217,6 +226,7 @@ class Interface(_Named):
     """One NIC of a VM. Its name is the VM's where there is only one, else ``vm42-2``.
 
     ``mac`` is lower case with colons. ``tap`` is empty unless declared: then it is found by MAC.
+    ``siblings``: addresses of other VMs of the network that answer ping, on the same node and on another one.
     """
 
     name: str
@@ -225,11 +235,49 @@ class Interface(_Named):
     mac: str
     addresses: tuple[Address, ...] = ()
     tap: str = ""
+    siblings: tuple[Address, ...] = ()
 
     @property
     def node(self) -> Node:
         """The node the VM is on."""
         return self.vm.node
+
+    @property
+    def families(self) -> frozenset[int]:
+        """4 and 6, as far as it has addresses of them."""
+        return frozenset(address.version for address in self.addresses)
+
+    @property
+    def gateways(self) -> tuple[Address, ...]:
+        """The gateways of the subnets that its addresses are in."""
+        return tuple(
+            subnet.gateway for subnet in self.network.subnets
+            if subnet.gateway is not None and any(address in subnet.prefix for address in self.addresses)
+        )
+
+    @property
+    def node_addresses(self) -> tuple[Address, ...]:
+        """The declared addresses of its node in the subnets that its own are in."""
+        prefixes = [s.prefix for s in self.network.subnets if any(address in s.prefix for address in self.addresses)]
+        own = (address.ip for link in self.node.links for address in link.addresses)
+        return tuple(address for address in own if any(address in prefix for prefix in prefixes))
+
+    @property
+    def outside(self) -> tuple[Address, ...]:
+        """Addresses beyond its gateways that it shall reach."""
+        families = {gateway.version for gateway in self.gateways}
+        return tuple(address for address in self.network.outside if address.version in families)
+
+    @property
+    def asks(self) -> tuple[Address, ...]:
+        """Whom its guest tries to reach, each once: gateways, node, siblings, outside. Not those that need a device's name."""
+        known = (*self.gateways, *self.node_addresses, *self.siblings, *self.outside)
+        return tuple(dict.fromkeys(address for address in known if not address.is_link_local))
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """What its guest asks its resolvers: the names of its VM, and its first address (a reverse look-up)."""
+        return (*self.vm.names, *map(str, self.addresses[:1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

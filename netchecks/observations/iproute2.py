@@ -9,8 +9,9 @@ from netchecks.errors import Unreadable
 from netchecks.models.counters import LinkCounters
 from netchecks.models.links import Link
 from netchecks.models.routes import InterfaceAddress
+from netchecks.models.subjects import Vm
 from netchecks.models.table import Table
-from netchecks.observe import command, observation
+from netchecks.observe import command, command_line, observation, powershell_line
 from netchecks.parsing import (
     Stanza,
     address,
@@ -29,6 +30,7 @@ from netchecks.parsing import (
     string,
     words,
 )
+from netchecks.reading import ipconfig, net_tools, powershell
 
 
 def _links(text: str) -> Table[Link]:
@@ -211,3 +213,31 @@ def _text_address(line: list[str]) -> InterfaceAddress:
         on_link(f"{local}/{length}" if length else local), after(rest, "scope"), frozenset(flags), label,
         address(far.partition("/")[0]) if far else None,
     )
+
+
+# -- inside guests ---------------------------------------------------------------------------------------------------
+
+#: PowerShell comes first: its JSON is exact and the same in every language.
+_IPCONFIG = command_line('cmd /c "chcp & ipconfig /all"', tool="ipconfig")
+_ADAPTERS = powershell_line("Get-NetAdapter|Select-Object Name,ifIndex,MacAddress,MtuSize,AdminStatus,MediaConnectState")
+_ADDRESSES = powershell_line("Get-NetIPAddress|Select-Object InterfaceAlias,IPAddress,PrefixLength,AddressState,SuffixOrigin")
+
+
+@observation(
+    "ip -d -j link show", of=Vm, inside=True,
+    or_else=((command("ip link show"), _links), (command("ifconfig -a"), net_tools.ifconfig_links)),
+    windows=((_ADAPTERS, powershell.links), (_IPCONFIG, ipconfig.links)),
+)
+def guest_links(text: str) -> Table[Link]:
+    """The network devices inside a VM, by name; in Windows only its adapters. MTU in bytes."""
+    return _links(text)
+
+
+@observation(
+    "ip -j address show", of=Vm, inside=True,
+    or_else=((command("ip address show"), _addresses), (command("ifconfig -a"), net_tools.ifconfig_addresses)),
+    windows=((_ADDRESSES, powershell.addresses), (_IPCONFIG, ipconfig.addresses)),
+)
+def guest_addresses(text: str) -> Table[tuple[InterfaceAddress, ...]]:
+    """The addresses inside a VM, by interface. ipconfig tells no prefix lengths of IPv6: those have the flag "length unknown"."""
+    return _addresses(text)

@@ -7,8 +7,8 @@ from typing import Any
 
 from netchecks.errors import Unreadable
 from netchecks.models.routes import Neighbour, NextHop, Route, Rule
-from netchecks.models.subjects import Address
-from netchecks.observe import command, observation
+from netchecks.models.subjects import Address, Vm
+from netchecks.observe import command, command_line, observation, powershell_line
 from netchecks.parsing import (
     Family,
     address,
@@ -25,6 +25,7 @@ from netchecks.parsing import (
     string,
     words,
 )
+from netchecks.reading import net_tools, powershell, route_print
 
 #: Both families, each under its mark; a kernel without IPv6 has no /proc/net/if_inet6 and so no IPv6 part.
 _BOTH = "echo @4 && {first} && echo && echo @6 && {{ [ ! -e /proc/net/if_inet6 ] || {second}; }}"
@@ -45,6 +46,10 @@ def routes(text: str) -> tuple[Route, ...]:
     Read from the text form: up to 4.20 (Debian 10, early EL 8) the JSON of blackholes and of several next hops is
     none, and the text of 3.10 to 7.1 is one. Source: iproute2's ip/iproute.c, print_route.
     """
+    return _routes(text)
+
+
+def _routes(text: str) -> tuple[Route, ...]:
     found: list[Route] = []
     for family, part in _parts(text):
         found.extend(_text_routes(part, family))
@@ -251,3 +256,22 @@ def _text_neighbour(line: str) -> Neighbour:
         frozenset(word for word in words_alone if word.isupper()),
         frozenset(word for word in words_alone if not word.isupper()),
     )
+
+
+# -- inside guests ---------------------------------------------------------------------------------------------------
+
+_NET_ROUTE = "Get-NetRoute|Select-Object DestinationPrefix,NextHop,InterfaceAlias,RouteMetric,InterfaceMetric"
+_ROUTE = _BOTH.format(first="route -n", second="route -n -A inet6")
+
+
+@observation(
+    shell=_BOTH.format(first="ip -4 route show table all", second="ip -6 route show table all"), tool="ip", of=Vm, inside=True,
+    or_else=((command(shell=_ROUTE, tool="route"), net_tools.route_tables),),
+    windows=(
+        (powershell_line(_NET_ROUTE), powershell.routes),
+        (command_line('cmd /c "chcp & route print"', tool="route"), route_print.routes),
+    ),
+)
+def guest_routes(text: str) -> tuple[Route, ...]:
+    """Every route inside a VM, IPv4 before IPv6. Smaller metrics win. ``route print`` names interfaces by address or number."""
+    return _routes(text)

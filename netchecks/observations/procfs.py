@@ -8,6 +8,7 @@ from dataclasses import replace
 from netchecks.errors import Unreadable
 from netchecks.models.counters import CpuTimes, Load, Softnet, SoftnetCpu
 from netchecks.models.links import Bond, BondSlave, LinkMode
+from netchecks.models.subjects import Vm
 from netchecks.models.system import Boot, Conntrack, KernelModules, SocketUse
 from netchecks.models.table import Table
 from netchecks.observe import observation
@@ -43,6 +44,24 @@ def sysctls(text: str) -> Table[str]:
 
     As sysctl(8) does it, a dot in an interface's name is a slash. A setting this kernel lacks is not in it.
     """
+    return _sysctls(text)
+
+
+#: What makes a guest keep silent, or have no IPv6.
+_GUEST_SYSCTLS = """
+cd /proc/sys/net || exit
+grep -sH . ipv4/ip_forward ipv4/conf/*/arp_ignore ipv4/conf/*/rp_filter ipv4/icmp_echo_ignore_all ipv6/conf/*/disable_ipv6
+:
+"""
+
+
+@observation(shell=_GUEST_SYSCTLS, tool="grep", of=Vm, inside=True)
+def guest_sysctls(text: str) -> Table[str]:
+    """Settings of the kernel inside a VM that keep it silent, by sysctl's names: arp_ignore, rp_filter, disable_ipv6 ..."""
+    return _sysctls(text)
+
+
+def _sysctls(text: str) -> Table[str]:
     found: dict[str, str] = {}
     for line in lines(text):
         match = re.fullmatch(r"((?:ipv4|ipv6|core|bridge|netfilter)/(?:\S+/)?[a-z0-9_-]+):(.*)", line)

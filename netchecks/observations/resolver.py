@@ -6,10 +6,12 @@ import re
 from ipaddress import IPv4Address
 
 from netchecks.errors import Unreadable
+from netchecks.models.subjects import Vm
 from netchecks.models.system import Resolver, Resolvers
 from netchecks.models.table import Table
-from netchecks.observe import observation
+from netchecks.observe import command_line, observation, powershell_line
 from netchecks.parsing import address, lines, number, sections
+from netchecks.reading import ipconfig, powershell
 
 #: resolved's own files are only there while it runs; resolvectl would start it where it does not, so it is asked first.
 _SCRIPT = r"""
@@ -34,6 +36,22 @@ def resolvers(text: str) -> Resolvers:
 
     Without any line the C library asks 127.0.0.1; that is not added here. Source: resolv.conf(5), resolvectl(1).
     """
+    return _resolvers(text)
+
+
+@observation(
+    shell=_SCRIPT, tool="sh", of=Vm, inside=True,
+    windows=(
+        (powershell_line("Get-DnsClientServerAddress|Select-Object InterfaceAlias,ServerAddresses"), powershell.resolvers),
+        (command_line('cmd /c "chcp & ipconfig /all"', tool="ipconfig"), ipconfig.resolvers),
+    ),
+)
+def guest_resolvers(text: str) -> Resolvers:
+    """The name servers inside a VM, in the order in which they are asked; in Windows also by adapter."""
+    return _resolvers(text)
+
+
+def _resolvers(text: str) -> Resolvers:
     parts = sections(text, ("resolv.conf", "upstreams", "links"))
     servers, search, options, invalid = _resolv_conf(parts["resolv.conf"])
     stub = any(server.address in _STUBS for server in servers)

@@ -6,15 +6,20 @@ Source: VMmanager knowledge base, "Коммутация": the uplink and the VMs
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 
 from netchecks.errors import NotSeen
 from netchecks.models.domains import Domain
 from netchecks.models.hops import Hop
-from netchecks.models.subjects import Address, Flow, Interface, Inventory, Network, Node, Protocol, Subnet
+from netchecks.models.links import Link
+from netchecks.models.routes import Lookup
+from netchecks.models.subjects import Address, Flow, Interface, Inventory, Network, Node, Place, Protocol, Subnet
 from netchecks.models.table import Table
+from netchecks.models.traces import Point
 from netchecks.platform import Flows, Platform, register
 from netchecks.seen import By
+from netchecks.trace import traced, traced_outbound
 
 #: IPv4 header 20 + ICMP header 8; IPv6 header 40 + ICMPv6 header 8 (RFC 791, RFC 8200).
 _HEADERS = {4: 28, 6: 48}
@@ -168,6 +173,81 @@ def _guest(interface: Interface, flow: Flow, flows_of: Flows) -> tuple[Hop, Hop]
     tap = _hop("tap", interface.node.name, flow, *about)
     return (tap, _hop("guest", interface.vm.name, flow, *about, *flows_of.like(flow)))
 
+
+def points(
+    flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], route_lookups: By[Flow, Lookup],
+) -> tuple[Point, ...]:
+    """Give where a packet is looked for on its way to a VM, in the order of the request: the sender's device, uplink, tap, guest."""
+    source, interface = flow.source, flow.interface
+    assert interface is not None
+    node, end = interface.node, flow.network.at(interface.node)
+    way = [Point(source.name, "sender", _sender_device(flow, route_lookups), leaves=True)]
+    if source != node:
+        if _attached(source, flow.network):
+            way.append(_uplink(source, flow.network.at(source).uplink, links, leaves=True))
+        way.append(_uplink(node, end.uplink, links, leaves=False))
+    return (*way, _tap(interface, domains), *_inside(interface))
+
+
+def _sender_device(flow: Flow, route_lookups: By[Flow, Lookup]) -> str:
+    """ARP and NDP ask on the bridge itself; everything else goes where the sender's routes lead."""
+    if flow.protocol in {"arp", "ndp"}:
+        return flow.network.at(flow.source).bridge
+    try:
+        return route_lookups[flow].device
+    except NotSeen:
+        return ""
+
+
+def _uplink(node: Node, device: str, links: By[Node, Table[Link]], *, leaves: bool) -> Point:
+    """Give the uplink. With a program on it frames go past what looks at them; those of a bond pass the bond itself."""
+    try:
+        known = links[node]
+    except NotSeen:
+        return Point(node.name, "uplink", device, leaves)
+    if device not in known:
+        return Point(node.name, "uplink", "", leaves, why=f"{node} has no device {device}")
+    return Point(node.name, "uplink", device, leaves, blind=f"{device} has an XDP program" if known[device].xdp else "")
+
+
+def _tap(interface: Interface, domains: By[Node, Table[Domain]]) -> Point:
+    try:
+        tap = tap_of(interface, domains)
+    except NotSeen as reason:
+        return Point(interface.node.name, "tap", "", leaves=True, why=str(reason))
+    return Point(interface.node.name, "tap", tap, leaves=True, why="" if tap else f"{interface} has no tap there: its domain does not run")
+
+
+def _inside(interface: Interface) -> tuple[Point, ...]:
+    """Give the guest's own NIC where the guest can be entered."""
+    guest = interface.vm.guest
+    return (Point(guest.name, "guest", f"mac:{interface.mac}", leaves=False),) if guest else ()
+
+
+def _traced(flow: Flow) -> bool:
+    return flow.network.kind == "switching" and flow.interface is not None and flow.size is None
+
+
+def _trace_places(flow: Flow) -> tuple[Place, ...]:
+    assert flow.interface is not None
+    guest = flow.interface.vm.guest
+    return tuple(dict.fromkeys((flow.source, flow.interface.node, *((guest,) if guest else ()))))
+
+
+def outbound_points(interface: Interface, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]]) -> tuple[Point, ...]:
+    """Give where a packet of the guest is looked for: its own NIC where it can be entered, tap, uplink."""
+    node = interface.node
+    own = tuple(replace(point, hop="guest", leaves=True) for point in _inside(interface))
+    tap = replace(_tap(interface, domains), leaves=False)
+    return (*own, tap, _uplink(node, interface.network.at(node).uplink, links, leaves=True))
+
+
+def _sends_by_bridge(interface: Interface) -> bool:
+    return interface.network.kind == "switching" and bool(interface.network.at(interface.node).uplink) and interface.vm.runs
+
+
+traced_outbound(where=_sends_by_bridge, points=outbound_points)
+traced(where=_traced, at=_trace_places, points=points)
 
 PLATFORM = register(Platform("vmhost", frozenset({"switching"}), flows, hops))
 

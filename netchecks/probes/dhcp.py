@@ -183,7 +183,8 @@ def _solicit(mac: str, client: bytes, transaction: bytes, own: IPv6Address) -> b
     duid = DUID_LL(lladdr=client.hex(":"))
     body = DHCP6OptClientId(duid=duid) / DHCP6OptIA_NA(iaid=int.from_bytes(client[2:], "big")) / DHCP6OptOptReq(reqopts=[23])
     carried = IPv6(src=str(own), dst="ff02::1:2", hlim=1) / UDP(sport=CLIENT6, dport=SERVER6)
-    return bytes(Ether(src=mac, dst="33:33:00:01:00:02") / carried / DHCP6_Solicit(trid=int.from_bytes(transaction, "big")) / body / DHCP6OptElapsedTime())
+    question = DHCP6_Solicit(trid=int.from_bytes(transaction, "big")) / body / DHCP6OptElapsedTime()
+    return bytes(Ether(src=mac, dst="33:33:00:01:00:02") / carried / question)
 
 
 # -- what a VM says itself -------------------------------------------------------------------------------------------

@@ -268,10 +268,13 @@ def test_bridge_knows_mac(
     port = _port(bridges[node], bridge, tap)
     if port is None or not bridges[node][bridge].ageing_seconds or port.learning is False or not links[node][tap].carrier:
         return
-    elsewhere = sorted({
-        entry.device for entry in fdb[node]
-        if entry.mac == interface.mac and entry.bridge == bridge and entry.device != tap
-    })
+    entries = [entry for entry in fdb[node] if entry.mac == interface.mac and entry.bridge == bridge and entry.device != tap]
+    fixed = next((entry.device for entry in entries if not entry.learned), None)
+    if fixed:
+        message = f"{node}: a static entry of {bridge} leads {interface}'s MAC {interface.mac} to {fixed}, expected to {tap}"
+        remedy = f"bridge fdb del {interface.mac} dev {fixed} master"
+        raise Wrong("fdb.static_at_another_port", message, place=node.name, certain=True, owner="node administrator", remedy=remedy)
+    elsewhere = sorted({entry.device for entry in entries})
     if elsewhere:
         message = f"{node}: {bridge} has {interface}'s MAC {interface.mac} at {', '.join(elsewhere)}, expected at {tap}"
         raise Wrong("mac.behind_another_port", message, place=node.name, certain=True)

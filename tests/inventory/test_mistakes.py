@@ -70,7 +70,7 @@ IN_NODE = [
     ("routes: [{to: everywhere, dev: a}]", "found 'everywhere', expected a subnet, an address or 'default'"),
 ]
 IN_NETWORK = [
-    ("brigde: br0", ("found the field 'brigde', expected one of kind, bridge, uplink, nodes, mtu, vlan, subnets, resolvers, probe_from; "
+    ("brigde: br0", ("found the field 'brigde', expected one of kind, bridge, uplink, nodes, mtu, vlan, subnets, resolvers, probe_from, outside; "
      "did you mean 'bridge'?")),
     ("mtu: 500", "found '500', expected an MTU in bytes from 576 to 65535"),
     ("mtu: 100000", "found '100000', expected an MTU in bytes from 576 to 65535"),
@@ -95,7 +95,7 @@ IN_INTERFACE = [
     ("tap: ''", "found '', expected the name of an interface"),
 ]
 IN_VM = [
-    ("nod: node1", "found the field 'nod', expected one of node, domain, tcp, udp, answers_ping, runs, guest, interfaces; did you mean 'node'?"),
+    ("nod: node1", "found the field 'nod', expected one of node, domain, tcp, udp, answers_ping, runs, guest, names, interfaces; did you mean 'node'?"),
     ("tcp: [22, '22/tcp']", "found '22/tcp', expected a port from 1 to 65535 in decimal digits, without a leading 0"),
     ("udp: dns", "found 'dns', expected a port from 1 to 65535"),
     ("domain: --all", "found '--all', expected text (it must not begin with '-': a tool would take it for an option)"),
@@ -110,7 +110,7 @@ AT_END = [
     ("flows: {from: admin}", "found a mapping, expected a list under 'flows' (lines that begin with '- ')"),
     ("defaults: [a]", "found a list, expected a mapping under 'defaults'"),
     ("defaults: {nodes: {}}", "found the field 'nodes', expected one of node, network, vm; did you mean 'node'?"),
-    ("defaults: {vm: {rnus: false}}", ("found the field 'rnus', expected one of node, domain, tcp, udp, answers_ping, runs, guest, interfaces; "
+    ("defaults: {vm: {rnus: false}}", ("found the field 'rnus', expected one of node, domain, tcp, udp, answers_ping, runs, guest, names, interfaces; "
      "did you mean 'runs'? (and 1 more from the same line)")),
     ("flows: [{from: admin, to: vm42}]", "found a flow without traffic, expected at least one of tcp, udp and icmp"),
     ("flows: [{from: admin, tcp: 1}]", "the field 'to' is missing"),

@@ -33,7 +33,7 @@ def test_rootless_nodes_are_network_namespaces():
 def test_a_vm_is_declared_as_it_is_built():
     vm42 = generated(rooted=True)["vms"]["vm42"]
     assert vm42 == {
-        "node": "node1", "domain": "vm42", "tcp": [22, 8080],
+        "node": "node1", "domain": "vm42", "tcp": [22, 8080], "guest": {"connection": "netns", "address": "nc-t1-vm42"}, "names": ["gw.lab.test"],
         "interfaces": [{"network": "lan", "mac": "52:54:00:00:00:42", "tap": "vm42_net0", "addresses": ["10.20.0.142", "fd20::142"]}],
     }
 

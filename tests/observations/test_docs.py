@@ -26,7 +26,9 @@ def needs(fact: Observation) -> str:
 def row(fact: Observation) -> str:
     claim = fact.doc.splitlines()[0].replace("|", "\\|") if fact.doc else ""
     ways = " or, where that fails, ".join(shown(command) for command in [fact.command, *(command for command, _ in fact.or_else)])
-    return f"| `{fact.name}` | {fact.of.__name__} | {claim} | {ways} | {needs(fact)} |"
+    ways += "".join(f"; in Windows {shown(command)}" for command, _ in fact.windows[:1])
+    ways += "".join(f" or {shown(command)}" for command, _ in fact.windows[1:])
+    return f"| `{fact.name}` | {'inside a ' * fact.inside}{fact.of.__name__} | {claim} | {ways} | {needs(fact)} |"
 
 
 def test_the_document_has_every_fact():

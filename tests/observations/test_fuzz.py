@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 PARSERS = [
     (name, number, parse)
     for name, fact in sorted(OBSERVATIONS.items())
-    for number, parse in enumerate([fact.parse, *(parse for _, parse in fact.or_else)])
+    for number, (_, parse) in enumerate([*fact.ways(), *fact.windows])
 ]
 IDS = [f"{name}-{number}" for name, number, _ in PARSERS]
 GARBAGE = [

@@ -1,6 +1,6 @@
 """Recorded outputs: tests/observations/<fact>/<where>.out, and beside it what the parser has to make of it, as JSON.
 
-``<where>.fallback.out`` goes to the parser of the first ``or_else``. SOURCES.md says where each came from. To add one,
+``<where>.fallback.out`` goes to the parser of the first ``or_else``, ``.windows.out`` to the first of Windows. SOURCES.md says where each came from. To add one,
 put the output there and run this: the failure prints the JSON, to be read and saved.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import netchecks.observations
 from netchecks.observe import OBSERVATIONS
 
 HERE = Path(__file__).parent
+#: ``.fallback.out`` is of the first ``or_else``, ``.fallback2.out`` of the second; ``.windows.out`` and so on likewise.
+WAY = re.compile(r"\.(fallback|windows)([2-9]?)\.out$")
 RECORDED = sorted(HERE.glob("*/*.out"))
 
 
@@ -40,7 +43,10 @@ def read(path: Path) -> str:
 
 def parse(path: Path) -> Any:
     fact = OBSERVATIONS[path.parent.name]
-    return (fact.or_else[0][1] if path.name.endswith(".fallback.out") else fact.parse)(read(path))
+    way = WAY.search(path.name)
+    if way is None:
+        return fact.parse(read(path))
+    return (fact.or_else if way[1] == "fallback" else fact.windows)[int(way[2] or 1) - 1][1](read(path))
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -56,9 +62,12 @@ def test_every_fact_has_a_recorded_output(fact):
     assert list((HERE / fact).glob("*.out")), f"no recorded output of {fact}"
 
 
-@pytest.mark.parametrize("fact", [name for name, fact in sorted(OBSERVATIONS.items()) if fact.or_else])
-def test_every_fallback_has_a_recorded_output(fact):
-    assert list((HERE / fact).glob("*.fallback.out")), f"no recorded output of the fallback of {fact}"
+@pytest.mark.parametrize("fact", [name for name, fact in sorted(OBSERVATIONS.items()) if fact.or_else or fact.windows])
+def test_every_other_way_has_a_recorded_output(fact):
+    known = OBSERVATIONS[fact]
+    wanted = {("fallback", number) for number, _ in enumerate(known.or_else, 1)} | {("windows", number) for number, _ in enumerate(known.windows, 1)}
+    found = {(way[1], int(way[2] or 1)) for path in (HERE / fact).glob("*.out") if (way := WAY.search(path.name))}
+    assert found == wanted
 
 
 def test_every_expectation_has_its_output():

@@ -7,6 +7,7 @@ Reading must not change the node: the tools load kernel modules for tables that 
 from __future__ import annotations
 
 from netchecks.models.netfilter.rules import Ruleset
+from netchecks.models.subjects import Vm
 from netchecks.observations.netfilter import nft_json, save_format
 from netchecks.observe import observation
 
@@ -121,4 +122,31 @@ def nftables(text: str) -> Ruleset:
 
     Empty where the kernel has no nf_tables. Source: man nft, libnftables-json(5).
     """
+    return nft_json.ruleset(text)
+
+
+# -- inside guests ---------------------------------------------------------------------------------------------------
+
+
+@observation(
+    "iptables /proc/net/ip_tables_names", shell=_SAVE, of=Vm, inside=True, root=True, seconds=10, limit=_LIMIT,
+)
+def guest_iptables(text: str) -> Ruleset:
+    """The IPv4 rules of both iptables backends inside a VM."""
+    return save_format.ruleset(text, "iptables", "ip")
+
+
+@observation(
+    "ip6tables /proc/net/ip6_tables_names", shell=_SAVE, of=Vm, inside=True, root=True, seconds=10, limit=_LIMIT,
+)
+def guest_ip6tables(text: str) -> Ruleset:
+    """The IPv6 rules of both ip6tables backends inside a VM."""
+    return save_format.ruleset(text, "ip6tables", "ip6")
+
+
+@observation(
+    shell=_NFT, tool="nft", of=Vm, inside=True, root=True, modules=("nf_tables",), seconds=10, limit=_LIMIT,
+)
+def guest_nftables(text: str) -> Ruleset:
+    """Everything that nftables has loaded inside a VM; empty where its kernel has no nf_tables."""
     return nft_json.ruleset(text)

@@ -1,0 +1,74 @@
+"""What each resolver of a guest answers, asked inside it: ``dig``, else ``nslookup`` of BIND or busybox; names and reverse."""
+
+from __future__ import annotations
+
+import re
+
+from netchecks.errors import Unreadable
+from netchecks.models.answers import NameAnswer
+from netchecks.models.subjects import Interface
+from netchecks.observe import observation
+from netchecks.parsing import address, blocks, decimal
+
+#: Each of the first three name servers, as the C library asks no more (resolv.conf(5)); all questions at the same time.
+_SCRIPT = r"""
+tool=$(command -v dig || command -v nslookup) || exit 127
+for s in $(sed -n 's/^[[:space:]]*nameserver[[:space:]]\{1,\}\([0-9a-fA-F:.]\{1,\}\).*/\1/p' /etc/resolv.conf | head -n 3); do
+  for n; do
+    ( x=; case $n in *:*|*[!0-9.]*) ;; *) x=-x ;; esac; case $n in *:*) x=-x ;; esac
+      read -r b _ </proc/uptime
+      case $tool in
+        *dig) o=$(dig +time=4 +tries=1 +noall +comments +answer "@$s" $x "$n" 2>&1); r=$? ;;
+        *) o=$(timeout 4 nslookup "$n" "$s" 2>&1); r=$? ;;
+      esac
+      read -r e _ </proc/uptime
+      printf '@ %s %s %s %s %s\n%s\n' "$s" "$n" "$b" "$e" "$r" "$o" ) &
+  done
+done
+wait
+echo @end
+"""
+#: RFC 1035 section 4.1.1; the words are those of both tools.
+_CODES = {"NOERROR": 0, "FORMERR": 1, "SERVFAIL": 2, "NXDOMAIN": 3, "NOTIMP": 4, "REFUSED": 5}
+_CODE = re.compile(r"status: ([A-Z]+)|(?:can't find|server failed|find) [^\n]{0,300}?: ([A-Z]+)")
+_SILENT = re.compile(r"timed out|no servers could be reached|no response from server")
+_REFUSED = re.compile(r"[Cc]onnection refused|host unreachable|[Nn]etwork (?:is )?unreachable|No route to host")
+#: Whom nslookup asks: no part of the answer.
+_HEADER = re.compile(r"(?m)^Server:.*\nAddress:.*\n?")
+#: ``gw.lab.test. 0 IN A 10.20.0.1`` of dig; ``Address: 10.20.0.1`` and ``x name = y`` of nslookup.
+_RECORD = re.compile(
+    r"(?m)^(?:\S+\s+[0-9]+\s+IN\s+(?:A|AAAA|PTR)\s+(\S+)|Address(?: [0-9]+)?:\s+([0-9a-fA-F:.]+)(?: .*)?|\S+\s+name = (\S+))$",
+)
+
+
+@observation("{interface.queries}", of=Interface, inside=True, shell=_SCRIPT, tool="dig or nslookup", late=True, seconds=10.0)
+def guest_name_answers(text: str) -> tuple[NameAnswer, ...]:
+    """What each of the guest's resolvers answers to the VM's declared names and to its own addresses (reverse).
+
+    Source: BIND's bin/dig, busybox's networking/nslookup.c.
+    """
+    end = re.search(r"(?m)^@end\n?\Z", text)
+    if end is None:
+        raise Unreadable("'@end' at the end", text[-100:])
+    return tuple(_answer(head.split(), "\n".join(body)) for head, body in blocks(text[:end.start()], "@ "))
+
+
+def _answer(head: list[str], said: str) -> NameAnswer:
+    if len(head) != 5:  # noqa: PLR2004 - server, name, begin, end, exit status
+        raise Unreadable("'@ SERVER NAME BEGIN END STATUS'", " ".join(head))
+    server, name, seconds = address(head[0]), head[1], max(0.0, round(decimal(head[3]) - decimal(head[2]), 2))
+    said = _HEADER.sub("", said)
+    told = _CODE.search(said)
+    if told is not None:
+        rcode = _CODES.get(told[1] or told[2], -1)
+    elif head[4] == "0":
+        rcode = 0
+    else:
+        return NameAnswer(server, name, -1, (), seconds, _trouble(said))
+    values = [value for row in _RECORD.findall(said) for value in row if value]
+    return NameAnswer(server, name, rcode, tuple(value.rstrip(".") for value in values), seconds)
+
+
+def _trouble(said: str) -> str:
+    refused = _REFUSED.search(said)
+    return refused[0].lower() if refused else "silent" if _SILENT.search(said) or not said.strip() else said.strip()[:120]

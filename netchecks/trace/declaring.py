@@ -1,0 +1,178 @@
+"""Declaring the traces of a platform: it knows the points of a flow's way, everything else is the same for all."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import astuple
+from typing import Any
+
+from netchecks.errors import NotSeen, Why
+from netchecks.models.subjects import Flow, Place
+from netchecks.models.traces import Point, Seen, Sighting, Trace
+from netchecks.probe import PROBES, Action, Ask, Capture, Got, Part, Probe
+from netchecks.seen import By
+from netchecks.trace import sending
+from netchecks.trace.marks import RUN, mark_of
+from netchecks.trace.recognising import placed, sighting
+
+_ARP, _IPV6 = 0x0806, 0x86DD
+#: Seconds that captures stay open: the last packet is sent at 1.7, a proxy may take 0.8 for its answer (ip-sysctl, proxy_delay).
+WINDOW = 2.6
+#: Facts that sending needs, whatever the platform.
+_NEEDS = ("links", "addresses", "route_lookups")
+#: Seconds in which a packet is at its next point, and by which clocks may be apart beyond what is known of them.
+SLACK = 0.2
+_REFUSED = "[Errno 1]"
+
+
+def traced(*, where: Callable[[Flow], bool], at: Callable[[Flow], tuple[Place, ...]], points: Callable[..., tuple[Point, ...]]) -> Probe:
+    """Declare that flows for which ``where`` holds can be traced.
+
+    ``at``: the places of a flow's way. ``points``: takes the flow and the facts that it names, and gives the points in the order of
+    the request. The first one is the sender's device.
+    """
+    own = tuple(inspect.signature(points).parameters)[1:]
+    needs = tuple(dict.fromkeys((*_NEEDS, *own)))
+
+    def ask(flow: Flow, *facts: By[Any, Any]) -> dict[str, Ask]:
+        given = dict(zip(needs, facts, strict=True))
+        way = points(flow, **{name: given[name] for name in own})
+        return asks_of(flow.source.name, at(flow), way, lambda: _sends(flow, way[0], given))
+
+    def read(flow: Flow, parts: Mapping[str, Part | NotSeen]) -> Trace:
+        return trace_of(flow, flow.source.name, parts)
+
+    doc = "Send three marked packets and look for them, and for their answers, at every hop of the way."
+    made = Probe("traces", Flow, where, ask, read, needs, root=True, doc=doc, at=at)
+    PROBES.setdefault("traces", []).append(made)
+    return made
+
+
+def asks_of(
+    sender: str, places: tuple[Place, ...], points: tuple[Point, ...], sends: Callable[[], tuple[Action, ...]],
+) -> dict[str, Ask]:
+    """Give what is asked of each place: to listen at its points, and of the sender to send. ``sends`` may raise NotSeen."""
+    plain: dict[str, Any] = {"run": RUN.hex(), "points": [astuple(point) for point in points]}
+    asks = {}
+    for place in places:
+        actions: list[Action] = [one for point in points if point.place == place.name and point.device for one in _captures(point)]
+        note = dict(plain)
+        if place.name == sender:
+            try:
+                actions += sends()
+            except NotSeen as reason:
+                note["unsent"] = [reason.why.name, reason.detail, reason.cause]
+        if actions:
+            asks[place.name] = Ask(tuple(actions), WINDOW, json.dumps(note))
+    return asks
+
+
+def _captures(point: Point) -> tuple[Capture, ...]:
+    """Listen for questions, for the mark, and for the mark in what carries other packets."""
+    device, namespace = point.device, point.namespace
+    return (
+        Capture(device, (_ARP, _IPV6), namespace=namespace), Capture(device, prefix=RUN, namespace=namespace),
+        Capture(device, prefix=RUN, tunnels=True, namespace=namespace),
+    )
+
+
+def _sends(flow: Flow, first: Point, facts: Mapping[str, By[Any, Any]]) -> tuple[Action, ...]:
+    source = flow.source
+    if flow.protocol in {"arp", "ndp"}:
+        return sending.questions(flow, first.device, facts["links"][source], facts["addresses"][source])
+    return (sending.packets(flow, mark_of(flow.name), facts["route_lookups"][flow]),)
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+def trace_of(flow: Flow, sender: str, parts: Mapping[str, Part | NotSeen]) -> Trace:
+    """Join what was seen at all places. Raises NotSeen where there is nothing from any of them."""
+    notes = {name: json.loads(part.note) for name, part in parts.items() if isinstance(part, Part) and part.note}
+    if not notes:
+        raise next((part for part in parts.values() if isinstance(part, NotSeen)), NotSeen(Why.NOT_RECORDED, f"traces of {flow}"))
+    some = next(iter(notes.values()))
+    points = [_point(row, notes) for row in some["points"]]
+    sent, unsent = _sent(flow, sender, parts[sender], notes)
+    return Trace(flow.name, tuple(_seen(flow, point, parts, notes, sent) for point in points), sent, unsent)
+
+
+def _point(row: list[Any], notes: Mapping[str, Any]) -> Point:
+    """Give a point as its own place knew it: that had its facts first."""
+    point = Point(*row)
+    own = notes.get(point.place, {}).get("points", ())
+    return next((Point(*one) for one in own if tuple(one[:2]) == (point.place, point.hop)), point)
+
+
+def _clock(part: Part) -> float:
+    """Give the controller's time at which the agent began, as exactly as it is known."""
+    earliest, latest = part.booted or (0.0, 0.0)
+    return (earliest + latest) / 2 + part.began
+
+
+def _sent(flow: Flow, sender: str, part: Part | NotSeen, notes: Mapping[str, Any]) -> tuple[tuple[float, ...], NotSeen | None]:
+    if isinstance(part, NotSeen):
+        return (), part
+    why = notes.get(sender, {}).get("unsent")
+    if why:
+        return (), NotSeen(Why[why[0]], why[1], cause=why[2])
+    sends = [got for got in part.got if got.times and got.target in {"", str(flow.target)}]
+    failed = next((got.error for got in sends if got.outcome == "failed"), "")
+    times = tuple(_clock(part) + at for got in sends for at in got.times[:got.sent])
+    if times:
+        return times, None
+    if any(got.outcome == "denied" for got in part.got):
+        return (), NotSeen(Why.NO_PERMISSION, "sending and capturing packets needs root")
+    # the kernel says EPERM to a packet that the node's own rules drop
+    cause = "sender.drops_request" if _REFUSED in failed else ""
+    return (), NotSeen(Why.FAILED, f"{part.place}: {failed or 'no packet was sent'}", cause=cause)
+
+
+def _seen(flow: Flow, point: Point, parts: Mapping[str, Part | NotSeen], notes: Mapping[str, Any], sent: tuple[float, ...]) -> Seen:
+    part = parts.get(point.place)
+    if isinstance(part, NotSeen) or part is None:
+        return Seen(point, (), part or NotSeen(Why.NOT_RECORDED, f"{point}"))
+    if not point.device:
+        return Seen(point, (), NotSeen(Why.NOT_POSSIBLE, point.why or f"{point}: the device is not known"))
+    mark = mark_of(flow.name, bytes.fromhex(notes[point.place]["run"]))
+    heard = _heard(point, part, notes[point.place])
+    sightings = []
+    for got in heard:
+        for at, _, outgoing, data in got.packets:
+            found = sighting(flow, mark, data)
+            if found is not None:
+                sightings.append(placed(found, point, _clock(part) + at, outgoing=outgoing))
+    return Seen(point, _ordered(sightings), _unseen(point, part, heard, sent))
+
+
+def _heard(point: Point, part: Part, note: Mapping[str, Any]) -> tuple[Got, ...]:
+    """Give the captures of a point: three for each point of the place that has a device, in their order."""
+    here = [row for row in note["points"] if row[0] == part.place and row[2]]
+    index = next((number for number, row in enumerate(here) if tuple(row[:2]) == (point.place, point.hop)), None)
+    return () if index is None else part.got[index * 3:index * 3 + 3]
+
+
+def _ordered(sightings: list[Sighting]) -> tuple[Sighting, ...]:
+    """Give each once, by time: a packet may be in two captures of one device."""
+    return tuple(sorted(dict.fromkeys(sightings), key=lambda one: one.seconds))
+
+
+def _unseen(point: Point, part: Part, heard: tuple[Got, ...], sent: tuple[float, ...]) -> NotSeen | None:
+    """Say why silence at a point proves nothing, None where it does."""
+    for got in heard:
+        if got.opened is None:
+            return NotSeen(Why.NO_PERMISSION if got.outcome == "denied" else Why.FAILED, f"{point}: cannot capture: {got.error}")
+    if not heard:
+        return NotSeen(Why.NOT_RECORDED, f"{point}")
+    if point.blind:
+        return NotSeen(Why.NOT_POSSIBLE, f"{point}: {point.blind}")
+    dropped = sum(got.dropped for got in heard)
+    if dropped:
+        return NotSeen(Why.TRUNCATED, f"{point}: {dropped} frames came too fast to be kept")
+    opened = max(got.opened or 0.0 for got in heard)
+    early, late = _clock(part) + opened + SLACK, _clock(part) + part.ended - SLACK
+    if sent and not any(early <= at <= late for at in sent):
+        return NotSeen(Why.TIMED_OUT, f"{point}: it was listened there at another time than the packets were sent")
+    return None
