@@ -141,7 +141,9 @@ class AttachmentEntry(Written):
 class DhcpServerEntry(Written):
     """A DHCP server that may answer on a network."""
 
-    addresses: tuple[Host, ...] = Field(description="Its addresses; of IPv6 the link-local one that it sends from.")
+    model_config = _required("addresses")
+
+    addresses: tuple[Host, ...] = Field((), description="Its addresses; of IPv6 the link-local one that it sends from.")
     node: Name = Field("", description="The node it runs on, where that is one of this inventory.")
     log: LogFile = Field("", description="The file of its log, where that is not found by itself.")
 

@@ -126,7 +126,7 @@ def advertisements(packets: Iterable[tuple[float, str, bool, bytes]]) -> tuple[A
 
 
 def _take(data: bytes, at: int, size: int) -> bytes:
-    if at < 0 or len(data) < at + size:
+    if size < 0 or len(data) < at + size:
         raise _Short
     return data[at:at + size]
 
@@ -144,10 +144,10 @@ def _packet(frame: bytes) -> _Packet:
         header = (_number(frame, at, 1) & 15) * 4
         if _number(frame, at + 6, 2) & 0x3FFF or header < 20:  # noqa: PLR2004 - a fragment; RFC 791: five words at least
             raise _Short
-        body = frame[at + header:at + _number(frame, at + 2, 2)]
+        body = _take(frame, at + header, _number(frame, at + 2, 2) - header)
         return _Packet(mac, IPv4Address(_take(frame, at + 12, 4)), frame[at + 9], body, frame[at + 8])
     if kind == IPV6:
-        body = frame[at + 40:at + 40 + _number(frame, at + 4, 2)]
+        body = _take(frame, at + 40, _number(frame, at + 4, 2))
         return _Packet(mac, IPv6Address(_take(frame, at + 8, 16)), frame[at + 6], body, frame[at + 7])
     raise _Short
 
