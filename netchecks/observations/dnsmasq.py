@@ -36,17 +36,25 @@ plain() {
   [ ! -f "$1" ] ||
   sed -n 's/^[[:space:]]*\([a-z0-9-]\{1,\}\)[[:space:]]*=[[:space:]]*/\1=/; s/^[[:space:]]*//; /^[a-z][a-z0-9-]*\(=\|$\)/p' "$1"
 }
+each() { for f in "$2"/*; do "$1" "$f"; done; }
+# A file's options, and those of the files that it names; what these name is left out.
+nested() {
+  plain "$1" | while IFS= read -r o; do
+    printf '%s\n' "$o"
+    case $o in conf-file=/*) plain "$r${o#*=}" ;; conf-dir=/*) d=${o#*=}; each plain "$r${d%%,*}" ;; esac
+  done
+}
 followed() {
   r=/proc/$1/root c=
   while IFS= read -r o; do
     printf '%s\n' "$o"
     case $o in
-      conf-file=/*) c=1; plain "$r${o#*=}" ;;
+      conf-file=/*) c=1; nested "$r${o#*=}" ;;
       conf-file|conf-file=*) c=1 ;;
-      conf-dir=/*) d=${o#*=}; for f in "$r${d%%,*}"/*; do plain "$f"; done ;;
+      conf-dir=/*) d=${o#*=}; each nested "$r${d%%,*}" ;;
     esac
   done
-  [ -n "$c" ] || { plain "$r/etc/dnsmasq.conf"; for f in "$r"/etc/dnsmasq.d/*; do plain "$f"; done; }
+  [ -n "$c" ] || { nested "$r/etc/dnsmasq.conf"; each nested "$r/etc/dnsmasq.d"; }
 }
 every() {
   for p in /proc/[0-9]*; do
