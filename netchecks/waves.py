@@ -111,10 +111,15 @@ class Look:
         if not await self._trip(channel, place, jobs, "all"):
             return
         self.ready[node.name].set()
+        if probes:
+            await self._together(node, place, channel, probes, around=not inside)
         if inside:
             await self._afterwards(node, place, channel)
-        if not probes:
-            return
+
+    async def _together(
+        self, node: Place, place: PlaceRecord, channel: Channel, probes: list[tuple[str, Probe, Subject]], *, around: bool,
+    ) -> None:
+        """Send and listen at the same time as the other places on the way of these probes."""
         others = self._others(node, probes)
         await _all_set(self.ready[name] for name in others)
         self.tell(node.name, "probing")
@@ -123,7 +128,7 @@ class Look:
         between = _PAUSE
         if asks:
             between, layout = _agent(asks)
-        jobs = [between, *self._around(node)]
+        jobs = [between, *(self._around(node) if around else [])]
         self.armed[node.name].set()
         await _all_set(self.armed[name] for name in others)
         await self._trip(channel, place, jobs, "probes", layout=layout)

@@ -51,7 +51,7 @@ def traced(*, where: Callable[[Flow], bool], at: Callable[[Flow], tuple[Place, .
 
 
 def asks_of(
-    sender: str, places: tuple[Place, ...], points: tuple[Point, ...], sends: Callable[[], tuple[Action, ...]],
+    sender: str, places: tuple[Place, ...], points: tuple[Point, ...], sends: Callable[[], tuple[Action, ...]], window: float = WINDOW,
 ) -> dict[str, Ask]:
     """Give what is asked of each place: to listen at its points, and of the sender to send. ``sends`` may raise NotSeen."""
     plain: dict[str, Any] = {"run": RUN.hex(), "points": [astuple(point) for point in points]}
@@ -65,7 +65,7 @@ def asks_of(
             except NotSeen as reason:
                 note["unsent"] = [reason.why.name, reason.detail, reason.cause]
         if actions:
-            asks[place.name] = Ask(tuple(actions), WINDOW, json.dumps(note))
+            asks[place.name] = Ask(tuple(actions), window, json.dumps(note))
     return asks
 
 

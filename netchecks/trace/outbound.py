@@ -18,6 +18,9 @@ from netchecks.trace import sending
 from netchecks.trace.declaring import WINDOW, asks_of, trace_of
 from netchecks.trace.marks import mark_of
 
+#: Seconds until a guest sends: whom it sends to learns its MAC, and those who ask for that shall have found out by themselves.
+LATE = 2.0
+
 
 def traced_outbound(*, where: Callable[[Interface], bool], points: Callable[..., tuple[Point, ...]]) -> Probe:
     """Declare that what a VM sends by an interface for which ``where`` holds can be followed.
@@ -32,7 +35,7 @@ def traced_outbound(*, where: Callable[[Interface], bool], points: Callable[...,
         guest = interface.vm.guest
         if guest is None:
             return _watch(interface, way)
-        return asks_of(guest.name, _places(interface), way, lambda: tuple(_sends(interface)))
+        return asks_of(guest.name, _places(interface), way, lambda: tuple(_sends(interface)), LATE + WINDOW - sending.FIRST)
 
     doc = "Let the guest send marked pings to its gateways, or watch its broadcasts, at its tap and at the uplink."
     made = Probe("outbound_traces", Interface, where, ask, _read, needs, root=True, doc=doc, at=_places)
@@ -58,7 +61,7 @@ def flows(interface: Interface) -> tuple[Flow, ...]:
 def _sends(interface: Interface) -> Iterator[Action]:
     for flow in flows(interface):
         own = next(address for address in interface.addresses if address.version == flow.family)
-        yield sending.packets(flow, mark_of(flow.name), Lookup("unicast", "guest", "", str(own)))
+        yield sending.packets(flow, mark_of(flow.name), Lookup("unicast", "guest", "", str(own)), LATE)
 
 
 def _watch(interface: Interface, way: tuple[Point, ...]) -> dict[str, Ask]:

@@ -49,12 +49,12 @@ def _solicitation(flow: Flow, mac: str, own: list[IPv4Address | IPv6Address]) ->
     return bytes(Ether(src=mac, dst=to) / IPv6(src=str(sixes[0]), dst=str(group), hlim=255) / asking)
 
 
-def packets(flow: Flow, mark: Mark, lookup: Lookup) -> Packets:
+def packets(flow: Flow, mark: Mark, lookup: Lookup, first: float = FIRST) -> Packets:
     """Give the flow's marked packets, by the way and from the address that the sender's routes choose. Raises NotSeen."""
     if not lookup.device or not lookup.source:
         raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no route to {flow.target} ({lookup.kind})")
     made = tuple(_packet(flow, mark, lookup.source, turn) for turn in range(TURNS))
-    return Packets(flow.target, made, FIRST, GAP)
+    return Packets(flow.target, made, first, GAP)
 
 
 def _packet(flow: Flow, mark: Mark, source: str, turn: int) -> bytes:

@@ -75,6 +75,16 @@ def _frame(tags: tuple[Packet, ...], rest: Packet) -> bytes:
     return bytes(made / rest)
 
 
+def test_broadcasts_of_some_senders_alone() -> None:
+    senders = ("02:00:00:00:00:66", "fe:54:00:00:00:42")
+    sent = [bytes(Ether(src=source, dst=to) / FOUR / b"x") for source in (*senders, "02:00:00:00:01:66")
+            for to in ("ff:ff:ff:ff:ff:ff", "ff:ff:ff:ff:ff:fe", "01:00:5e:00:00:01", "02:00:00:00:00:99")]
+    capture, send = Capture("left", senders=senders), Frames("left", tuple(sent))
+    with namespaces.wire() as net:
+        got = finish(start(net.router, capture, send), capture, send)
+    assert [data for _, _, outgoing, data in got[0].packets if outgoing] == [sent[0], sent[4]]
+
+
 @pytest.mark.parametrize("tags", TAGS.values(), ids=TAGS)
 def test_the_kernel_keeps_what_a_capture_is_about(tags: tuple[Packet, ...]) -> None:
     """Of one and two tags the outer one is in PACKET_AUXDATA where they come in, and in the data where they are sent."""
