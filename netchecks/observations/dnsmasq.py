@@ -249,7 +249,7 @@ def _address(word: str) -> Address | None:
 #: The first place that has lines: a declared file, the servers' own files, the journal, syslog's files. With what was rotated
 #: within the time. A file's end of 64 MiB holds an hour of any server.
 _LOG = _PRELUDE + r"""
-minutes=$1 lines=$2 declared=$3
+minutes="$1" lines="$2" declared="$3"
 w='DHCP[A-Z-]{3,}\(|DHCP[A-Z-]{3,} (from|on|for|of) |RTR-|address range available|DHCP packet received'
 w="$w|dnsmasq.*: (started|exiting)"
 date '+@now %s %Y %z'

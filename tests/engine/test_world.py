@@ -8,11 +8,12 @@ import pytest
 
 import netchecks.platforms
 from netchecks import inventory, world
-from netchecks.models.subjects import Flow, Interface, Link, Network, Node, Vm
+from netchecks.models.subjects import DhcpServer, Flow, Interface, Link, Network, Node, Vm
 from netchecks.world import KINDS, Selection, Subject, World
 
 assert netchecks.platforms, "fills itself"
 EXAMPLE = Path(__file__).parents[2] / "inventories" / "examples" / "switching.yaml"
+WITH_DHCP = EXAMPLE.with_name("dhcp.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +55,40 @@ def test_each_combination_is_consistent(switching: World) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_rows_of_the_right_type(switching: World, kind: str) -> None:
-    found = world.combinations(switching, frozenset({kind}))
+    made = world.build(inventory.load([WITH_DHCP])) if kind == "dhcp_server" else switching
+    found = world.combinations(made, frozenset({kind}))
     assert found
     assert all(type(row[kind]) is KINDS[kind] for row in found)
     assert all(set(world.complete(row)) >= {kind} for row in found)
 
 
-def test_relations_hold_both_ways(switching: World) -> None:
+@pytest.mark.parametrize("file", [EXAMPLE, WITH_DHCP], ids=lambda file: file.stem)
+def test_relations_hold_both_ways(file: Path) -> None:
+    made = world.build(inventory.load([file]))
     for one in KINDS.values():
-        for subject in switching.all(one):
+        for subject in made.all(one):
             for other in KINDS.values():
-                for related in switching.related(subject, other):
-                    assert subject in switching.related(related, one)
+                for related in made.related(subject, other):
+                    assert subject in made.related(related, one)
+
+
+def test_a_dhcp_server_has_to_do_with_those_who_may_ask_it() -> None:
+    made = world.build(inventory.load([WITH_DHCP]))
+    (server,) = made.dhcp_servers
+    assert (str(server), str(world.place_of(server)), [str(one) for one in made.related(server, Node)]) == (
+        "lan@dhcp1", "dhcp1", ["dhcp1", "node1", "node2"],
+    )
+    asking = [flow for flow in made.flows if flow.protocol == "dhcp"]
+    assert [flow.name for flow in asking] == [f"node{n}-to-lan-dhcp-ipv{family}" for n in (1, 2) for family in (4, 6)]
+    for flow in asking:
+        assert {str(node) for node in made.related(flow, Node)} == {str(flow.source), "dhcp1"}, "which listens at the same time"
+        assert [hop.name for hop in made.hops(flow)] == ["sender", "bridge", "uplink", "fabric", "dhcp"]
+        assert ("dhcp_server", "lan@dhcp1") in made.hops(flow)[-1].about
+    (vm42,) = made.inventory.interfaces
+    assert [str(node) for node in made.related(vm42, Node)] == ["node1"]
+    assert list(made.related(vm42, DhcpServer)) == [server]
+    assert rows(made, "dhcp_server", "node") == [{"dhcp_server": "lan@dhcp1", "node": "dhcp1"}]
+    assert Selection(hosts=frozenset({"node1"})).keeps({"dhcp_server": server}, made), "its answers are what node1 waits for"
 
 
 def test_a_subject_has_to_do_with_its_parts(switching: World) -> None:
