@@ -203,6 +203,66 @@ def seen(action):
     )
 
 
+def lease(index, action):
+    """DHCP's whole handshake (RFC 2131) for a test MAC, with an expected server only; what is taken is given back at once."""
+    sock = packet_socket(action["namespace"], action["device"], 0, lambda sock: None)
+    discover, request, release, identifier = (
+        base64.b64decode(action[name]) for name in ("discover", "request", "release", "identifier")
+    )
+    servers = [socket.inet_aton(server) for server in action["servers"]]
+    here = (action["namespace"], action["device"])
+    OPEN.add(index)
+    RESULTS[index]["since"] = action["at"]
+
+    def heard(kinds):
+        for source in SOURCES.values():
+            for _, outgoing, data in source["packets"] if source["of"] == here else ():
+                if not outgoing and data[12:14] == b"\x08\0" and data[42:43] == b"\x02" and data[46:50] == identifier:
+                    kind, server = dhcp_option(data, 53), dhcp_option(data, 54)
+                    if kind in kinds and server in servers:
+                        return kind, data[58:62], server
+        return None
+
+    def say(frame, *filled):
+        for offset, value in filled:
+            frame = frame[:offset] + value + frame[offset + 4:]
+        sock.send(frame)
+        RESULTS[index]["sent"] += 1
+
+    def wait(kinds, call):
+        found = heard(kinds)
+        if found:
+            return call(*found)
+        if now() < action["at"] + action["seconds"]:
+            return later(now() + 0.05, lambda: wait(kinds, call))
+        return done(index, "silent", "no %s" % ("offer" if kinds == (b"\x02",) else "ACK"))
+
+    def offered(_, address, server):
+        say(request, *zip(action["request_at"], (address, server)))
+        wait((b"\x05", b"\x06"), lambda kind, given, who: ended(kind, given, who))
+
+    def ended(kind, address, server):
+        if kind == b"\x05":
+            say(release, *zip(action["release_at"], (address, server)))
+        return done(index, "answered" if kind == b"\x05" else "refused", socket.inet_ntoa(server))
+
+    def begin():
+        say(discover)
+        wait((b"\x02",), offered)
+
+    later(action["at"], begin)
+
+
+def dhcp_option(data, code):
+    """One option of a BOOTP message in an untagged frame, None where it is not there."""
+    at = 14 + (data[14] & 15) * 4 + 8 + 240
+    while at + 1 < len(data) and data[at] != 255:
+        if data[at] == code:
+            return data[at + 2:at + 2 + data[at + 1]]
+        at += 1 if data[at] == 0 else 2 + data[at + 1]
+    return None
+
+
 # -- sockets ---------------------------------------------------------------------------------------------------------
 
 
@@ -397,7 +457,7 @@ def datagram(index, action):
 
 # -- the loop --------------------------------------------------------------------------------------------------------
 
-HANDLERS = {"Frames": frames, "Packets": packets, "Echo": echo, "Connect": connect, "Datagram": datagram}
+HANDLERS = {"Frames": frames, "Lease": lease, "Packets": packets, "Echo": echo, "Connect": connect, "Datagram": datagram}
 
 
 def start(index, action):

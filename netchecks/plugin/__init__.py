@@ -44,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--host", action="append", metavar="NODE", help="only this node of the inventory; may be repeated")
     group.addoption("--vm", action="append", metavar="VM", help="only this VM (and its node); may be repeated")
     group.addoption("--replay-run", metavar="DIR", help="judge what a run saw (reports/<run>) again, touching no host")
+    group.addoption("--allow-leases", action="store_true", help="take DHCP leases for test MACs, and release them at once")
     group.addoption("--netchecks-run-dir", metavar="DIR", help="folder of this run's reports and record (default: reports/<time>)")
     group.addoption("--node-timeout", type=float, default=60.0, metavar="S", help="seconds for one trip to one node (default 60)")
     group.addoption("--run-timeout", type=float, default=600.0, metavar="S", help="seconds for all the looking (default 600)")
@@ -57,7 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Load the inventory, if one is in force; all its mistakes are one usage error."""
     for mark in (
         "kind(name, ...): the kinds of network that a check is about",
-        "flow(protocol, ..., to=, full=): the flows that a check is about",
+        "flow(protocol, ..., to=, full=, family=): the flows that a check is about",
+        "allowed(option): a check that changes something for a moment; it applies where the option (allow_leases) is given",
         "declares(field): a check of networks of which the inventory tells this (dhcp, advertised)",
         "hop(name, layer): the hop of a flow's way whose state a check judges",
         "verdict: a check whose outcome is its flow's",
@@ -174,7 +176,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     kind, flow, inside, declares = (metafunc.definition.get_closest_marker(name) for name in ("kind", "flow", "inside", "declares"))
     rows = [
         row for row in combinations(run.world, frozenset(own))
-        if _applies(kind, flow, row) and (inside is None or _entered(row)) and _declared(declares, row)
+        if _applies(kind, flow, row) and (inside is None or _entered(row)) and _declared(declares, row) and _allowed(metafunc)
     ]
     chosen = [row for row in rows if selection.keeps(row, run.world)]
     values: list[tuple[object, ...]] = [tuple(row[kind] for kind in own) for row in chosen] or [(_NOTHING,) * len(own)]
@@ -199,6 +201,12 @@ def _applies(kind: pytest.Mark | None, flow: pytest.Mark | None, row: dict[str, 
     return flow is None or (isinstance(subject, Flow) and _wanted(flow, subject))
 
 
+def _allowed(metafunc: pytest.Metafunc) -> bool:
+    """Tell whether the user allows what a check does beyond looking."""
+    mark = metafunc.definition.get_closest_marker("allowed")
+    return mark is None or all(metafunc.config.getoption(name) for name in mark.args)
+
+
 def _declared(mark: pytest.Mark | None, row: dict[str, Subject]) -> bool:
     networks = [s if isinstance(s, Network) else getattr(s, "network", None) for s in row.values()] if mark else []
     return mark is None or any(getattr(network, name, None) is not None for network in networks for name in mark.args)
@@ -214,7 +222,8 @@ def _wanted(mark: pytest.Mark, flow: Flow) -> bool:
     to = "gateway" if flow.interface is None else "vm"
     if mark.args and flow.protocol not in mark.args:
         return False
-    return bool(mark.kwargs.get("to", to) == to and mark.kwargs.get("full", bool(flow.size)) == bool(flow.size))
+    wanted = (mark.kwargs.get("to", to), mark.kwargs.get("full", bool(flow.size)), mark.kwargs.get("family", flow.family))
+    return wanted == (to, bool(flow.size), flow.family)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address
 
 from netchecks.errors import NotSeen, Why
-from netchecks.models.dhcp.exchanges import SETTLED, Advertisements, Exchange, Point
+from netchecks.models.dhcp.exchanges import SETTLED, Advertisements, Exchange, Handshake, Point
 from netchecks.models.dhcp.messages import CLIENT, CLIENT6, SERVER, SERVER6, Message, advertisements, messages
 from netchecks.models.domains import Domain
 from netchecks.models.links import Link
 from netchecks.models.routes import InterfaceAddress
 from netchecks.models.subjects import Flow, Interface, Network, Node, Place
 from netchecks.models.table import Table
-from netchecks.probe import Ask, Capture, Frames, Got, Part, probe
+from netchecks.probe import Ask, Capture, Frames, Got, Lease, Part, probe
 from netchecks.seen import By
 from netchecks.send import check
 
@@ -160,18 +160,20 @@ def _link_local(flow: Flow, addresses: Addresses) -> IPv6Address:
 
 def _discover(mac: str, client: bytes, transaction: bytes) -> bytes:
     """Give a DISCOVER with the broadcast flag: nobody here has the address that is offered."""
+    # mask, router, resolvers, lease, server
+    return _message(mac, client, transaction, "discover", ("vendor_class_id", b"netchecks"), ("param_req_list", [1, 3, 6, 51, 54]))
+
+
+def _message(mac: str, client: bytes, transaction: bytes, kind: str, *options: tuple[str, object]) -> bytes:
+    """Give one message in a frame, without a checksum of UDP (RFC 768 allows that): the agent may fill addresses in."""
     from scapy.layers.dhcp import BOOTP, DHCP
     from scapy.layers.inet import IP, UDP
     from scapy.layers.l2 import Ether
 
-    options = [
-        ("message-type", "discover"), ("vendor_class_id", b"netchecks"),
-        ("param_req_list", [1, 3, 6, 51, 54]),  # mask, router, resolvers, lease, server
-        "end",
-    ]
-    payload = BOOTP(chaddr=client, xid=int.from_bytes(transaction, "big"), flags=0x8000) / DHCP(options=options)
-    ether = Ether(src=mac, dst="ff:ff:ff:ff:ff:ff")
-    return bytes(ether / IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=CLIENT, dport=SERVER) / payload)  # noqa: S104 - sent, not bound
+    bootp = BOOTP(chaddr=client, xid=int.from_bytes(transaction, "big"), flags=0x8000)
+    payload = bootp / DHCP(options=[("message-type", kind), *options, "end"])
+    carried = IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=CLIENT, dport=SERVER, chksum=0)  # noqa: S104 - sent, not bound
+    return bytes(Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") / carried / payload)
 
 
 def _solicit(mac: str, client: bytes, transaction: bytes, own: IPv6Address) -> bytes:
@@ -185,6 +187,50 @@ def _solicit(mac: str, client: bytes, transaction: bytes, own: IPv6Address) -> b
     carried = IPv6(src=str(own), dst="ff02::1:2", hlim=1) / UDP(sport=CLIENT6, dport=SERVER6)
     question = DHCP6_Solicit(trid=int.from_bytes(transaction, "big")) / body / DHCP6OptElapsedTime()
     return bytes(Ether(src=mac, dst="33:33:00:01:00:02") / carried / question)
+
+
+# -- the whole handshake -----------------------------------------------------------------------------------------------
+
+#: Where things stand in a frame of ours: behind Ethernet, IPv4 and UDP the client's own address; behind BOOTP, its cookie and the
+#: three bytes of the kind the values of the next two options, four bytes each behind their code and length.
+_CIADDR = 14 + 20 + 8 + 12
+_FIRST_OPTION = 14 + 20 + 8 + 240 + 3 + 2
+_SECOND_OPTION = _FIRST_OPTION + 4 + 2
+
+
+def _is_dhcp4(flow: Flow) -> bool:
+    return flow.protocol == "dhcp" and flow.family == 4  # noqa: PLR2004 - IPv4
+
+
+def _taker(flow: Flow) -> bytes:
+    """Give the test MAC that a node takes a lease for: its own, as two must not take one and the same."""
+    return b"\x02nc" + hashlib.sha256(f"{flow.source} {flow.network}".encode()).digest()[:3]
+
+
+def _read_handshake(flow: Flow, got: tuple[Got, ...]) -> Handshake:
+    heard, made = check(got)
+    client = _taker(flow).hex(":")
+    own = [one for one in messages(heard.packets) if one.client == client and one.family == 4 and one.from_server]  # noqa: PLR2004 - IPv4
+    offer = next((one for one in own if one.kind == "OFFER"), None)
+    end = next((one for one in own if one.kind in {"ACK", "NAK"}), None)
+    return Handshake(client, made.outcome, made.sent, offer, end)
+
+
+@probe("dhcp_handshakes", where=_is_dhcp4, read=_read_handshake)
+def handshake(flow: Flow, links: By[Node, Table[Link]]) -> Ask:
+    """Take a lease for a test MAC of the node from an expected server, and release it at once. Only where leases are allowed."""
+    device = flow.network.at(flow.source).bridge
+    mac = links[flow.source][device].mac if device in links[flow.source] else None
+    if not mac:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device} to ask from")
+    client, none = _taker(flow), "0.0.0.0"  # noqa: S104 - a place to be filled in
+    transaction = hashlib.sha256(f"lease {flow.name}".encode()).digest()[:4]
+    servers = tuple(sorted(map(str, flow.network.dhcp.addresses(4)))) if flow.network.dhcp else ()
+    request = _message(mac, client, transaction, "request", ("requested_addr", none), ("server_id", none))
+    release = _message(mac, client, transaction, "release", ("server_id", none))
+    discover, places = _discover(mac, client, transaction), ((_FIRST_OPTION, _SECOND_OPTION), (_CIADDR, _FIRST_OPTION))
+    taken = Lease(device, discover, request, release, transaction, servers, *places, at=TRIES[0])
+    return Ask((Capture(device, udp_ports=PORTS), taken), WINDOW)
 
 
 # -- what a VM says itself -------------------------------------------------------------------------------------------

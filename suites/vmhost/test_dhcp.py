@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
-from netchecks.models.dhcp.exchanges import Exchange, Loss, follow
+from netchecks.models.dhcp.exchanges import Exchange, Handshake, Loss, follow
 from netchecks.models.dhcp.messages import Message
 from netchecks.models.dhcp.refusals import JUST_NOW, Refusal, no_range, refusal
 from netchecks.models.dhcp.servers import DhcpFiles, DhcpLog, DhcpProcess
@@ -201,6 +201,33 @@ def _place_of(network: Network, server: Address | None) -> str:
     declared = network.dhcp.servers if network.dhcp else ()
     node = next((one.node for one in declared if server in one.addresses and one.node), None)
     return node.name if node else str(server)
+
+
+@pytest.mark.kind("switching")
+@pytest.mark.flow("dhcp", family=4)
+@pytest.mark.allowed("allow_leases")
+@pytest.mark.verdict
+@pytest.mark.hop("dhcp", "service")
+def test_dhcp_gives_a_lease(flow: Flow, dhcp_handshakes: By[Flow, Handshake]) -> None:
+    """What is offered to a client on the node's bridge is given when it is asked for. Only with --allow-leases.
+
+    Why: a server that has run out of leases, or that shares its addresses with another one, takes back what it offered.
+    Remedy: node administrator: look into the server's log for the NAK's reason
+    Source: RFC 2131 section 3.1
+    """
+    made = dhcp_handshakes[flow]
+    if made.offer is None:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source}: nothing was offered to {made.client} on {flow.network} that could be asked for")
+    offered = f"{made.offer.server} offers {made.client} {made.offer.address} on {flow.network}"
+    place, breaks = _place_of(flow.network, made.offer.server), frozenset({"dhcp", "ipv4"})
+    if made.end is None and made.sent > 1:
+        raise Wrong("dhcp.no_ack", f"{offered}, and does not answer when it is asked for", place=place, breaks=breaks, certain=True)
+    if made.end is not None and made.end.kind == "NAK":
+        said = f' ("{made.end.text}")' if made.end.text else ""
+        raise Wrong(
+            "dhcp.refused", f"{offered}, and refuses it when it is asked for (NAK){said}", place=place, breaks=breaks, certain=True,
+            remedy=_REMEDIES["refused"],
+        )
 
 
 # -- each VM ---------------------------------------------------------------------------------------------------------

@@ -104,3 +104,38 @@ def _only_questions(pcap: Path, own: str) -> None:
     assert len([frame for frame in sent if ICMPv6ND_RS in frame]) == 1
     others = {frame[Ether].src for frame in rdpcap(str(pcap)) if DHCP in frame or DHCP6_Solicit in frame}
     assert others == {own, "02:20:00:00:00:02"}, "the node and the server"
+
+
+def leased(lab: Lab, folder: Path) -> subprocess.CompletedProcess[str]:
+    argv = [
+        sys.executable, "-m", "pytest", *default_suites(), f"--inventory-file={lab.inventory}", f"--netchecks-run-dir={folder}", "-q",
+        "-p", "no:cacheprovider", "-k", "dhcp_gives_a_lease", "--allow-leases",
+    ]
+    return lab.exec("controller", argv, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_lease_is_taken_and_given_back_when_that_is_allowed(lab, tmp_path):
+    leases = sh(lab, "dhcp1", "cat /run/dnsmasq.leases")
+    sh(lab, "dhcp1", ": >/run/dnsmasq.log")
+    done = leased(lab, tmp_path / "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+    said = [line.split("]: ")[1].partition("(")[0] for line in sh(lab, "dhcp1", "grep 02:6e:63: /run/dnsmasq.log").splitlines()]
+    assert said == ["DHCPDISCOVER", "DHCPOFFER", "DHCPREQUEST", "DHCPACK", "DHCPRELEASE"]
+    assert sh(lab, "dhcp1", "cat /run/dnsmasq.leases") == leases
+
+
+def test_a_server_that_takes_back_what_it_offered_is_named(lab, tmp_path):
+    with lab.fault("leases-exhausted"):
+        done = leased(lab, tmp_path / "run")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "dhcp.refused at dhcp1" in done.stdout
+    assert '(NAK) ("no leases left")' in " ".join(done.stdout.split())
+
+
+def test_of_a_stranger_nothing_is_taken(lab, tmp_path):
+    """It answers first, as it pings nobody."""
+    with lab.fault("second-server"):
+        done = leased(lab, tmp_path / "run")
+        assert sh(lab, "vm43", "cat /run/lab/rogue.leases") == ""
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -163,6 +163,41 @@ def test_a_bridge_that_cannot_be_listened_to_is_not_seen(bridge):
         read(world(), NotSeen(Why.UNREACHABLE, "x"), bridge)
 
 
+# -- the lease -------------------------------------------------------------------------------------------------------
+
+
+def test_a_lease_is_asked_for_with_places_for_what_is_offered():
+    made = world('[{node: dhcp1, addresses: [10.20.0.2, "fe80::2"]}, 10.20.0.3]')
+    flow = flow_of(made)
+    (_, taken) = dhcp.handshake(flow, links(made)).actions
+    assert taken.servers == ("10.20.0.2", "10.20.0.3")
+    ours, theirs = b"\x0a\x14\x00\x96", b"\x0a\x14\x00\x02"
+
+    def filled(frame, places):
+        for place, value in zip(places, (ours, theirs), strict=True):
+            frame = frame[:place] + value + frame[place + 4:]
+        return Ether(frame)
+
+    request, release = filled(taken.request, taken.request_at), filled(taken.release, taken.release_at)
+    assert dict(request[DHCP].options[:-1]) == {"message-type": 3, "requested_addr": "10.20.0.150", "server_id": "10.20.0.2"}
+    assert dict(release[DHCP].options[:-1]) == {"message-type": 7, "server_id": "10.20.0.2"}
+    assert (request[BOOTP].ciaddr, release[BOOTP].ciaddr) == ("0.0.0.0", "10.20.0.150")
+    assert {bytes(Ether(frame)[BOOTP].chaddr)[:6] for frame in (taken.discover, taken.request, taken.release)} == {dhcp._taker(flow)}
+    assert dhcp._taker(flow).hex(":") != dhcp.client_of(made.inventory.networks[0]), "an offer that was asked for stays its own"
+
+
+@pytest.mark.parametrize(("said", "outcome"), [(("offer", "ack"), "answered"), (("offer", "nak"), "refused"), (("offer",), "silent"), ((), "silent")])
+def test_a_handshake_is_read_from_what_was_heard(said, outcome):
+    made = world()
+    flow = flow_of(made)
+    mac = dhcp._taker(flow).hex(":")
+    others = frames.said("ack", mac="52:54:00:00:00:99")
+    heard = captured(others, frames.asked(mac=mac), *(frames.said(kind, mac=mac) for kind in said))
+    found = dhcp._read_handshake(flow, (heard, Got(outcome, sent=2)))
+    assert (found.client, found.outcome, found.offer is not None) == (mac, outcome, bool(said))
+    assert (found.end.kind.lower() if found.end else "") == (said[1] if len(said) > 1 else "")
+
+
 # -- VMs -------------------------------------------------------------------------------------------------------------
 
 

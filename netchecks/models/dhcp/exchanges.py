@@ -118,6 +118,20 @@ def _answer_lost(exchange: Exchange, near: list[Point], ask: str, answers: tuple
 
 
 @dataclass(frozen=True, slots=True)
+class Handshake:
+    """A whole handshake that was made. ``outcome``: answered (an ACK), refused (a NAK), silent. ``sent``: 1 at a DISCOVER alone.
+
+    ``offer``: what was offered; ``end``: the ACK or NAK.
+    """
+
+    client: str
+    outcome: str
+    sent: int
+    offer: Message | None = None
+    end: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Advertisements:
     """The router advertisements of a segment. ``asked``: a solicitation was sent, so silence says that there is no router."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from netchecks.models.dhcp.exchanges import Exchange, Point
+from netchecks.models.dhcp.exchanges import Exchange, Handshake, Point
 from netchecks.models.dhcp.messages import Message
 from netchecks.models.dhcp.servers import DhcpEvent, DhcpFiles, DhcpHost, DhcpLease, DhcpLog, DhcpProcess
 from netchecks.models.subjects import DhcpServer, Flow
@@ -242,6 +242,36 @@ def test_ipv6_has_its_own_server_and_says_why():
 
 def test_a_family_that_no_server_has_is_not_asked_for():
     assert Site(TWO).flow6 is None
+
+
+# -- the lease -------------------------------------------------------------------------------------------------------
+
+
+def gives(*messages: Message | None, sent: int = 2) -> list[str]:
+    site, (made, end) = Site(), messages
+    outcome = {None: "silent", "ACK": "answered", "NAK": "refused"}[end.kind if end else None]
+    return notes_of(
+        checks.test_dhcp_gives_a_lease, site.flow, given("dhcp_handshakes", {site.flow: Handshake(CLIENT, outcome, sent, made, end)}),
+    )
+
+
+def test_a_lease_is_given():
+    assert gives(offer(), offer(kind="ACK"), sent=3) == []
+
+
+def test_without_an_offer_nothing_can_be_asked_for():
+    is_unknown(gives, None, None)
+
+
+def test_an_offer_is_taken_back():
+    with wrong("dhcp.refused", "10.20.0.2 offers", '(NAK) ("no leases left")', place="dhcp1", breaks=BREAKS, certain=True):
+        gives(offer(), offer("", kind="NAK", text="no leases left"))
+    with wrong("dhcp.no_ack", "does not answer", place="dhcp1", breaks=BREAKS, certain=True):
+        gives(offer(), None)
+
+
+def test_an_offer_that_nobody_took_says_nothing():
+    assert gives(offer(), None, sent=1) == []
 
 
 # -- each VM ---------------------------------------------------------------------------------------------------------
