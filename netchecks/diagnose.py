@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from netchecks.models.hops import LAYERS, Hop
+from netchecks.models.hops import FOLLOWED, LAYERS, Hop
 from netchecks.models.subjects import Flow
 from netchecks.world import KINDS, World
 
@@ -223,7 +223,7 @@ def _passing(case: _Case, state: Judged) -> Iterable[Flow]:
 def _lost(case: _Case, flow: Flow, own: Judged) -> Diagnosis:
     """No known state explains it: say between which hops, as far as other flows show it."""
     gone_through = {(hop.name, hop.place) for other in case.passed for hop in case.world.hops(other)}
-    way = [hop for hop in case.world.hops(flow) if hop.name != "node"]
+    way = [hop for hop in case.world.hops(flow) if hop.name not in {"node", "announcer"}]  # places, but no devices on the way
     good = [f"{hop.name} {hop.place}" for hop in way if (hop.name, hop.place) in gone_through]
     bad = [f"{hop.name} {hop.place}" for hop in way if (hop.name, hop.place) not in gone_through]
     where = f"{' and '.join(good[-1:])} and {bad[0]}" if good and bad else " and ".join(f"{h.name} {h.place}" for h in (way[0], way[-1]))
@@ -242,7 +242,7 @@ def _causes(case: _Case, explained: dict[str, list[str]], lost: set[str]) -> lis
         if nodeid in lost:
             continue
         item = by_id[nodeid]
-        confidence = "proven by packet" if item.verdict else "shown by state, and packets do not pass"
+        confidence = _proof(item, "shown by state, and packets do not pass")
         others = sorted(case.consequences.get(nodeid, set()) - set(flows))
         found.append(_diagnosis(item, "cause", confidence, (*flows, *others)))
     return found
@@ -254,7 +254,11 @@ def _findings(case: _Case, explained: dict[str, list[str]]) -> list[Diagnosis]:
     for nodeid in explained:
         told |= case.consequences.get(nodeid, set())
     rest = sorted((item for item in case.failed if item.nodeid not in told), key=lambda item: (not item.hop, item.rank))
-    return [_diagnosis(item, "finding", "shown by state", (item.nodeid,)) for item in rest]
+    return [_diagnosis(item, "finding", _proof(item, "shown by state"), (item.nodeid,)) for item in rest]
+
+
+def _proof(item: Judged, otherwise: str) -> str:
+    return "proven by packet" if item.verdict or item.layer == FOLLOWED else otherwise
 
 
 def _diagnosis(item: Judged, severity: Severity, confidence: str, explains: tuple[str, ...]) -> Diagnosis:

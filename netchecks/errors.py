@@ -54,6 +54,10 @@ class LabError(NetchecksError):
     """A lab cannot be built, broken or taken down."""
 
 
+class Undecided(NetchecksError):
+    """A rule of the routing policy asks for what is not known of a packet: it may apply or not. Its text names the rule."""
+
+
 class Why(StrEnum):
     """Why something was not seen."""
 

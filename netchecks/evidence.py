@@ -15,7 +15,6 @@ from netchecks import send
 from netchecks.errors import Unreadable
 from netchecks.facts import ask_key
 from netchecks.packet_line import packet_line
-from netchecks.plan import place_for
 from netchecks.probe import Got
 from netchecks.record import Entry, Layout
 from netchecks.world import Subject
@@ -87,13 +86,12 @@ class Evidence:
         return f"{end}, {self.seconds:.2f} s"
 
 
-def quote(fact: str, subject: Subject, entry: Entry) -> Evidence:
-    """Quote the command behind one fact of one subject."""
-    place = place_for(fact, subject)
+def quote(fact: str, subject: Subject, place: str, entry: Entry) -> Evidence:
+    """Quote the command behind one fact of one subject, and the place where it ran."""
     stdout = _probe(entry, ask_key(fact, subject)) if entry.layout else _text(entry.stdout)
     stderr = _text(entry.stderr)
     return Evidence(
-        fact, subject.name, place.name if place else "", tuple(clean(word) for word in entry.argv), entry.status,
+        fact, subject.name, place, tuple(clean(word) for word in entry.argv), entry.status,
         round(entry.started, 2), round(entry.ended - entry.started, 3), stdout, stderr,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,12 +95,14 @@ class Facts:
             self._said[place.place] = _answers(place)
         return self._said[place.place]
 
-    def evidence(self, fact: str, subject: Subject) -> Entry | None:
-        """Give the command behind a fact, if one ran."""
-        where = plan.place_for(fact, subject)
-        place = self.record.places.get(where.name) if where else None
-        if place is None:
-            return None
+    def evidence(self, fact: str, subject: Subject, near: Collection[str] = ()) -> tuple[str, Entry] | None:
+        """Give the command behind a fact and its place, if one ran; of several places, one of those that are ``near``."""
+        names = sorted((place.name for place in plan.places_for(fact, subject)), key=lambda name: name not in near)
+        place = self.record.places.get(names[0]) if names else None
+        entry = self._entry_of(fact, subject, place) if place else None
+        return (names[0], entry) if entry else None
+
+    def _entry_of(self, fact: str, subject: Subject, place: PlaceRecord) -> Entry | None:
         key = plan.job_for(OBSERVATIONS[fact], subject).key if fact in OBSERVATIONS else send.KEY
         return place.entries.get((key, "after")) or place.entries.get((key, "main"))
 

@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,13 +161,13 @@ class Session:
 
     def evidence(self, judged: Judged) -> list[Evidence]:
         """Give what the failing check read, each command with its place, status and output; what proves it first."""
-        found = [one for reading in judged.readings if (one := self._evidence(*reading)) is not None]
+        found = [one for reading in judged.readings if (one := self._evidence(*reading, (judged.place,))) is not None]
         return sorted(found, key=lambda one: -excerpt(one, [judged.message]).weight)
 
-    def _evidence(self, fact: str, name: str) -> Evidence | None:
+    def _evidence(self, fact: str, name: str, near: Collection[str]) -> Evidence | None:
         subject = self.plan.facts.get(fact, {}).get(name) or self._subject(fact, name)
-        entry = self.facts.evidence(fact, subject) if subject is not None else None
-        return evidence.quote(fact, subject, entry) if subject is not None and entry is not None else None
+        found = self.facts.evidence(fact, subject, near) if subject is not None else None
+        return evidence.quote(fact, subject, *found) if subject is not None and found is not None else None
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -219,8 +219,11 @@ class Session:
         )
 
     def _evidence_of(self, diagnoses: Iterable[Diagnosis]) -> dict[tuple[str, str], Evidence]:
-        wanted = {reading: None for diagnosis in diagnoses for reading in diagnosis.readings[:2 * QUOTED_EVIDENCE]}
-        return {reading: one for reading in wanted if (one := self._evidence(*reading)) is not None}
+        wanted: dict[tuple[str, str], tuple[str, ...]] = {}
+        for diagnosis in diagnoses:
+            for reading in diagnosis.readings[:2 * QUOTED_EVIDENCE]:
+                wanted.setdefault(reading, diagnosis.places)
+        return {reading: one for reading, near in wanted.items() if (one := self._evidence(*reading, near)) is not None}
 
     def _subject(self, fact: str, name: str) -> Any:
         """Find a subject where there is no plan: on xdist's controller."""

@@ -167,7 +167,8 @@ def _half(arrow: str, seen: Seen, kinds: tuple[Kind, ...], trace: Trace) -> str:
     for kind in kinds:
         found = seen.of(kind)
         if found:
-            after = f" after {(found[0].seconds - trace.sent[0]) * 1000:.1f} ms" if trace.sent and kind in {"request", "reply"} else ""
+            timed = trace.sent and kind in {"request", "reply"}
+            after = f" after {max(0.0, found[0].seconds - trace.sent[0]) * 1000:.1f} ms" if timed else ""
             count = len({one.turn for one in found if one.turn is not None}) or len(found)
             extra = ", ".join(dict.fromkeys([*(f"VLAN {tag}" for tag in found[0].vlans), *found[0].through]))
             return f"{arrow} {count} {_WORDS[kind][count > 1]}{after}{f' ({extra})' if extra else ''}".ljust(34)

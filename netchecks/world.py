@@ -133,7 +133,7 @@ def _direct(subject: Subject) -> list[Subject]:
         own = [subject.source, subject.network, *((subject.interface,) if subject.interface else ())]
         return [*own, *servers, *(server.node for server in servers)]  # which listen at the same time
     if isinstance(subject, Interface):
-        return [subject.vm, subject.network, subject.node, *dhcp_servers(subject.network)]
+        return [subject.vm, subject.network, subject.node, *subject.network.routers, *dhcp_servers(subject.network)]
     if isinstance(subject, DhcpServer):
         return [subject.node, subject.network, *(end.node for end in subject.network.attachments)]
     if isinstance(subject, Network):

@@ -185,6 +185,7 @@ def _network(network: Object[NetworkEntry], site: Site) -> Network:
         probe_from=_probe_from(network, site),
         dhcp=_dhcp(network, written.dhcp, site) if written.dhcp else None,
         advertised=Advertised(frozenset(told.routers), told.managed, told.other) if (told := written.advertised) else None,
+        routers=_routers(network, attachments, site),
         outside=written.outside,
     )
 
@@ -249,6 +250,20 @@ def _probe_from(network: Object[NetworkEntry], site: Site) -> tuple[Node, ...]:
     if named is None:
         return tuple(node for node in site.nodes.values() if node is not None and "controller" in node.roles)
     found = (node for index, text in enumerate(named) for node in site.look_up_nodes(text, network.place("probe_from", index)))
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _routers(network: Object[NetworkEntry], attachments: tuple[Attachment, ...], site: Site) -> tuple[Node, ...]:
+    """Give the routers that shall know the way to the VMs: those named, else every one that is not itself on the network.
+
+    To a switched network a router needs no way of its own: it is on the segment.
+    """
+    named, own = network.written.routers, {attachment.node.name for attachment in attachments}
+    if named is None:
+        if network.written.kind == "switching":
+            return ()
+        return tuple(node for node in site.nodes.values() if node is not None and "router" in node.roles and node.name not in own)
+    found = (node for index, text in enumerate(named) for node in site.look_up_nodes(text, network.place("routers", index)))
     return tuple(dict.fromkeys(filter(None, found)))
 
 

@@ -200,6 +200,7 @@ class NetworkEntry(Written):
     probe_from: tuple[Names, ...] | None = Field(None, description="Nodes that try to reach its VMs; else the controllers.")
     dhcp: DhcpEntry | None = Field(None, description="How its VMs get their addresses, where that is by DHCP.")
     advertised: AdvertisedEntry | None = Field(None, description="What routers shall advertise on it (IPv6).")
+    routers: tuple[Names, ...] | None = Field(None, description="Nodes that shall know the way to its VMs; else those of the role router.")
     outside: tuple[Host, ...] = Field((), description="Addresses beyond its gateways that its VMs shall reach.")
 
 

@@ -90,6 +90,7 @@ def _network(network: Network) -> dict[str, Any]:
         "subnets": [_subnet(subnet) for subnet in network.subnets],
         "resolvers": list(map(str, network.resolvers)),
         "probe_from": [node.name for node in network.probe_from],
+        "routers": [node.name for node in network.routers],
         **_given({"dhcp": _dhcp(network), "advertised": _advertised(network), "outside": list(map(str, network.outside))}),
     }
 

@@ -21,8 +21,8 @@ from typing import Any
 from netchecks.errors import LabError
 from netchecks.lab import faults
 from netchecks.lab.labs import Lab
-from netchecks.lab.making import up
-from netchecks.lab.topology import controller
+from netchecks.lab.making import up, why_not_rooted
+from netchecks.lab.topology import controller, load
 
 #: Severities that say something is wrong; a note does not.
 ALARMS = frozenset({"cause", "finding", "unseen"})
@@ -93,9 +93,20 @@ def run(args: argparse.Namespace) -> int:
     rows: list[Row] = []
     for topology in with_faults(args.topology or faults.topologies(), args.fault):
         print(f"{topology}:", flush=True)
+        reason = unfit(topology, rootless=args.rootless)
+        if reason:
+            print(f"skip {topology}: {reason}")
+            continue
         rows += _measured(topology, args)
     print(summary(rows))
     return int(not all(row.right for row in rows))
+
+
+def unfit(topology: str, *, rootless: bool) -> str:
+    """Say why this lab cannot be made here, or not without root; empty where it can."""
+    if load(topology).needs != "rooted":
+        return ""
+    return "needs a rooted lab" if rootless else why_not_rooted()
 
 
 def with_faults(topologies: Sequence[str], names: Sequence[str]) -> list[str]:

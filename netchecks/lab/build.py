@@ -24,6 +24,8 @@ from netchecks.lab.topology import Interface, Place, Topology
 
 #: linux/if_addr.h: no duplicate address detection.
 IFA_F_NODAD = 0x02
+#: linux/rtnetlink.h: the gateway is on the link, whatever the addresses say; the destination itself is.
+RTNH_F_ONLINK, RT_SCOPE_LINK = 4, 253
 
 #: Absent where br_netfilter is not loaded: then bridged frames meet no iptables rules anyway.
 MAY_BE_MISSING = "net.bridge."
@@ -41,7 +43,18 @@ def build(lab: state.State, topology: Topology) -> None:
     finally:
         links.close()
     for name, place in topology.places.items():
+        _set_up(lab, name, place)
+    for name, place in topology.places.items():
         start_daemons(lab, name, place)
+
+
+def _set_up(lab: state.State, name: str, place: Place) -> None:
+    """Run what the topology wants done in the place once."""
+    if place.setup:
+        argv = ["ip", "netns", "exec", lab.netns(name), "sh", "-euc", place.setup]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            raise LabError(f"{name}: setup: {done.stderr.strip()}")
 
 
 class _Links:
@@ -130,7 +143,9 @@ class _Links:
     def _address(self, place: str, device: str, text: str) -> None:
         """Add one address."""
         address = ip_interface(text)
-        more: dict[str, Any] = {"flags": IFA_F_NODAD} if ":" in text else {"broadcast": str(address.network.broadcast_address)}
+        more: dict[str, Any] = {"flags": IFA_F_NODAD} if ":" in text else {}
+        if ":" not in text and address.network.num_addresses > 1:
+            more = {"broadcast": str(address.network.broadcast_address)}
         self.sockets[place].addr(
             "add", index=self.index[place, device], address=str(address.ip), prefixlen=address.network.prefixlen, **more,
         )
@@ -138,8 +153,12 @@ class _Links:
     def _routes(self, name: str, place: Place) -> None:
         """Add the routes of the place."""
         for route in place.routes:
-            family = 10 if ":" in route.via else 2
-            self.sockets[name].route("add", dst=route.to, gateway=route.via, family=family)
+            more: dict[str, Any] = {"gateway": route.via} if route.via else {}
+            more |= {"oif": self._find(name, route.dev)} if route.dev else {}
+            more |= {"flags": RTNH_F_ONLINK} if route.onlink else {}
+            six = ":" in route.to + route.via
+            more |= {"scope": RT_SCOPE_LINK} if not route.via and not six else {}
+            self.sockets[name].route("add", dst=route.to, family=10 if six else 2, **more)
 
 
 def set_sysctls(namespace: str, values: dict[str, str | int]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from netchecks.lab.state import State
-from netchecks.lab.topology import NodeRole, Place, Topology
+from netchecks.lab.topology import NodeRole, Place, Route, Topology
 
 
 def inventory(lab: State, topology: Topology, overlays: Sequence[dict[str, Any]] = ()) -> str:
@@ -58,6 +58,8 @@ def _node(lab: State, name: str, place: Place, role: NodeRole) -> dict[str, Any]
     stanza: dict[str, Any] = {
         "address": role.address if lab.rooted else lab.netns(name),
         "roles": list(role.roles),
+        "routes": [_route(route) for route in role.routes],
+        "sysctl": dict(role.sysctl),
         "services": list(role.services) if lab.rooted else [],
         "tools": list(role.tools),
         "names_inside": list(role.names_inside),
@@ -65,6 +67,11 @@ def _node(lab: State, name: str, place: Place, role: NodeRole) -> dict[str, Any]
         "links": links,
     }
     return {key: value for key, value in stanza.items() if value}
+
+
+def _route(route: Route) -> dict[str, str]:
+    """Give a route as the inventory has it."""
+    return {key: value for key, value in (("to", route.to), ("via", route.via), ("dev", route.dev)) if value}
 
 
 def _vm(lab: State, name: str, place: Place) -> dict[str, Any]:

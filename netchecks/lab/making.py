@@ -37,7 +37,9 @@ def up(  # noqa: PLR0913 - each is an option of its own, all but the first keywo
     """
     plan = _topology(topology, count)
     if rooted is None:
-        rooted = not why_not_rooted()
+        rooted = plan.needs == "rooted" or not why_not_rooted()
+    if plan.needs == "rooted" and not rooted:
+        raise LabError(f"{plan.name} needs a rooted lab: its daemons run under a systemd of their own")
     missing = why_not_rooted() if rooted else missing_tools(NEEDED)
     if missing:
         raise LabError(missing)

@@ -72,6 +72,10 @@ def prepare(lab: State, topology: Topology) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
         _open_up(files)
+        for unit in place.node.units:
+            wanted = files / "etc/systemd/system/lab.target.wants" / unit
+            wanted.parent.mkdir(parents=True, exist_ok=True)
+            wanted.symlink_to(f"/lib/systemd/system/{unit}")
     (lab.folder / "known_hosts").write_text("".join(known), encoding="ascii")
     (lab.folder / "ssh_config").write_text(ssh_config(lab.folder, topology), encoding="utf-8")
 
@@ -90,6 +94,7 @@ def node_files(topology: Topology, name: str, place: Place) -> dict[str, str]:
         "etc/machine-id": hashlib.md5(name.encode(), usedforsecurity=False).hexdigest() + "\n",
         "etc/resolv.conf": resolv_conf(place),
         "etc/lab/node.xml": virsh.node_xml(topology, name),
+        **(place.node.files if place.node else {}),
         **{path: text for daemon in place.daemons for path, text in _service(daemon).items()},
     }
 

@@ -19,6 +19,7 @@ section links; ip -j -d link
 section addresses; ip -j addr
 section routes; ip -j route show table all; ip -j -6 route show table all
 section rules; ip -j rule; ip -j -6 rule
+section proxies; ip neigh show proxy
 section ports; timeout 5 bridge -j -d link
 section fdb; timeout 5 bridge -j fdb
 section filters; for d in /sys/class/net/*; do tc qdisc show dev "${d##*/}"; tc filter show dev "${d##*/}" ingress; done
@@ -37,6 +38,7 @@ ls -A /tmp /root /home/lab/.ssh /etc/lab /run/lab
 section tools; command -v bridge tcpdump dig ip
 section units; systemctl --no-pager --plain --no-legend list-units --type=service --state=active
 section processes; ps -eo user,args --no-headers
+section frr; [ ! -S /run/frr/zebra.vty ] || timeout 5 vtysh -c 'show running-config'
 """
 
 #: Fields of iproute2's JSON that change by themselves or with the order of making.
@@ -45,7 +47,7 @@ VOLATILE = frozenset({
     "gc_timer", "hello_timer", "tcn_timer", "topology_change_timer", "id", "port", "no", "designated_port", "cost",
     "tentative", "age", "used", "expires", "bridge_id", "root_id", "designated_bridge", "designated_root", "hold_timer",
     "message_age_timer", "forward_delay_timer", "group_fwd_mask_str", "parentdev", "num_tx_queues", "num_rx_queues",
-    "metrics",
+    "metrics", "nhid",
 })
 
 #: Tracked connections that no lab has by itself.

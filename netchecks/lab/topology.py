@@ -75,10 +75,12 @@ class Interface(Strict):
 
 
 class Route(Strict):
-    """A route of a place. ``to`` is a prefix or ``default``."""
+    """A route of a place. ``to`` is a prefix or ``default``; ``onlink``: the gateway is in no subnet of ``dev``."""
 
     to: str
-    via: str
+    via: str = ""
+    dev: str = ""
+    onlink: bool = False
 
 
 class Daemon(Strict):
@@ -92,11 +94,19 @@ class Daemon(Strict):
 
 
 class NodeRole(Strict):
-    """The place is a node of the inventory: a host that netchecks looks at. ``address``: where its sshd listens."""
+    """The place is a node of the inventory: a host that netchecks looks at. ``address``: where its sshd listens.
+
+    ``roles``, ``routes`` and ``sysctl`` go into the inventory. Rooted: ``files`` (path and text) are written into it, and
+    systemd starts ``units`` with it.
+    """
 
     address: str
     roles: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    routes: tuple[Route, ...] = ()
+    sysctl: dict[str, str | int] = {}
+    files: dict[str, str] = {}
+    units: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     names_inside: tuple[str, ...] = ()
@@ -117,7 +127,10 @@ class VmRole(Strict):
 
 
 class Place(Strict):
-    """A network namespace with what is in it. ``controller``: netchecks itself runs here."""
+    """A network namespace with what is in it. ``controller``: netchecks itself runs here.
+
+    ``setup``: shell text that runs in it once, after its links, addresses and routes are there.
+    """
 
     controller: bool = False
     node: NodeRole | None = None
@@ -125,17 +138,22 @@ class Place(Strict):
     interfaces: dict[Device, Interface] = {}
     routes: tuple[Route, ...] = ()
     sysctl: dict[str, str | int] = {}
+    setup: str = ""
     resolvers: tuple[str, ...] = ()
     daemons: tuple[Daemon, ...] = ()
     repeat: bool = False
 
 
 class Topology(Strict):
-    """A whole lab. ``networks`` goes into the inventory as it stands. ``count``: how often a repeated place is made."""
+    """A whole lab. ``networks`` goes into the inventory as it stands. ``count``: how often a repeated place is made.
+
+    ``needs``: ``rooted`` where its daemons need a host of their own.
+    """
 
     version: Literal[1]
     name: str
     title: str
+    needs: Literal["", "rooted"] = ""
     count: int = Field(default=1, ge=1, le=250)
     sysctl: dict[str, str | int] = {}
     places: dict[str, Place]

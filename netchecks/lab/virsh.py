@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netchecks.lab.topology import Place, Topology
+from netchecks.lab.topology import Place, Port, Topology
 
 #: libvirt's test driver: the namespace of its own elements (runstate: 1 running, 3 paused, 5 shut off).
 NAMESPACE = "http://libvirt.org/schemas/domain/test/1.0"
@@ -17,13 +17,15 @@ def node_xml(topology: Topology, node: str) -> str:
     )
 
 
+def _interface(mac: str | None, tap: Port) -> str:
+    """Give the XML of a NIC; a tap in no bridge is of the type ethernet (libvirt's formatdomain, generic connection)."""
+    kind, source = ("bridge", f"<source bridge='{tap.bridge}'/>") if tap.bridge else ("ethernet", "")
+    return f"<interface type='{kind}'><mac address='{mac}'/>{source}<target dev='{tap.name}'/><model type='virtio'/></interface>"
+
+
 def domain_xml(name: str, place: Place) -> str:
     """Give the XML of one domain, on one line, so that a fault can change it with sed."""
-    interfaces = "".join(
-        f"<interface type='bridge'><mac address='{interface.mac}'/><source bridge='{interface.to.bridge}'/>"
-        f"<target dev='{interface.to.name}'/><model type='virtio'/></interface>"
-        for interface in place.interfaces.values() if interface.to
-    )
+    interfaces = "".join(_interface(interface.mac, interface.to) for interface in place.interfaces.values() if interface.to)
     return (
         f"<domain type='test' xmlns:test='{NAMESPACE}'><name>{name}</name><memory>65536</memory><vcpu>1</vcpu>"
         f"<os><type>hvm</type></os><test:runstate>1</test:runstate><devices>{interfaces}</devices></domain>\n"

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 #: The order in which states of one hop are asked for: inner after outer (DESIGN section 5).
 LAYERS = ("exists", "up", "member", "forwards", "neighbour", "address", "route", "policy", "size", "service", "passes")
 
+#: The last of them: no state, but a packet that was followed there.
+FOLLOWED = LAYERS[-1]
+
 
 @dataclass(frozen=True, slots=True)
 class Hop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal
 
 from netchecks.models.subjects import Address, AddressOnLink, Prefix
@@ -133,3 +134,23 @@ class Lookup:
     device: str = ""
     gateway: str = ""
     source: str = ""
+
+    @property
+    def address(self) -> Address | None:
+        """The source address that the kernel would choose; None where it told none."""
+        try:
+            return ip_address(self.source)
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class VmWay:
+    """Where its node sends packets for one address of a VM. ``own``: the node's; ``forwarded``: those from outside.
+
+    ``forwarded`` is None where the network has no uplink there. The kernel refuses them too where forwarding is off or
+    a filter of the reverse path would drop them.
+    """
+
+    own: Lookup
+    forwarded: Lookup | None = None

@@ -168,6 +168,7 @@ class Advertised:
 class Network(_Named):
     """A network that VMs are on. ``kind``: ``switching``, ``routing`` or ``ip-fabric``. MTU in bytes.
 
+    ``routers``: beyond the nodes' uplinks, they shall know the way to its VMs.
     ``outside``: addresses beyond its gateways that its VMs shall reach.
     """
 
@@ -181,6 +182,7 @@ class Network(_Named):
     probe_from: tuple[Node, ...] = ()
     dhcp: Dhcp | None = None
     advertised: Advertised | None = None
+    routers: tuple[Node, ...] = ()
     outside: tuple[Address, ...] = ()
 
     def at(self, node: Node) -> Attachment:
@@ -241,6 +243,17 @@ class Interface(_Named):
     def node(self) -> Node:
         """The node the VM is on."""
         return self.vm.node
+
+    @property
+    def uplink(self) -> str:
+        """The uplink of its network on its node; empty where there is none."""
+        return next((end.uplink for end in self.network.attachments if end.node == self.node), "")
+
+    @property
+    def bridge(self) -> str:
+        """The bridge of its network on its node; empty where there is none, and where taps are not bridged (IP fabric)."""
+        bridge = next((end.bridge for end in self.network.attachments if end.node == self.node), "")
+        return bridge if self.network.kind != "ip-fabric" else ""
 
     @property
     def families(self) -> frozenset[int]:

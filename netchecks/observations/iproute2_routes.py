@@ -232,6 +232,12 @@ def neighbours(text: str) -> tuple[Neighbour, ...]:
     return _neighbours(text)
 
 
+@observation("ip -j neighbour show proxy", or_else=((command("ip neighbour show proxy"), _neighbours),))
+def proxy_neighbours(text: str) -> tuple[Neighbour, ...]:
+    """The addresses that the node answers for by ARP or NDP in others' place, each on one device. Source: ip-neighbour(8)."""
+    return _neighbours(text)
+
+
 def _json_neighbour(item: dict[str, Any]) -> Neighbour:
     flags = {key for key, value in item.items() if value is None or value is True}
     return Neighbour(

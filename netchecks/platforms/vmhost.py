@@ -10,19 +10,21 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from netchecks.errors import NotSeen
+from netchecks.flowing import attached, make_flow, make_hop, to_interface
 from netchecks.models.domains import Domain
 from netchecks.models.hops import Hop
 from netchecks.models.links import Link
 from netchecks.models.routes import Lookup
-from netchecks.models.subjects import Address, Flow, Interface, Inventory, Network, Node, Place, Protocol, Subnet
+from netchecks.models.subjects import Address, Flow, Interface, Inventory, Network, Node, Place, Subnet
 from netchecks.models.table import Table
 from netchecks.models.traces import Point
 from netchecks.platform import Flows, Platform, register
 from netchecks.seen import By
+from netchecks.taps import tap_of
 from netchecks.trace import traced, traced_outbound
 
-#: IPv4 header 20 + ICMP header 8; IPv6 header 40 + ICMPv6 header 8 (RFC 791, RFC 8200).
-_HEADERS = {4: 28, 6: 48}
+__all__ = ["PLATFORM", "flows", "has_address", "hops", "senders", "tap_of"]
+
 #: Whom a client without an address asks: RFC 2131 section 4.4.1, RFC 8415 section 7.1 (all servers and relays).
 _ALL_SERVERS = {4: ip_address("255.255.255.255"), 6: ip_address("ff02::1:2")}
 #: RFC 4291 section 2.7.1: all routers.
@@ -35,7 +37,7 @@ def flows(network: Network, inventory: Inventory) -> tuple[Flow, ...]:
     for interface in inventory.interfaces:
         if interface.network == network and interface.vm.runs:
             for address in interface.addresses:
-                found.extend(_to_interface(interface, address))
+                found.extend(to_interface(interface, address, senders(network, interface.node, address)))
     for end in network.attachments:
         for subnet in network.subnets:
             found.extend(_to_gateway(end.node, network, subnet))
@@ -55,24 +57,11 @@ def _to_segment(node: Node, network: Network) -> Iterator[Flow]:
         yield Flow(f"{node}-to-{network}-ra-ipv6", node, network, "ra", _ALL_ROUTERS, needs=frozenset(needs))
 
 
-def _to_interface(interface: Interface, address: Address) -> Iterator[Flow]:
-    network = interface.network
-    yield _flow(interface.node, network, "arp" if address.version == 4 else "ndp", address, interface)  # noqa: PLR2004
-    for source in senders(network, interface.node, address):
-        if interface.vm.answers_ping:
-            yield _flow(source, network, "icmp", address, interface)
-            yield _flow(source, network, "icmp", address, interface, size=network.mtu - _HEADERS[address.version])
-        for port in interface.vm.tcp:
-            yield _flow(source, network, "tcp", address, interface, port=port)
-        for port in interface.vm.udp:
-            yield _flow(source, network, "udp", address, interface, port=port)
-
-
 def _to_gateway(node: Node, network: Network, subnet: Subnet) -> Iterator[Flow]:
     if subnet.gateway is not None:
-        yield _flow(node, network, "arp" if subnet.family == 4 else "ndp", subnet.gateway, None)  # noqa: PLR2004
+        yield make_flow(node, network, "arp" if subnet.family == 4 else "ndp", subnet.gateway, None)  # noqa: PLR2004
         if subnet.gateway_answers_ping and has_address(node, network, subnet.gateway):
-            yield _flow(node, network, "icmp", subnet.gateway, None)
+            yield make_flow(node, network, "icmp", subnet.gateway, None)
 
 
 def senders(network: Network, node: Node, address: Address) -> tuple[Node, ...]:
@@ -91,51 +80,22 @@ def has_address(node: Node, network: Network, address: Address) -> bool:
     return any(own.ip in prefix for link in node.links for own in link.addresses for prefix in prefixes)
 
 
-def _flow(  # noqa: PLR0913 - the five-tuple of a flow and its size
-    source: Node,
-    network: Network,
-    protocol: Protocol,
-    target: Address,
-    interface: Interface | None,
-    *,
-    port: int | None = None,
-    size: int | None = None,
-) -> Flow:
-    what = f"{protocol}{port or ''}" + ("-full" if size else "")
-    to = interface.name if interface else f"gateway-{network}"
-    name = f"{source}-to-{to}-{what}-ipv{target.version}"
-    same = [address for address in interface.addresses if address.version == target.version] if interface else []
-    if target in same[1:]:
-        name += f"-{same.index(target) + 1}"
-    needs = {f"ipv{target.version}", "arp" if target.version == 4 else "ndp", protocol}  # noqa: PLR2004
-    needs |= {f"{protocol}{port}"} if port else set()
-    needs |= {"full_size"} if size else set()
-    needs |= {"unicast"} if protocol not in {"arp", "ndp"} else set()
-    needs |= {"own_bridge"} if _attached(source, network) else {"routed"}
-    needs |= {"uplink"} if interface is None or interface.node != source else set()
-    return Flow(name, source, network, protocol, target, interface, port, size, needs=frozenset(needs))
-
-
-def _attached(node: Node, network: Network) -> bool:
-    return any(end.node == node for end in network.attachments)
-
-
 def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
     """Give the way of a flow, in the order of its packet."""
     source, network, interface = flow.source, flow.network, flow.interface
     if flow.protocol in {"dhcp", "ra"}:
         return _segment(flow)
     end = interface.node if interface else None
-    way = [_hop("sender", source.name, flow, ("node", source.name), *flows_of.from_source(flow))]
-    if _attached(source, network):
+    way = [make_hop("sender", source.name, flow, ("node", source.name), *flows_of.from_source(flow))]
+    if attached(source, network):
         way += _side(source, flow, *(("bridge",) if source == end else ("bridge", "uplink")))
     elif interface:
         way.append(_gateway(flow, flows_of))
     if source != end:
-        way.append(_hop("fabric", network.name, flow))
+        way.append(make_hop("fabric", network.name, flow))
     if interface is None:
         return (*way, _gateway(flow, flows_of))
-    way.append(_hop("node", interface.node.name, flow, ("node", interface.node.name)))
+    way.append(make_hop("node", interface.node.name, flow, ("node", interface.node.name)))
     if source != end:
         way += _side(interface.node, flow, "uplink", "bridge")
     return (*way, *_guest(interface, flow, flows_of))
@@ -145,19 +105,15 @@ def _segment(flow: Flow) -> tuple[Hop, ...]:
     """Give the way to whoever is on the segment: a server, or a router."""
     servers = flow.network.dhcp.servers if flow.network.dhcp and flow.protocol == "dhcp" else ()
     about = [("dhcp_server", f"{flow.network}@{server.node}") for server in servers]
-    way = [_hop("sender", flow.source.name, flow, ("node", flow.source.name)), *_side(flow.source, flow, "bridge", "uplink")]
-    last = _hop("dhcp" if flow.protocol == "dhcp" else "router", flow.network.name, flow, *about)
-    return (*way, _hop("fabric", flow.network.name, flow), last)
-
-
-def _hop(name: str, place: str, flow: Flow, *about: tuple[str, str]) -> Hop:
-    return Hop(name, place, frozenset({("flow", flow.name), ("network", flow.network.name), *about}))
+    way = [make_hop("sender", flow.source.name, flow, ("node", flow.source.name)), *_side(flow.source, flow, "bridge", "uplink")]
+    last = make_hop("dhcp" if flow.protocol == "dhcp" else "router", flow.network.name, flow, *about)
+    return (*way, make_hop("fabric", flow.network.name, flow), last)
 
 
 def _side(node: Node, flow: Flow, *names: str) -> list[Hop]:
     end = flow.network.at(node)
     devices = {"uplink": end.uplink, "bridge": end.bridge}
-    return [_hop(name, node.name, flow, ("node", node.name), ("link", f"{node}:{devices[name]}")) for name in names]
+    return [make_hop(name, node.name, flow, ("node", node.name), ("link", f"{node}:{devices[name]}")) for name in names]
 
 
 def _gateway(flow: Flow, flows_of: Flows) -> Hop:
@@ -165,13 +121,13 @@ def _gateway(flow: Flow, flows_of: Flows) -> Hop:
     for subnet in flow.network.subnets:
         if subnet.gateway is not None and subnet.family == flow.family:
             asked |= flows_of.to_gateway(flow, subnet.gateway)
-    return _hop("gateway", flow.network.name, flow, *asked)
+    return make_hop("gateway", flow.network.name, flow, *asked)
 
 
 def _guest(interface: Interface, flow: Flow, flows_of: Flows) -> tuple[Hop, Hop]:
     about = (("interface", interface.name), ("vm", interface.vm.name), ("node", interface.node.name))
-    tap = _hop("tap", interface.node.name, flow, *about)
-    return (tap, _hop("guest", interface.vm.name, flow, *about, *flows_of.like(flow)))
+    tap = make_hop("tap", interface.node.name, flow, *about)
+    return (tap, make_hop("guest", interface.vm.name, flow, *about, *flows_of.like(flow)))
 
 
 def points(
@@ -183,7 +139,7 @@ def points(
     node, end = interface.node, flow.network.at(interface.node)
     way = [Point(source.name, "sender", _sender_device(flow, route_lookups), leaves=True)]
     if source != node:
-        if _attached(source, flow.network):
+        if attached(source, flow.network):
             way.append(_uplink(source, flow.network.at(source).uplink, links, leaves=True))
         way.append(_uplink(node, end.uplink, links, leaves=False))
     return (*way, _tap(interface, domains), *_inside(interface))
@@ -250,21 +206,3 @@ traced_outbound(where=_sends_by_bridge, points=outbound_points)
 traced(where=_traced, at=_trace_places, points=points)
 
 PLATFORM = register(Platform("vmhost", frozenset({"switching"}), flows, hops))
-
-
-def tap_of(interface: Interface, domains: By[Node, Table[Domain]]) -> str:
-    """Give the interface's tap on its node, found by MAC as libvirt renames taps at every start.
-
-    Empty where the domain does not run there: another check says so. Without libvirt's word it is the declared one.
-    """
-    try:
-        known = domains[interface.node]
-    except NotSeen:
-        if interface.tap:
-            return interface.tap
-        raise
-    if interface.vm.domain not in known:
-        return ""
-    domain = known[interface.vm.domain]
-    nic = next((nic for nic in domain.interfaces if nic.mac == interface.mac), None)
-    return (nic.target or interface.tap) if nic and domain.state not in {"shut off", "crashed"} else ""

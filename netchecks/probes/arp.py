@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 from netchecks.errors import NotSeen, Why
 from netchecks.models.answers import Answer, Outcome, Reply
+from netchecks.models.domains import Domain
 from netchecks.models.links import Link
 from netchecks.models.routes import InterfaceAddress
 from netchecks.models.subjects import Address, Flow, Node
@@ -14,6 +15,7 @@ from netchecks.models.table import Table
 from netchecks.probe import Ask, Capture, Frames, Got, probe
 from netchecks.seen import By
 from netchecks.send import check
+from netchecks.taps import tap_of
 
 ARP, IPV6 = 0x0806, 0x86DD
 REQUEST, REPLY = 1, 2
@@ -27,7 +29,12 @@ SWEEP_AT, SWEEP_GAP, SWEEP_MOST = 1.0, 0.001, 512
 
 
 def _is_arp(flow: Flow) -> bool:
-    return flow.protocol == "arp"
+    return flow.protocol == "arp" and not _is_arp_at_tap(flow)
+
+
+def _is_arp_at_tap(flow: Flow) -> bool:
+    alone = flow.interface is not None and not flow.interface.bridge
+    return flow.protocol == "arp" and flow.network.kind != "switching" and alone
 
 
 def _read(flow: Flow, got: tuple[Got, ...]) -> Answer:
@@ -67,30 +74,50 @@ def _concerns(data: bytes, target: bytes, guest: str) -> bool:
 @probe("answers", where=_is_arp, read=_read)
 def arp(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tuple[InterfaceAddress, ...]]]) -> Ask:
     """Ask for the flow's address as the node itself, up to three times until its owner answers."""
-    device = flow.network.at(flow.source).bridge
-    mac = links[flow.source][device].mac if device in links[flow.source] else None
+    return _ask(flow, flow.network.at(flow.source).bridge, links[flow.source], addresses[flow.source])
+
+
+@probe("answers", where=_is_arp_at_tap, read=_read)
+def arp_at_tap(
+    flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tuple[InterfaceAddress, ...]]],
+    domains: By[Node, Table[Domain]],
+) -> Ask:
+    """Ask a VM that has its tap to itself: a frame given to the tap goes to the guest."""
+    tap = tap_of(flow.interface, domains) if flow.interface else ""
+    return _ask(flow, tap, links[flow.source], addresses[flow.source])
+
+
+def _ask(flow: Flow, device: str, links: Table[Link], addresses: Table[tuple[InterfaceAddress, ...]]) -> Ask:
+    mac = links[device].mac if device in links else None
     if not mac:
-        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device} to ask from")
-    own = own_address(flow, addresses[flow.source], device)
+        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device or 'tap'} to ask from")
+    own = own_address(flow, addresses, device)
     request = _request(mac, own, flow.target, "ff:ff:ff:ff:ff:ff")
     owner = flow.interface.mac if flow.interface else ""
     # operation at byte 20 of the frame, sender's MAC at 22 and address at 28
     answered = ((20, b"\0\2" + bytes.fromhex(owner.replace(":", ""))), (28, flow.target.packed))
     tries = tuple(Frames(device, (request,), at, unless=answered) for at in TRIES)
     sweep: tuple[Frames, ...] = ()
-    if flow.interface and (not flow.interface.tap or flow.interface.tap in links[flow.source]):
+    if flow.interface and (not flow.interface.tap or flow.interface.tap in links):
         frames = tuple(_request(mac, own, other, owner) for other in _others(flow, own))
         sweep = (Frames(device, frames, SWEEP_AT, SWEEP_GAP, answered),) if frames else ()
     uplink = flow.network.at(flow.source).uplink
-    wire = (Capture(uplink, (ARP, IPV6)),) if uplink in links[flow.source] else ()
+    wire = (Capture(uplink, (ARP, IPV6)),) if uplink in links else ()
     return Ask((Capture(device, (ARP, IPV6)), *tries, *sweep, *wire), WINDOW)
 
 
 def own_address(flow: Flow, addresses: Table[tuple[InterfaceAddress, ...]], device: str) -> str:
-    """Give the node's address in the target's subnet, else 0.0.0.0 (TRAPS: never somebody else's)."""
+    """Give the node's address in the target's subnet, else 0.0.0.0 (TRAPS: never somebody else's).
+
+    Who routes to a VM may have none there: then it is one of that device, else of another, as the kernel does it
+    (Linux net/ipv4/devinet.c, inet_select_addr).
+    """
     prefixes = [subnet.prefix for subnet in flow.network.subnets if flow.target in subnet.prefix]
-    own = addresses.get(device, ())
-    return next((str(a.address.ip) for a in own for p in prefixes if a.address.ip in p), "0.0.0.0")  # noqa: S104
+    own = [a for a in addresses.get(device, ()) if a.address.version == 4]  # noqa: PLR2004 - IPv4
+    inside = [a for a in own if any(a.address.ip in prefix for prefix in prefixes)]
+    if not inside and flow.network.kind != "switching":
+        inside = own or [a for name in addresses for a in addresses[name] if a.address.version == 4 and a.scope == "global"]  # noqa: PLR2004
+    return next((str(a.address.ip) for a in inside), "0.0.0.0")  # noqa: S104
 
 
 def _request(mac: str, own: str, target: object, to: str) -> bytes:

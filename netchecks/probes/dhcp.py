@@ -21,6 +21,7 @@ from netchecks.models.table import Table
 from netchecks.probe import Ask, Capture, Frames, Got, Lease, Part, probe
 from netchecks.seen import By
 from netchecks.send import check
+from netchecks.taps import tap_of
 
 PORTS = (SERVER, CLIENT, SERVER6, CLIENT6)
 #: A server with a dynamic range pings an address for up to 3 s before it offers it (dnsmasq, PING_WAIT).
@@ -257,25 +258,13 @@ def _read_vm(interface: Interface, parts: Parts) -> Exchange:
 @probe("dhcp_messages", of=Interface, where=_gets_its_address, read=_read_vm, at=_interface_places)
 def listening(interface: Interface, domains: By[Node, Table[Domain]], addresses: Addresses) -> dict[str, Ask]:
     """Listen at the VM's tap, at the uplink and at the servers to what the VM asks by itself; send nothing."""
-    tap = _tap(interface, domains)
+    tap = tap_of(interface, domains)
     if not tap:
         raise NotSeen(Why.NOT_POSSIBLE, f"{interface.node}: {interface} has no tap")
     asked = dict(_server_devices(interface.network, addresses))
     own = asked.pop(interface.node, (interface.network.at(interface.node).uplink,))
     devices = tuple(filter(None, dict.fromkeys((tap, *own))))
     return {**{node.name: _listen(some) for node, some in asked.items() if some}, interface.node.name: _listen(devices)}
-
-
-def _tap(interface: Interface, domains: By[Node, Table[Domain]]) -> str:
-    """Give the interface's tap, found by MAC; the declared one where libvirt says nothing."""
-    try:
-        domain = domains[interface.node].get(interface.vm.domain)
-    except NotSeen:
-        return interface.tap
-    if domain is None or domain.state in {"shut off", "crashed"}:
-        return ""
-    nic = next((nic for nic in domain.interfaces if nic.mac == interface.mac), None)
-    return (nic.target or interface.tap) if nic else ""
 
 
 # -- routers ---------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from ipaddress import IPv6Address
 
 from netchecks.errors import NotSeen, Why
 from netchecks.models.answers import Answer, Reply
+from netchecks.models.domains import Domain
 from netchecks.models.links import Link
 from netchecks.models.routes import InterfaceAddress
 from netchecks.models.subjects import Flow, Node
@@ -13,6 +14,7 @@ from netchecks.models.table import Table
 from netchecks.probe import Ask, Capture, Frames, Got, probe
 from netchecks.seen import By
 from netchecks.send import check
+from netchecks.taps import tap_of
 
 ARP, IPV6 = 0x0806, 0x86DD
 ADVERTISEMENT = 136  # RFC 4861 section 4.4
@@ -22,7 +24,12 @@ TRIES = (0.05, 0.8, 1.5)
 
 
 def _is_ndp(flow: Flow) -> bool:
-    return flow.protocol == "ndp"
+    return flow.protocol == "ndp" and not _is_ndp_at_tap(flow)
+
+
+def _is_ndp_at_tap(flow: Flow) -> bool:
+    alone = flow.interface is not None and not flow.interface.bridge
+    return flow.protocol == "ndp" and flow.network.kind != "switching" and alone
 
 
 def _read(flow: Flow, got: tuple[Got, ...]) -> Answer:
@@ -60,11 +67,24 @@ def ndp(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tupl
 
     Never from ``::``: that is duplicate address detection, and a tentative guest would give its address up (TRAPS).
     """
-    device = flow.network.at(flow.source).bridge
-    mac = links[flow.source][device].mac if device in links[flow.source] else None
+    return _ask(flow, flow.network.at(flow.source).bridge, links[flow.source], addresses[flow.source])
+
+
+@probe("answers", where=_is_ndp_at_tap, read=_read)
+def ndp_at_tap(
+    flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tuple[InterfaceAddress, ...]]],
+    domains: By[Node, Table[Domain]],
+) -> Ask:
+    """Solicit a VM that has its tap to itself: a frame given to the tap goes to the guest."""
+    tap = tap_of(flow.interface, domains) if flow.interface else ""
+    return _ask(flow, tap, links[flow.source], addresses[flow.source])
+
+
+def _ask(flow: Flow, device: str, links: Table[Link], addresses: Table[tuple[InterfaceAddress, ...]]) -> Ask:
+    mac = links[device].mac if device in links else None
     if not mac:
-        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device} to ask from")
-    own = _own(addresses[flow.source], device)
+        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device or 'tap'} to ask from")
+    own = _own(addresses, device)
     frame = _solicitation(mac, own, flow.target)
     # an advertisement has its type at byte 54 of the frame, its target at 62
     answered = ((54, bytes([ADVERTISEMENT])), (62, flow.target.packed))

@@ -22,7 +22,7 @@ DEAD = frozenset({"dead", "linkdown"})
 
 
 @pytest.mark.hop("sender", "route")
-def test_route_is_present(node: Node, routes: Routes, links: Links) -> None:
+def test_route_is_present(node: Node, inventory: Inventory, routes: Routes, links: Links) -> None:
     """Each declared route is there, is the one that is used, and leads where it shall.
 
     Why: without it, packets to that subnet go another way or nowhere.
@@ -30,16 +30,33 @@ def test_route_is_present(node: Node, routes: Routes, links: Links) -> None:
     Source: VMmanager knowledge base, "Маршрутизация"; ip-route(8)
     """
     for declared in node.routes:
-        used = _used(declared, routes[node])
-        if used is None:
-            raise _wrong(node, declared, "route.missing", f"there is no route to {_shown(declared)}", links)
-        if used.kind in ENDS:
-            raise _wrong(node, declared, "route.blackhole", f"the route to {declared.to} is {used.kind}", links)
-        if used.ways and not any(_leads(way, declared) for way in used.ways):
-            raise _wrong(node, declared, "route.wrong_way", f"{declared.to} goes {_ways(used.ways)}, expected {_way(declared)}", links)
-        fitting = [way for way in used.ways if _leads(way, declared)]
-        if fitting and all(way.flags & DEAD for way in fitting):
-            raise _wrong(node, declared, "route.dead", f"the route to {_shown(declared)} is {_flags(fitting)}", links)
+        try:
+            _is_right(node, declared, routes, links)
+        except Wrong as wrong:
+            if not _of_vms(node, declared, inventory):
+                raise
+            raise Wrong(
+                wrong.code, str(wrong), place=node.name, hop="tap", breaks=frozenset({"own route"}), remedy=wrong.remedy,
+            ) from None
+
+
+def _of_vms(node: Node, declared: DeclaredRoute, inventory: Inventory) -> bool:
+    """Tell whether it is the way to VMs that the node routes to: that their flows break is said by their own checks."""
+    ends = [(network, end) for network in inventory.networks for end in network.attachments if end.node == node]
+    return any(network.kind != "switching" and end.bridge == declared.dev for network, end in ends if declared.dev)
+
+
+def _is_right(node: Node, declared: DeclaredRoute, routes: Routes, links: Links) -> None:
+    used = _used(declared, routes[node])
+    if used is None:
+        raise _wrong(node, declared, "route.missing", f"there is no route to {_shown(declared)}", links)
+    if used.kind in ENDS:
+        raise _wrong(node, declared, "route.blackhole", f"the route to {declared.to} is {used.kind}", links)
+    if used.ways and not any(_leads(way, declared) for way in used.ways):
+        raise _wrong(node, declared, "route.wrong_way", f"{declared.to} goes {_ways(used.ways)}, expected {_way(declared)}", links)
+    fitting = [way for way in used.ways if _leads(way, declared)]
+    if fitting and all(way.flags & DEAD for way in fitting):
+        raise _wrong(node, declared, "route.dead", f"the route to {_shown(declared)} is {_flags(fitting)}", links)
 
 
 def _used(declared: DeclaredRoute, routes: Sequence[Route]) -> Route | None:
@@ -129,8 +146,8 @@ def _expected(node: Node, inventory: Inventory) -> tuple[Address, ...]:
     for network in inventory.networks:
         if any(end.node == node for end in network.attachments):
             for subnet in network.subnets:
-                own = any(address.ip in subnet.prefix for link in node.links for address in link.addresses)
-                if subnet.gateway is not None and own:
+                own = [address.ip for link in node.links for address in link.addresses]
+                if subnet.gateway is not None and subnet.gateway not in own and any(address in subnet.prefix for address in own):
                     found.setdefault(subnet.family, subnet.gateway)
     for route in node.routes:
         if not route.to.prefixlen and route.via is not None:

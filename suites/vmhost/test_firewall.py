@@ -16,12 +16,11 @@ from netchecks.models.netfilter.rules import Ruleset
 from netchecks.models.packets import Packet, arp_request, neighbour_solicitation, ping, tcp_syn, udp_datagram
 from netchecks.models.subjects import Flow, Node
 from netchecks.models.table import Table
-from netchecks.platforms.vmhost import tap_of
 from netchecks.seen import By
+from netchecks.taps import tap_of
 from netchecks.world import end_of
 
 
-@pytest.mark.kind("switching")
 @pytest.mark.flow("arp", "ndp", "icmp", "tcp", "udp")
 @pytest.mark.hop("tap", "policy")
 def test_firewall_lets_through(
@@ -79,6 +78,8 @@ def _calls(flow: Flow, node: Node, bridges: By[Node, Table[Bridge]], sysctls: By
 
 def _on_its_way(flow: Flow, node: Node, port: str, packet: Packet) -> Packet:
     """Give a packet of the flow with the devices by which it passes the node."""
+    if flow.network.kind != "switching":
+        return _routed(flow, node, port, packet)
     bridge = flow.network.at(node).bridge
     if flow.source == node:
         return replace(packet, out_device=bridge, out_port=port)
@@ -86,12 +87,25 @@ def _on_its_way(flow: Flow, node: Node, port: str, packet: Packet) -> Packet:
     return replace(packet, in_device=bridge, out_device=bridge, in_port=uplink, out_port=port)
 
 
+def _routed(flow: Flow, node: Node, tap: str, packet: Packet) -> Packet:
+    """The node sends it, or forwards it from its uplink: out by the bridge and its port, or by the tap alone."""
+    bridge = flow.interface.bridge if flow.interface else ""
+    out = replace(packet, out_device=bridge or tap, out_port=tap if bridge else "")
+    return out if flow.source == node else replace(out, in_device=flow.network.at(node).uplink)
+
+
 def _packets(flow: Flow) -> list[Packet]:
     """Give the first packets of a flow: before anything else somebody on the segment asks for the target's MAC."""
     target, mac = flow.target, flow.interface.mac if flow.interface else ""
+    if flow.network.kind != "switching" and flow.protocol not in {"arp", "ndp"}:
+        return _unicast(flow, mac)  # the node itself asks for the MAC, of what it sends and of what it forwards
     asks = arp_request(None, target, target_mac=mac) if isinstance(target, IPv4Address) else neighbour_solicitation(None, target, "", mac)
+    return [asks, *_unicast(flow, mac)]
+
+
+def _unicast(flow: Flow, mac: str) -> list[Packet]:
     if flow.protocol == "tcp":
-        return [asks, tcp_syn(None, target, flow.port or 0, destination_mac=mac)]
+        return [tcp_syn(None, flow.target, flow.port or 0, destination_mac=mac)]
     if flow.protocol == "udp":
-        return [asks, udp_datagram(None, target, flow.port or 0, destination_mac=mac)]
-    return [asks] if flow.protocol in {"arp", "ndp"} else [asks, ping(None, target, "", mac)]
+        return [udp_datagram(None, flow.target, flow.port or 0, destination_mac=mac)]
+    return [] if flow.protocol in {"arp", "ndp"} else [ping(None, flow.target, "", mac)]

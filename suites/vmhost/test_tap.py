@@ -11,8 +11,8 @@ from netchecks.models.domains import Domain
 from netchecks.models.links import Link as Device
 from netchecks.models.subjects import Flow, Interface, Node
 from netchecks.models.table import Table
-from netchecks.platforms.vmhost import tap_of
 from netchecks.seen import By
+from netchecks.taps import tap_of
 
 #: A bridge hands on frames that are longer than a port's MTU by the length of a VLAN tag (TRAPS, "MTU").
 VLAN_TAG = 4

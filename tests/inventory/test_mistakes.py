@@ -71,7 +71,7 @@ IN_NODE = [
 ]
 IN_NETWORK = [
     ("brigde: br0", ("found the field 'brigde', expected one of kind, bridge, uplink, nodes, mtu, vlan, subnets, resolvers, probe_from, dhcp, "
-     "advertised, outside; did you mean 'bridge'?")),
+     "advertised, routers, outside; did you mean 'bridge'?")),
     ("mtu: 500", "found '500', expected an MTU in bytes from 576 to 65535"),
     ("mtu: 100000", "found '100000', expected an MTU in bytes from 576 to 65535"),
     ("mtu: 1000", "found '1000', expected at least 1280: the network has an IPv6 subnet"),

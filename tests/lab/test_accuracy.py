@@ -131,3 +131,12 @@ def test_the_options():
     accuracy.add_arguments(parser)
     args = parser.parse_args(["--fault", "a", "--fault", "b", "--rootless"])
     assert (args.fault, args.rootless, args.topology) == (["a", "b"], True, [])
+
+
+def test_a_lab_that_needs_root_is_left_out_without_it(capsys):
+    arguments = argparse.ArgumentParser()
+    accuracy.add_arguments(arguments)
+    asked = arguments.parse_args(["--topology", "vmhost-fabric", "--rootless"])
+    assert accuracy.run(asked) == 0
+    assert "skip vmhost-fabric: needs a rooted lab" in capsys.readouterr().out
+    assert accuracy.unfit("vmhost-routing", rootless=True) == ""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from netchecks.lab.inventory import inventory
@@ -46,6 +47,17 @@ def test_an_overlay_changes_only_what_it_names():
     assert data["networks"]["lan"]["bridge"] == "br0"
 
 
-def test_the_published_inventory_is_the_generated_one():
-    published = (Path(__file__).parents[2] / "inventories/lab/vmhost-switching.yaml").read_text()
-    assert published.partition("version:")[2] == inventory(State(Path(), "demo", "vmhost-switching", rooted=False), TOPOLOGY).partition("version:")[2]
+@pytest.mark.parametrize("name", ["vmhost-switching", "vmhost-routing", "vmhost-fabric", "vmhost-fabric-ospf"])
+def test_the_published_inventory_is_the_generated_one(name):
+    published = (Path(__file__).parents[2] / f"inventories/lab/{name}.yaml").read_text()
+    topology = load(name)
+    made = inventory(State(Path(), "demo", name, rooted=topology.needs == "rooted"), topology)
+    assert published.partition("version:")[2] == made.partition("version:")[2]
+
+
+def test_a_router_is_declared_with_its_role_and_the_routes_that_a_node_shall_have():
+    topology = load("vmhost-routing")
+    nodes = yaml.safe_load(inventory(State(Path("/s/t1"), "t1", "vmhost-routing", rooted=True), topology))["nodes"]
+    assert nodes["router"]["roles"] == ["router"]
+    assert nodes["node1"]["routes"] == [{"to": "10.50.0.0/24", "dev": "br1"}, {"to": "fd50::/64", "dev": "br1"}]
+    assert "routes" not in nodes["node2"]

@@ -3,6 +3,7 @@
 import pytest
 
 from netchecks.errors import LabError
+from netchecks.lab.making import up
 from netchecks.lab.topology import controller, listeners, load, names, parse
 
 GOOD = """
@@ -94,3 +95,40 @@ def test_what_is_no_topology_is_one_readable_error(text):
 def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(LabError, match="vmhost-switching"):
         load("nosuch")
+
+
+ROUTED = """
+version: 1
+name: small
+title: a place with routes
+needs: rooted
+places:
+  here:
+    controller: true
+    setup: "true"
+    interfaces: {eth0: {to: {place: there, name: eth0}, addresses: [10.1.0.1/24]}}
+    routes: [{to: 10.2.0.1/32, dev: eth0}, {to: default, via: 10.9.0.1, dev: eth0, onlink: true}]
+  there: {node: {address: 10.1.0.2, roles: [router], units: [frr.service], files: {etc/frr/daemons: "bgpd=yes"}, sysctl: {net.ipv4.ip_forward: 1}}}
+"""
+
+
+def test_routes_by_devices_and_files_of_nodes_are_accepted():
+    topology = parse(ROUTED, "small.yaml")
+    assert topology.needs == "rooted"
+    assert [(route.to, route.via, route.dev, route.onlink) for route in topology.places["here"].routes] == [
+        ("10.2.0.1/32", "", "eth0", False), ("default", "10.9.0.1", "eth0", True),
+    ]
+    assert topology.places["there"].node.files == {"etc/frr/daemons": "bgpd=yes"}
+
+
+@pytest.mark.parametrize("name", ["vmhost-fabric", "vmhost-fabric-ospf"])
+def test_a_lab_with_routing_daemons_is_rooted_or_not_at_all(name, tmp_path):
+    with pytest.raises(LabError, match="needs a rooted lab"):
+        up(name, rooted=False, state_dir=tmp_path)
+
+
+def test_the_setup_of_a_place_has_to_work(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(GOOD.replace("    controller: true", '    controller: true\n    setup: "echo so not >&2; false"').replace("links: [eth9]", ""))
+    with pytest.raises(LabError, match="here: setup: so not"):
+        up(str(path), rooted=False, state_dir=tmp_path / "labs")

@@ -12,6 +12,7 @@ import pytest
 
 from netchecks.cause import CAUSES
 from netchecks.lab.accuracy import default_suites
+from netchecks.lab.making import up, why_not_rooted
 
 HERE = Path(__file__).parent
 
@@ -28,15 +29,32 @@ CASES = [
     ("gateway_drops_icmp", "healthy-gateway-silent-to-ping", {"10.20.0.1", "fd20::1", "node1", "node2"}),
 ]
 
+#: The same in the lab vmhost-fabric.
+FABRIC_CASES = [("frr_has_what_the_kernel_lacks", "kernel-route-missing-frr-has-it", {"node1"})]
+
 
 def test_every_cause_has_its_case():
     known = {rule.name for rules in CAUSES.values() for rule in rules}
-    assert known == {name for names, _, _ in CASES for name in names.split(",")}
+    assert known == {name for names, _, _ in (*CASES, *FABRIC_CASES) for name in names.split(",")}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("names", "fault", "places"), CASES, ids=[case[0] for case in CASES])
 def test_hop_order_names_the_place(rooted_lab, tmp_path, names, fault, places):
+    _names_the_place(rooted_lab, tmp_path, names, fault, places)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("names", "fault", "places"), FABRIC_CASES, ids=[case[0] for case in FABRIC_CASES])
+def test_hop_order_names_the_place_in_a_fabric(tmp_path, names, fault, places):
+    reason = why_not_rooted()
+    if reason:
+        pytest.skip(reason)
+    with up("vmhost-fabric", rooted=True, state_dir=tmp_path / "labs") as lab:
+        _names_the_place(lab, tmp_path, names, fault, places)
+
+
+def _names_the_place(rooted_lab, tmp_path, names, fault, places):
     seen = tmp_path / "seen"
     argv = [sys.executable, "-m", "pytest", *default_suites(), "-q", "-p", "no:cacheprovider"]
     with rooted_lab.fault(fault):

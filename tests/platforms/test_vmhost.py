@@ -133,7 +133,7 @@ def test_a_declared_flow_that_is_implied_anyway_stays_one():
 
 
 def test_other_kinds_of_networks_imply_no_such_flows():
-    network = replace(LAN, kind="routing")
+    network = replace(LAN, kind="another")
     interface = replace(VM44, network=network)
     assert build(Inventory(nodes=(NODE2,), networks=(network,), vms=(VM44.vm,), interfaces=(interface,))).flows == ()
 

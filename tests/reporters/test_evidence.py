@@ -110,7 +110,7 @@ def entry(stdout: bytes, **changes: Any) -> Entry:
 
 
 def test_a_long_output_is_cut_and_says_so() -> None:
-    found = quote("links", NODE, entry(b"x" * 10_000))
+    found = quote("links", NODE, "node1", entry(b"x" * 10_000))
     assert found.cut
     assert len(text(found)) < 4300
     assert "the record has all of it" in text(found)
@@ -119,7 +119,7 @@ def test_a_long_output_is_cut_and_says_so() -> None:
 
 
 def test_a_secret_at_the_cut_does_not_leave() -> None:
-    found = quote("links", NODE, entry(b"x" * 3990 + b" password=hunter2hunter2"))
+    found = quote("links", NODE, "node1", entry(b"x" * 3990 + b" password=hunter2hunter2"))
     assert "hunter" not in text(found)
 
 
@@ -140,7 +140,7 @@ def agents_answer(*packets: tuple[float, bool, bytes]) -> Entry:
 
 
 def test_of_a_probe_what_it_sent_and_what_came_back_is_told() -> None:
-    found = quote("answers", NODE, agents_answer((0.05, True, ARP), (0.06, False, REPLY)))
+    found = quote("answers", NODE, "node1", agents_answer((0.05, True, ARP), (0.06, False, REPLY)))
     assert found.stdout.splitlines() == [
         "Capture br0: 2 frames seen",
         "    0.050 s br0 out ARP who has 10.0.0.2? tell 10.0.0.1 (52:54:00:00:00:01 > broadcast)",
@@ -152,14 +152,14 @@ def test_of_a_probe_what_it_sent_and_what_came_back_is_told() -> None:
 
 def test_of_many_packets_those_that_came_in_are_told() -> None:
     sweep = [(number / 1000, True, ARP) for number in range(300)]
-    lines = quote("answers", NODE, agents_answer(*sweep, (0.4, False, REPLY))).stdout.splitlines()
+    lines = quote("answers", NODE, "node1", agents_answer(*sweep, (0.4, False, REPLY))).stdout.splitlines()
     assert lines[0] == "Capture br0: 301 frames seen"
     assert "ARP 10.0.0.2 is at" in lines[20]
     assert lines[21] == "  and 281 more"
 
 
 def test_an_agent_that_printed_garbage_is_quoted_as_it_is() -> None:
-    assert quote("answers", NODE, entry(b"Traceback: no", layout=(("answers[node1]", ("Connect:",), ""),))).stdout == "Traceback: no"
+    assert quote("answers", NODE, "node1", entry(b"Traceback: no", layout=(("answers[node1]", ("Connect:",), ""),))).stdout == "Traceback: no"
 
 
 @pytest.mark.parametrize(

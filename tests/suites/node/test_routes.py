@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from netchecks.errors import NotSeen
-from netchecks.models.subjects import Attachment, DeclaredRoute, Network, Subnet
+from netchecks.models.subjects import Attachment, DeclaredRoute, Inventory, Network, Subnet
 from suites.node import test_routes as checks
 from tests.suites.node.given import UNSEEN, by, inventory, link, node, notes_of, wrong
 
@@ -39,7 +39,7 @@ BY_GATEWAY = declared("192.0.2.0/24", "10.20.0.1")
     "192.0.2.0/24 via 10.20.0.1 dev br0\n172.17.0.0/16 dev docker0 scope link linkdown",
 ])
 def test_route_is_present_passes(v4):
-    checks.test_route_is_present(BY_GATEWAY, routes(v4), links())
+    checks.test_route_is_present(BY_GATEWAY, Inventory(), routes(v4), links())
 
 
 @pytest.mark.parametrize(("v4", "code", "words"), [
@@ -51,7 +51,7 @@ def test_route_is_present_passes(v4):
 ])
 def test_route_is_present_names_what_is_wrong(v4, code, words):
     with wrong(code, *words) as caught:
-        checks.test_route_is_present(BY_GATEWAY, routes(v4), links())
+        checks.test_route_is_present(BY_GATEWAY, Inventory(), routes(v4), links())
     assert caught.value.breaks == {"ipv4", "routed"}
     assert caught.value.remedy == "ip route replace 192.0.2.0/24 via 10.20.0.1"
 
@@ -59,18 +59,35 @@ def test_route_is_present_names_what_is_wrong(v4, code, words):
 @pytest.mark.parametrize("one", [BY_GATEWAY, declared("192.0.2.0/24", dev="br0")])
 def test_route_is_present_is_no_cause_where_its_link_is_broken(one):
     with wrong("route.missing", "as its link is missing, down or without carrier") as caught:
-        checks.test_route_is_present(one, routes(), links(OUT))
+        checks.test_route_is_present(one, Inventory(), routes(), links(OUT))
     assert (caught.value.hop, caught.value.breaks) == ("uplink", {"own route"})
 
 
 def test_route_is_present_takes_a_gateway_of_the_other_family():
     one = declared("192.0.2.0/24", "fe80::1", "br0")
-    checks.test_route_is_present(one, routes("192.0.2.0/24 via inet6 fe80::1 dev br0 proto bgp"), links())
+    checks.test_route_is_present(one, Inventory(), routes("192.0.2.0/24 via inet6 fe80::1 dev br0 proto bgp"), links())
+
+
+def test_a_route_to_routed_vms_is_what_follows_for_their_flows():
+    one = declared("10.50.0.0/24", dev="br1")
+    site = inventory(one, networks=(Network("block", "routing", (Attachment(one, "br1", "eth0"),)),))
+    up = f"{UP}\n9: br1: <BROADCAST,UP,LOWER_UP> mtu 1500 state UP\n    link/ether 02:00:00:00:00:09"
+    with wrong("route.missing", "no route to 10.50.0.0/24 dev br1") as caught:
+        checks.test_route_is_present(one, site, routes(), links(up))
+    assert (caught.value.hop, caught.value.breaks) == ("tap", {"own route"})
+    with wrong("route.missing") as caught:
+        checks.test_route_is_present(one, Inventory(), routes(), links(up))
+    assert (caught.value.hop, caught.value.breaks) == ("", {"ipv4", "routed"})
+
+
+def test_a_gateway_that_the_node_is_itself_needs_no_default_route():
+    one = node(links=(link("br0", "10.20.0.1/24", "fd20::1/64"),))
+    assert default("", "", one=one) == []
 
 
 def test_route_is_present_is_unknown_without_routes():
     with pytest.raises(NotSeen):
-        checks.test_route_is_present(BY_GATEWAY, by("routes", node1=UNSEEN), links())
+        checks.test_route_is_present(BY_GATEWAY, Inventory(), by("routes", node1=UNSEEN), links())
 
 
 def lan(one):

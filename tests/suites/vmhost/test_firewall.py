@@ -25,6 +25,10 @@ from tests.suites.vmhost.given import (
     silent,
     wrong,
 )
+from tests.suites.vmhost.routed import NODE1 as ROUTED_NODE
+from tests.suites.vmhost.routed import VM42 as ROUTED_VM
+from tests.suites.vmhost.routed import VM60 as FABRIC_VM
+from tests.suites.vmhost.routed import flow_to
 
 pytestmark = has("nft", "ebtables", "iptables")
 ARP, PING, TCP, UDP = (flow_of(protocol) for protocol in ("arp", "icmp", "tcp", "udp"))
@@ -151,3 +155,44 @@ def test_the_declared_tap_counts_without_libvirt():
         lets_through(asked, DROP_TO_TAP, known=UNSEEN)
     assert lets_through(FROM_OUTSIDE, DROP_TO_TAP, known=UNSEEN) == [], "the inventory's vnet1 is another port"
     assert NODE1.name == "node1"
+
+
+# -- where the node routes ---------------------------------------------------------------------------------------------
+
+ROUTED, OWN = flow_to(ROUTED_VM), flow_to(ROUTED_VM, source=ROUTED_NODE)
+IN_FABRIC, ASKED = flow_to(FABRIC_VM), flow_to(FABRIC_VM, source=ROUTED_NODE, protocol="arp")
+
+
+def routed(asked, change=""):
+    known = domains("vm42", mac=ROUTED_VM.mac) if asked.interface == ROUTED_VM else domains("vm60", tap="vnet7", mac=FABRIC_VM.mac)
+    return lets_through(asked, change, known=known)
+
+
+@pytest.mark.parametrize("asked", [ROUTED, OWN, IN_FABRIC, ASKED], ids=str)
+def test_without_rules_nothing_that_is_routed_is_dropped(asked):
+    assert routed(asked) == []
+
+
+@pytest.mark.parametrize(("asked", "change"), [
+    (ROUTED, "iptables -A FORWARD -d 10.40.0.142 -j DROP"),
+    (ROUTED, "iptables -A FORWARD -i eth0 -o br0 -j DROP"),
+    (ROUTED, "iptables -A FORWARD -s 10.40.0.142 -j DROP"),  # the answer
+    (OWN, "iptables -A OUTPUT -d 10.40.0.142 -j DROP"),
+    (IN_FABRIC, "iptables -A FORWARD -o vnet7 -j DROP"),
+])
+def test_what_is_forwarded_or_sent_meets_its_own_chain(asked, change):
+    with wrong("firewall.iptables_drops", f"ICMP to {asked.target}", place="node1", hop="tap"):
+        routed(asked, change)
+
+
+@pytest.mark.parametrize(("asked", "change"), [
+    (ROUTED, "iptables -A OUTPUT -j DROP"), (OWN, "iptables -A FORWARD -j DROP"), (IN_FABRIC, "iptables -A FORWARD -o br0 -j DROP"),
+])
+def test_a_chain_that_it_does_not_meet_drops_nothing(asked, change):
+    assert routed(asked, change) == []
+
+
+def test_a_bridge_under_the_route_has_its_hooks():
+    with wrong("firewall.nftables_drops", place="node1", hop="tap"):
+        routed(ROUTED, NFT_BRIDGE.format(hook="output", rule='oifname "vnet7" drop'))
+    assert routed(IN_FABRIC, NFT_BRIDGE.format(hook="output", rule='oifname "vnet7" drop')) == []

@@ -1,0 +1,61 @@
+"""What platforms have in common: a flow with its name and needs, and who asks whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from netchecks.models.hops import Hop
+from netchecks.models.subjects import Address, Flow, Interface, Network, Node, Protocol
+
+#: IPv4 header 20 + ICMP header 8; IPv6 header 40 + ICMPv6 header 8 (RFC 791, RFC 8200).
+HEADERS = {4: 28, 6: 48}
+
+
+def to_interface(interface: Interface, address: Address, senders: Iterable[Node]) -> Iterator[Flow]:
+    """Give what shall work to an address of a VM: ARP or NDP from its node, ping and its ports from each sender."""
+    network = interface.network
+    yield make_flow(interface.node, network, "arp" if address.version == 4 else "ndp", address, interface)  # noqa: PLR2004
+    for source in senders:
+        if interface.vm.answers_ping:
+            yield make_flow(source, network, "icmp", address, interface)
+            yield make_flow(source, network, "icmp", address, interface, size=network.mtu - HEADERS[address.version])
+        for port in interface.vm.tcp:
+            yield make_flow(source, network, "tcp", address, interface, port=port)
+        for port in interface.vm.udp:
+            yield make_flow(source, network, "udp", address, interface, port=port)
+
+
+def make_flow(  # noqa: PLR0913 - the five-tuple of a flow and its size
+    source: Node,
+    network: Network,
+    protocol: Protocol,
+    target: Address,
+    interface: Interface | None,
+    *,
+    port: int | None = None,
+    size: int | None = None,
+) -> Flow:
+    """Give a flow; its needs say what its way has to carry."""
+    what = f"{protocol}{port or ''}" + ("-full" if size else "")
+    to = interface.name if interface else f"gateway-{network}"
+    name = f"{source}-to-{to}-{what}-ipv{target.version}"
+    same = [address for address in interface.addresses if address.version == target.version] if interface else []
+    if target in same[1:]:
+        name += f"-{same.index(target) + 1}"
+    needs = {f"ipv{target.version}", "arp" if target.version == 4 else "ndp", protocol}  # noqa: PLR2004
+    needs |= {f"{protocol}{port}"} if port else set()
+    needs |= {"full_size"} if size else set()
+    needs |= {"unicast"} if protocol not in {"arp", "ndp"} else set()
+    needs |= {"own_bridge"} if attached(source, network) else {"routed"}
+    needs |= {"uplink"} if interface is None or interface.node != source else set()
+    return Flow(name, source, network, protocol, target, interface, port, size, needs=frozenset(needs))
+
+
+def attached(node: Node, network: Network) -> bool:
+    """Tell whether a node is on a network."""
+    return any(end.node == node for end in network.attachments)
+
+
+def make_hop(name: str, place: str, flow: Flow, *about: tuple[str, str]) -> Hop:
+    """Give a hop of a flow; states of the flow itself and of its network are states of each of its hops."""
+    return Hop(name, place, frozenset({("flow", flow.name), ("network", flow.network.name), *about}))

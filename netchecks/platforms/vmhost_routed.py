@@ -1,0 +1,69 @@
+"""libvirt/KVM hosts that route to their VMs: the flows that such a network implies, and the way each takes.
+
+Source: VMmanager knowledge base, "Маршрутизация" (taps on a bridge without uplink, routes to it), "IP fabric" (no bridge,
+host routes to the taps, announced by FRR).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from netchecks.flowing import attached, make_hop, to_interface
+from netchecks.models.hops import Hop
+from netchecks.models.subjects import Flow, Interface, Inventory, Network, Node
+from netchecks.platform import Flows, Platform, register
+
+
+def flows(network: Network, inventory: Inventory) -> tuple[Flow, ...]:
+    """Give what shall work on a network: each VM by ARP or NDP, ping and its ports, from its node and from outside.
+
+    Its gateway is an address of the node itself, and so nobody to be asked.
+    """
+    found: list[Flow] = []
+    for interface in inventory.interfaces:
+        if interface.network == network and interface.vm.runs:
+            for address in interface.addresses:
+                found.extend(map(_routed, to_interface(interface, address, senders(network, interface.node))))
+    return tuple(found)
+
+
+def senders(network: Network, node: Node) -> tuple[Node, ...]:
+    """Give who may ask: the VM's node, which has a route to it, and the network's ``probe_from``."""
+    return (node, *(source for source in network.probe_from if source != node))
+
+
+def _routed(flow: Flow) -> Flow:
+    """Say what the way of a routed flow has to carry: its node sends it itself, or forwards it."""
+    inside = flow.interface is not None and flow.source == flow.interface.node
+    return replace(flow, needs=flow.needs - {"own_bridge", "routed"} | ({"own_bridge"} if inside else {"routed"}))
+
+
+def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
+    """Give the way of a flow, in the order of its packet; before the routers stands who tells them the way."""
+    source, network, interface = flow.source, flow.network, flow.interface
+    way = [make_hop("sender", source.name, flow, ("node", source.name), *flows_of.from_source(flow))]
+    if interface is None:
+        return (*way, make_hop("fabric", network.name, flow), make_hop("gateway", network.name, flow))
+    node, about = interface.node, _about(interface)
+    if network.kind == "ip-fabric":  # what the kernel and FRR do not have, no router learns
+        way.append(make_hop("announcer", node.name, flow, *about))
+    if source != node:
+        way += [_uplink(source, flow)] if attached(source, network) else []
+        way += [make_hop("router", one.name, flow, ("node", one.name), *about) for one in network.routers if one != source]
+        way += [make_hop("fabric", network.name, flow), _uplink(node, flow, *about)]
+    way.append(make_hop("node", node.name, flow, *about))
+    if interface.bridge:
+        way.append(make_hop("bridge", node.name, flow, *about, ("link", f"{node}:{interface.bridge}")))
+    way.append(make_hop("tap", node.name, flow, *about))
+    return (*way, make_hop("guest", interface.vm.name, flow, *about, *flows_of.like(flow)))
+
+
+def _about(interface: Interface) -> tuple[tuple[str, str], ...]:
+    return (("interface", interface.name), ("vm", interface.vm.name), ("node", interface.node.name))
+
+
+def _uplink(node: Node, flow: Flow, *about: tuple[str, str]) -> Hop:
+    return make_hop("uplink", node.name, flow, ("node", node.name), ("link", f"{node}:{flow.network.at(node).uplink}"), *about)
+
+
+PLATFORM = register(Platform("vmhost-routed", frozenset({"routing", "ip-fabric"}), flows, hops))
