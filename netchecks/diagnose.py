@@ -43,6 +43,11 @@ class Judged:
     notes: tuple[tuple[str, str], ...] = ()
 
     @property
+    def packet(self) -> bool:
+        """Whether it says what became of packets, not how something is set."""
+        return self.verdict or self.layer == FOLLOWED
+
+    @property
     def rank(self) -> int:
         """The place of its layer in the order in which layers are asked for."""
         return LAYERS.index(self.layer) if self.layer in LAYERS else len(LAYERS)
@@ -142,7 +147,7 @@ def _cause_of(case: _Case, flow: Flow, own: Judged) -> Judged | None:
     for hop in case.world.hops(flow):
         before: list[Judged] = []
         # what is known of a hop explains more than that a packet did not pass it
-        for state in sorted((s for s in case.states.get(hop.name, ()) if _is_at(s, hop)), key=lambda s: (s.verdict, s.rank)):
+        for state in sorted((s for s in case.states.get(hop.name, ()) if _is_at(s, hop)), key=lambda s: (s.packet, s.rank)):
             if found is not None:
                 case.consequences.setdefault(found.nodeid, set()).add(state.nodeid)
                 continue
@@ -258,7 +263,7 @@ def _findings(case: _Case, explained: dict[str, list[str]]) -> list[Diagnosis]:
 
 
 def _proof(item: Judged, otherwise: str) -> str:
-    return "proven by packet" if item.verdict or item.layer == FOLLOWED else otherwise
+    return "proven by packet" if item.packet else otherwise
 
 
 def _diagnosis(item: Judged, severity: Severity, confidence: str, explains: tuple[str, ...]) -> Diagnosis:

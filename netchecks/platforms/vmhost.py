@@ -15,10 +15,11 @@ from netchecks.models.domains import Domain
 from netchecks.models.hops import Hop
 from netchecks.models.links import Link
 from netchecks.models.routes import Lookup
-from netchecks.models.subjects import Address, Flow, Interface, Inventory, Network, Node, Place, Subnet
+from netchecks.models.subjects import Address, Flow, Interface, Inventory, Network, Node, Subnet
 from netchecks.models.table import Table
 from netchecks.models.traces import Point
 from netchecks.platform import Flows, Platform, register
+from netchecks.points import guest_point, tap_point, trace_places, uplink_point
 from netchecks.seen import By
 from netchecks.taps import tap_of
 from netchecks.trace import traced, traced_outbound
@@ -140,9 +141,9 @@ def points(
     way = [Point(source.name, "sender", _sender_device(flow, route_lookups), leaves=True)]
     if source != node:
         if attached(source, flow.network):
-            way.append(_uplink(source, flow.network.at(source).uplink, links, leaves=True))
-        way.append(_uplink(node, end.uplink, links, leaves=False))
-    return (*way, _tap(interface, domains), *_inside(interface))
+            way.append(uplink_point(source, flow.network.at(source).uplink, links, leaves=True))
+        way.append(uplink_point(node, end.uplink, links, leaves=False))
+    return (*way, tap_point(interface, domains), *guest_point(interface))
 
 
 def _sender_device(flow: Flow, route_lookups: By[Flow, Lookup]) -> str:
@@ -155,47 +156,16 @@ def _sender_device(flow: Flow, route_lookups: By[Flow, Lookup]) -> str:
         return ""
 
 
-def _uplink(node: Node, device: str, links: By[Node, Table[Link]], *, leaves: bool) -> Point:
-    """Give the uplink. With a program on it frames go past what looks at them; those of a bond pass the bond itself."""
-    try:
-        known = links[node]
-    except NotSeen:
-        return Point(node.name, "uplink", device, leaves)
-    if device not in known:
-        return Point(node.name, "uplink", "", leaves, why=f"{node} has no device {device}")
-    return Point(node.name, "uplink", device, leaves, blind=f"{device} has an XDP program" if known[device].xdp else "")
-
-
-def _tap(interface: Interface, domains: By[Node, Table[Domain]]) -> Point:
-    try:
-        tap = tap_of(interface, domains)
-    except NotSeen as reason:
-        return Point(interface.node.name, "tap", "", leaves=True, why=str(reason))
-    return Point(interface.node.name, "tap", tap, leaves=True, why="" if tap else f"{interface} has no tap there: its domain does not run")
-
-
-def _inside(interface: Interface) -> tuple[Point, ...]:
-    """Give the guest's own NIC where the guest can be entered."""
-    guest = interface.vm.guest
-    return (Point(guest.name, "guest", f"mac:{interface.mac}", leaves=False),) if guest else ()
-
-
 def _traced(flow: Flow) -> bool:
     return flow.network.kind == "switching" and flow.interface is not None and flow.size is None
-
-
-def _trace_places(flow: Flow) -> tuple[Place, ...]:
-    assert flow.interface is not None
-    guest = flow.interface.vm.guest
-    return tuple(dict.fromkeys((flow.source, flow.interface.node, *((guest,) if guest else ()))))
 
 
 def outbound_points(interface: Interface, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]]) -> tuple[Point, ...]:
     """Give where a packet of the guest is looked for: its own NIC where it can be entered, tap, uplink."""
     node = interface.node
-    own = tuple(replace(point, hop="guest", leaves=True) for point in _inside(interface))
-    tap = replace(_tap(interface, domains), leaves=False)
-    return (*own, tap, _uplink(node, interface.network.at(node).uplink, links, leaves=True))
+    own = tuple(replace(point, hop="guest", leaves=True) for point in guest_point(interface))
+    tap = replace(tap_point(interface, domains), leaves=False)
+    return (*own, tap, uplink_point(node, interface.network.at(node).uplink, links, leaves=True))
 
 
 def _sends_by_bridge(interface: Interface) -> bool:
@@ -203,6 +173,6 @@ def _sends_by_bridge(interface: Interface) -> bool:
 
 
 traced_outbound(where=_sends_by_bridge, points=outbound_points)
-traced(where=_traced, at=_trace_places, points=points)
+traced(where=_traced, at=trace_places, points=points)
 
 PLATFORM = register(Platform("vmhost", frozenset({"switching"}), flows, hops))

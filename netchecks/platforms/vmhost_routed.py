@@ -7,11 +7,21 @@ host routes to the taps, announced by FRR).
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeAlias
 
+from netchecks.errors import NotSeen
 from netchecks.flowing import attached, make_hop, to_interface
+from netchecks.models.domains import Domain
 from netchecks.models.hops import Hop
+from netchecks.models.links import Link
+from netchecks.models.routes import InterfaceAddress, Lookup
 from netchecks.models.subjects import Flow, Interface, Inventory, Network, Node
+from netchecks.models.table import Table
+from netchecks.models.traces import OTHER_UPLINK, Point
 from netchecks.platform import Flows, Platform, register
+from netchecks.points import guest_point, tap_point, trace_places, uplink_point
+from netchecks.seen import By
+from netchecks.trace import traced
 
 
 def flows(network: Network, inventory: Inventory) -> tuple[Flow, ...]:
@@ -65,5 +75,59 @@ def _about(interface: Interface) -> tuple[tuple[str, str], ...]:
 def _uplink(node: Node, flow: Flow, *about: tuple[str, str]) -> Hop:
     return make_hop("uplink", node.name, flow, ("node", node.name), ("link", f"{node}:{flow.network.at(node).uplink}"), *about)
 
+
+Addresses: TypeAlias = Table[tuple[InterfaceAddress, ...]]
+#: Devices of a node beside its uplink that packets are looked for at: a few are enough, and a capture costs.
+MOST_UPLINKS = 4
+
+
+def points(
+    flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], route_lookups: By[Flow, Lookup],
+    addresses: By[Node, Addresses],
+) -> tuple[Point, ...]:
+    """Give where a packet is looked for: the sender's device, the node's uplink, its bridge where it has one, the tap, the guest."""
+    source, interface = flow.source, flow.interface
+    assert interface is not None
+    node, tap = interface.node, tap_point(interface, domains)
+    way = [Point(source.name, "sender", _sender_device(flow, tap, route_lookups), leaves=True)]
+    if source != node:
+        way += _into(node, flow, links, addresses)
+        way += [Point(node.name, "bridge", interface.bridge, leaves=True, asks=True)] if interface.bridge else []
+        tap = replace(tap, asks=True)
+    return (*way, tap, *guest_point(interface))
+
+
+def _sender_device(flow: Flow, tap: Point, route_lookups: By[Flow, Lookup]) -> str:
+    """ARP and NDP ask on the VM's own link: the bridge, or the tap; everything else goes where the sender's routes lead."""
+    if flow.protocol in {"arp", "ndp"} and flow.interface is not None:
+        return flow.interface.bridge or tap.device
+    try:
+        return route_lookups[flow].device
+    except NotSeen:
+        return ""
+
+
+def _into(node: Node, flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Addresses]) -> list[Point]:
+    """Give the uplink, and the node's other devices with addresses of their own: what is routed may come in by any of them."""
+    end = flow.network.at(node)
+    way = [uplink_point(node, end.uplink, links, leaves=False)]
+    try:
+        known, own = links[node], addresses[node]
+    except NotSeen:
+        return way
+    others = [name for name in own if name != end.uplink and name in known and _leads_outside(known[name], own[name])]
+    return [*way, *(Point(node.name, OTHER_UPLINK, name, leaves=False, blind="another way in") for name in others[:MOST_UPLINKS])]
+
+
+def _leads_outside(link: Link, own: tuple[InterfaceAddress, ...]) -> bool:
+    with_address = any(not (one.address.ip.is_link_local or one.address.ip.is_loopback) for one in own)
+    return with_address and link.up and link.kind != "bridge" and not link.master
+
+
+def _traced(flow: Flow) -> bool:
+    return flow.network.kind in {"routing", "ip-fabric"} and flow.interface is not None and flow.size is None
+
+
+traced(where=_traced, at=trace_places, points=points)
 
 PLATFORM = register(Platform("vmhost-routed", frozenset({"routing", "ip-fabric"}), flows, hops))

@@ -16,7 +16,7 @@ from netchecks.models.answers import Answer
 from netchecks.models.links import Link as Device
 from netchecks.models.subjects import Flow, Node
 from netchecks.models.table import Table
-from netchecks.models.traces import Kind, Seen, Sighting, Trace
+from netchecks.models.traces import OTHER_UPLINK, Kind, Seen, Sighting, Trace
 from netchecks.seen import By
 from netchecks.world import end_of
 
@@ -24,10 +24,12 @@ _DROPS = "sender.drops_request"
 _BACK: tuple[Kind, ...] = ("reply", "error", "told")
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "routing", "ip-fabric")
 @pytest.mark.flow(to="vm", full=False)
 @pytest.mark.hop("uplink", "passes")
-def test_request_reaches_uplink(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:
+def test_request_reaches_uplink(
+    flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace], links: By[Node, Table[Device]],
+) -> None:
     """A packet for the VM, or at least the question for its MAC, comes to the uplink of the VM's node.
 
     Why: what does not come to the uplink is lost before this node, whatever the node does.
@@ -39,40 +41,58 @@ def test_request_reaches_uplink(flow: Flow, answers: By[Flow, Answer], traces: B
         return
     trace = traces[flow]
     _left(flow, trace)
-    uplink = _at(trace, "uplink", node)
+    uplink = _entrance(trace, node)
     came = uplink.of("request", "asked")
     if not came:
         _must_have_looked(uplink)
         message = f"{len(trace.sent)} {_named(flow)} left {flow.source}, and none came to {node}'s uplink {uplink.point.device}"
         raise Wrong("upstream.request_lost", message, place=node.name)
-    _is_for_the_vm(flow, came, uplink)
+    _is_for_the_vm(flow, came, uplink, _tag(flow, links))
 
 
-def _is_for_the_vm(flow: Flow, came: Sequence[Sighting], uplink: Seen) -> None:
+def _tag(flow: Flow, links: By[Node, Table[Device]]) -> tuple[int, ...]:
+    """Give the tag that frames of the network have at the uplink: none where that is the VLAN's own device, which takes it off."""
+    node, vlan = end_of(flow), flow.network.vlan
+    if vlan is None:
+        return ()
+    uplink = links[node].get(flow.network.at(node).uplink)
+    return () if uplink is not None and uplink.vlan_id == vlan else (vlan,)
+
+
+def _is_for_the_vm(flow: Flow, came: Sequence[Sighting], uplink: Seen, wanted: tuple[int, ...]) -> None:
     """What comes has the VLAN that is meant, and the VM's MAC where it is for one machine."""
     node, interface = end_of(flow), flow.interface
     assert interface is not None
     tags = {tuple(tag for tag in sighting.vlans if tag) for sighting in came}  # VLAN 0 is a priority alone (IEEE 802.1Q)
-    wanted = (flow.network.vlan,) if flow.network.vlan else ()
     where = f"{_named(flow)} come to {node}'s uplink {uplink.point.device}"
     if wanted not in tags:
         found = ", ".join(sorted(" in ".join(map(str, reversed(tag))) or "without a tag" for tag in tags))
         message = f"{where} in VLAN {found}, expected {wanted[0] if wanted else 'no tag'}"
         raise Wrong("uplink.wrong_vlan", message, place=node.name, certain=True)
     senders = {one.destination: one.source for one in came if one.kind == "request"}
-    if senders and interface.mac not in senders:
+    if flow.network.kind == "switching" and senders and interface.mac not in senders:
         mac, router = next(iter(senders.items()))
         message = f"{where} for the MAC {mac}, expected for {interface.mac}: their sender {router} remembers another"
-        remedy = f"at the router with MAC {router}: clear its neighbour entry of {flow.target} (ip neigh del, clear arp)"
-        raise Wrong("gateway.stale_neighbour", message, place=_gateway(flow), certain=True, remedy=remedy)
+        remedy = f"at the one with MAC {router}: clear its neighbour entry of {flow.target} (ip neigh del, clear arp)"
+        raise Wrong("gateway.stale_neighbour", message, place=_router(flow), certain=True, remedy=remedy)
 
 
-def _gateway(flow: Flow) -> str:
+def _entrance(trace: Trace, node: Node) -> Seen:
+    """Give the uplink, or the other device of a node with several ways in by which the packet came."""
+    others = [seen for seen in trace.points if (seen.point.hop, seen.point.place) == (OTHER_UPLINK, node.name) and seen.of("request")]
+    uplink = _at(trace, "uplink", node)
+    return uplink if uplink.of("request") or not others else others[0]
+
+
+def _router(flow: Flow) -> str:
+    """Name who sends to the VM's MAC: the gateway, or the sender itself where that is on the same network."""
+    if any(end.node == flow.source for end in flow.network.attachments):
+        return flow.source.name
     found = next((subnet.gateway for subnet in flow.network.subnets if flow.target in subnet.prefix and subnet.gateway), None)
     return str(found) if found else flow.source.name
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "routing", "ip-fabric")
 @pytest.mark.flow(to="vm", full=False)
 @pytest.mark.hop("tap", "passes")
 def test_request_reaches_tap(
@@ -89,7 +109,7 @@ def test_request_reaches_tap(
     node, trace = end_of(flow), traces[flow]
     before = _before_tap(flow, trace)
     tap = _at(trace, "tap", node)
-    if not before.of("request", "asked") or _passed(before, tap) or not _open(tap, links):
+    if not before.of(*_forth(flow)) or _passed(flow, before, tap) or not _open(tap, links[node]):
         return
     _must_have_looked(tap)
     kind = "request" if before.of("request") else "asked"
@@ -98,10 +118,9 @@ def test_request_reaches_tap(
     raise Wrong("node.drops_request", message, place=node.name)
 
 
-def _open(tap: Seen, links: By[Node, Table[Device]]) -> bool:
+def _open(tap: Seen, links: Table[Device]) -> bool:
     """Tell whether the tap has somebody at its other end: a bridge gives nothing to a port without carrier, and other checks say so."""
-    node = next(node for node in links if node.name == tap.point.place)
-    device = links[node].get(tap.point.device)
+    device = links.get(tap.point.device)
     return device is None or device.carrier
 
 
@@ -110,21 +129,30 @@ def _before_tap(flow: Flow, trace: Trace) -> Seen:
     node = end_of(flow)
     if flow.source == node:
         _left(flow, trace)
-    before = _at(trace, "sender" if flow.source == node else "uplink", node)
-    if not before.of("request", "asked"):
+    before = _at(trace, "sender", node) if flow.source == node else _entrance(trace, node)
+    if not before.of(*_forth(flow)):
         _must_have_looked(before)
     return before
 
 
-def _passed(before: Seen, tap: Seen) -> bool:
-    """Tell whether what was seen before comes to the tap: the packet, else a question of the same asker."""
-    if tap.of("request"):
+def _forth(flow: Flow) -> tuple[Kind, ...]:
+    """A question for the VM's MAC that comes to the uplink of a node that routes is the node's to answer."""
+    routed = flow.network.kind != "switching" and flow.source != end_of(flow)
+    return ("request",) if routed else ("request", "asked")
+
+
+def _passed(flow: Flow, before: Seen, tap: Seen) -> bool:
+    """Tell whether what was seen before comes to the tap: the packet, else a question of the same asker.
+
+    A node that routes asks for the VM's MAC itself, and holds the packet until it is told.
+    """
+    if tap.of("request") or (tap.of("asked") and "asked" not in _forth(flow)):
         return True
     askers = {one.asker for one in before.of("asked")}
     return not before.of("request") and any(one.asker in askers for one in tap.of("asked"))
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "routing", "ip-fabric")
 @pytest.mark.flow("arp", "ndp", "icmp", "tcp", to="vm", full=False)
 @pytest.mark.hop("guest", "passes")
 def test_reply_leaves_tap(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:
@@ -150,7 +178,7 @@ def _answered(tap: Seen) -> bool:
     return bool(tap.of("reply", "error") if tap.of("request") else tap.of("told"))
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "routing", "ip-fabric")
 @pytest.mark.flow("arp", "ndp", "icmp", "tcp", to="vm", full=False)
 @pytest.mark.hop("tap", "passes")
 def test_reply_leaves_node(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:
@@ -164,7 +192,10 @@ def test_reply_leaves_node(flow: Flow, answers: By[Flow, Answer], traces: By[Flo
         return
     node, trace = end_of(flow), traces[flow]
     tap, out = _at(trace, "tap", node), _at(trace, "sender" if flow.source == node else "uplink", node)
-    kinds = tuple(kind for kind in _BACK if tap.of(kind))
+    if any(seen.point.hop == OTHER_UPLINK and seen.of("reply", "error") for seen in trace.points):
+        return
+    came = _BACK[:2] if tap.of(*_BACK[:2]) else _BACK[2:]  # that its MAC was told says nothing of an answer to the packet itself
+    kinds = tuple(kind for kind in came if tap.of(kind) and (kind != "told" or "asked" in _forth(flow)))
     if not kinds:
         _must_have_looked(tap)
     if not kinds or out.of(*kinds):
@@ -187,7 +218,7 @@ def _has_its_mac(flow: Flow, answers: Sequence[Sighting]) -> None:
         raise Wrong("guest.wrong_mac", message, place=interface.vm.name, owner="guest owner", remedy=remedy)
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "routing", "ip-fabric")
 @pytest.mark.flow("icmp", "tcp", to="vm", full=False)
 @pytest.mark.hop("uplink", "passes")
 def test_reply_returns(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:

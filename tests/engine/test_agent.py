@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -167,6 +168,27 @@ def test_frames_are_told_with_direction_time_and_at_most_320_bytes(net: Wire) ->
     times = [at for at, _, _ in mine]
     assert times[0] >= 0.1
     assert all(later - earlier >= 0.19 for earlier, later in pairwise(times))
+
+
+def test_a_frame_has_the_time_when_it_came_however_late_it_is_read(net: Wire) -> None:
+    """A busy node stops us for half a second: what came meanwhile came then, and at the same time in each capture."""
+    prefix = b"\xd1\x07\x5a\xc3"
+    actions = (Capture("wire", (IPV6,)), Capture("wire", prefix=prefix))
+    marked = frame(IPV6, b"\x80\0" + bytes(6) + prefix + bytes(12))  # an ICMPv6 echo, which both keep
+    process = start(net.a, *actions, seconds=2.0)
+    assert listens(net.a)
+    process.send_signal(signal.SIGSTOP)
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    namespaces.send(net.router, "left", [marked])
+    after = time.clock_gettime(time.CLOCK_BOOTTIME)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGCONT)
+    stdout, _ = process.communicate(timeout=60)
+    said = send.split(send.layout({"ask": Ask(actions)}), stdout)
+    times = [[at for at, _, outgoing, data in got.packets if not outgoing and data == marked] for got in said.got["ask"]]
+    assert times[0] == times[1]
+    assert len(times[0]) == 1
+    assert before <= said.began + times[0][0] <= after
 
 
 def test_nothing_is_sent_once_it_was_answered(net: Wire) -> None:
@@ -488,3 +510,31 @@ def test_loopback_does_not_answer_for_itself(net: Wire) -> None:
     finally:
         net.a.sh("sysctl -qw net.ipv4.icmp_echo_ignore_all=0")
     assert [one.outcome for one in run(net.a, echo("127.0.0.1"), echo("::1"))] == ["answered", "answered"]
+
+
+# -- network namespaces and devices by their MAC ---------------------------------------------------------------------
+
+
+def test_it_listens_and_sends_in_another_namespace_and_comes_back(net: Wire) -> None:
+    """Of a node's own namespaces, by their names; what it does itself stays where it is."""
+    there = net.b.name
+    actions = (Capture("wire", (ARP,), namespace=there), Frames("wire", (frame(ARP, b"y" * 46),), 0.1, namespace=there), Capture("wire", (ARP,)),
+               Frames("wire", (frame(ARP, b"z" * 46),), 0.1))
+    far, sent, near, own = run(net.a, *actions)
+    assert (sent.outcome, own.outcome) == ("sent", "sent")
+    assert [data[14:] for _, _, outgoing, data in far.packets if outgoing] == [b"y" * 46]
+    assert [data[14:] for _, _, outgoing, data in near.packets if outgoing] == [b"z" * 46]
+    assert {device for _, device, _, _ in far.packets} == {f"{there}/wire"}
+
+
+def test_a_namespace_that_is_not_there_fails_alone(net: Wire) -> None:
+    lost, found = run(net.a, Capture("wire", (ARP,), namespace="nc-no-such"), Capture("wire", (ARP,)))
+    assert (lost.outcome, found.outcome) == ("failed", "captured")
+    assert "nc-no-such" in lost.error
+
+
+def test_a_device_is_found_by_its_mac(net: Wire) -> None:
+    mac = net.a.sh("cat /sys/class/net/wire/address").strip()
+    found, lost = run(net.a, Capture(f"mac:{mac}", (ARP,)), Capture("mac:02:ff:ff:ff:ff:ff", (ARP,)))
+    assert (found.outcome, lost.outcome) == ("captured", "failed")
+    assert "No such device" in lost.error
