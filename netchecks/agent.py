@@ -24,8 +24,8 @@ MAX_BYTES = 16 << 20  # for all captures
 BUFFERS = 48 << 20  # for all of the kernel's, which doubles what it is asked for
 FILES = 4096  # that may be open: three captures for each of a thousand taps
 AT_ONCE = 1000  # packets read in one go: a flood must not keep the timers from their time
+LARGEST = 2048  # bytes of a frame; the kernel's filter keeps less of most
 CLOSERS = 50  # threads
-SNAP = 320  # bytes kept of a frame: headers, neighbour options and the cookie
 ETH_P_ALL = 3
 SO_ATTACH_FILTER, SO_RCVBUFFORCE, SO_TIMESTAMPNS = 26, 33, 35
 PACKET_OUTGOING = 4
@@ -139,7 +139,7 @@ def capture(key, wanted):
     def readable():
         for _ in range(AT_ONCE):
             try:
-                data, ancillary, _, where = sock.recvmsg(SNAP, 128)
+                data, ancillary, _, where = sock.recvmsg(LARGEST, 128)
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EINTR):
                     source["error"] = str(error)
@@ -225,6 +225,66 @@ def seen(action):
         not outgoing and all(data[offset:offset + len(text)] == text for offset, text in wanted)
         for source in SOURCES.values() if source["of"] == here for _, outgoing, data in source["packets"]
     )
+
+
+def lease(index, action):
+    """DHCP's whole handshake (RFC 2131) for a test MAC, with an expected server only; what is taken is given back at once."""
+    sock = packet_socket(action["namespace"], action["device"], 0, lambda sock: None)
+    discover, request, release, identifier = (
+        base64.b64decode(action[name]) for name in ("discover", "request", "release", "identifier")
+    )
+    servers = [socket.inet_aton(server) for server in action["servers"]]
+    here = (action["namespace"], action["device"])
+    OPEN.add(index)
+    RESULTS[index]["since"] = action["at"]
+
+    def heard(kinds):
+        for source in SOURCES.values():
+            for _, outgoing, data in source["packets"] if source["of"] == here else ():
+                if not outgoing and data[12:14] == b"\x08\0" and data[42:43] == b"\x02" and data[46:50] == identifier:
+                    kind, server = dhcp_option(data, 53), dhcp_option(data, 54)
+                    if kind in kinds and server in servers:
+                        return kind, data[58:62], server
+        return None
+
+    def say(frame, *filled):
+        for offset, value in filled:
+            frame = frame[:offset] + value + frame[offset + 4:]
+        sock.send(frame)
+        RESULTS[index]["sent"] += 1
+
+    def wait(kinds, call):
+        found = heard(kinds)
+        if found:
+            return call(*found)
+        if now() < action["at"] + action["seconds"]:
+            return later(now() + 0.05, lambda: wait(kinds, call))
+        return done(index, "silent", "no %s" % ("offer" if kinds == (b"\x02",) else "ACK"))
+
+    def offered(_, address, server):
+        say(request, *zip(action["request_at"], (address, server)))
+        wait((b"\x05", b"\x06"), lambda kind, given, who: ended(kind, given, who))
+
+    def ended(kind, address, server):
+        if kind == b"\x05":
+            say(release, *zip(action["release_at"], (address, server)))
+        return done(index, "answered" if kind == b"\x05" else "refused", socket.inet_ntoa(server))
+
+    def begin():
+        say(discover)
+        wait((b"\x02",), offered)
+
+    later(action["at"], begin)
+
+
+def dhcp_option(data, code):
+    """One option of a BOOTP message in an untagged frame, None where it is not there."""
+    at = 14 + (data[14] & 15) * 4 + 8 + 240
+    while at + 1 < len(data) and data[at] != 255:
+        if data[at] == code:
+            return data[at + 2:at + 2 + data[at + 1]]
+        at += 1 if data[at] == 0 else 2 + data[at + 1]
+    return None
 
 
 # -- sockets ---------------------------------------------------------------------------------------------------------
@@ -497,7 +557,9 @@ def series(index, action):
 
 # -- the loop --------------------------------------------------------------------------------------------------------
 
-HANDLERS = {"Frames": frames, "Packets": packets, "Echo": echo, "Connect": connect, "Datagram": datagram, "Series": series}
+HANDLERS = {
+    "Frames": frames, "Lease": lease, "Packets": packets, "Echo": echo, "Connect": connect, "Datagram": datagram, "Series": series,
+}
 
 
 def start(index, action):
