@@ -85,7 +85,8 @@ udp_() { # number target port seconds
     if has bash; then
       $t "$4" bash -c 'exec 3<>"/dev/udp/$1/$2" && cat "$3" >&3 && dd bs=65535 count=1 <&3 >>"$4"' bash "$2" "$3" "$p.u$1" "$p-d$1"; s=$?
     else
-      $t "$4" nc -u -w 2 "$2" "$3" <"$p.u$1" >>"$p-d$1"; s=$?
+      # some end at the end of their input, and wait for no answer
+      { cat "$p.u$1"; sleep "$4"; } | $t "$4" nc -u -w "$4" "$2" "$3" >>"$p-d$1"; s=$?
       { read -r line; read -r line; read -r line || [ -n "$line" ]; } <"$p-d$1" && return 0
       [ "$s" != 0 ] || s=124
     fi

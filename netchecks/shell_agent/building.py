@@ -27,7 +27,7 @@ TOOLS = (
     "tcpdump -n -p -U --immediate-mode -s 320 -c COUNT -Q in|out -i DEVICE -w - FILTER  (in ip netns exec NAMESPACE where one is named)",
     "ping -n -c 1 -w COUNT -s BYTES [-M do] ADDRESS",
     "bash -c 'exec 3<>/dev/tcp/ADDRESS/PORT', or nc -z -w SECONDS ADDRESS PORT, or curl -s -v telnet://ADDRESS:PORT",
-    "bash -c 'exec 3<>/dev/udp/ADDRESS/PORT' with cat and dd, or nc -u -w 2 ADDRESS PORT",
+    "bash -c 'exec 3<>/dev/udp/ADDRESS/PORT' with cat and dd, or nc -u -w SECONDS ADDRESS PORT",
     "perl netchecks/shell_agent/sender.pl, for frames and packets as they are; or for those of them that these send alike",
     "arping -c 1 -w 1 -I DEVICE -s OWN_ADDRESS ADDRESS",
     "ping -n -c 1 -W 1 -s 15 -p MARK -I OWN_ADDRESS ADDRESS",
