@@ -32,7 +32,7 @@ capture() { # number namespace device packets filter
   has tcpdump || { part "e$1-in"; echo 'missing: tcpdump'; } >"$f-e.in.pcap"
   [ -s "$f-e.in.pcap" ] || for q in in out; do
     part "e$1-$q" >"$f-e.$q.pcap"; part "c$1-$q" >"$f.$q.pcap"
-    ${2:+ip netns exec "$2"} tcpdump -n -p -U --immediate-mode -s @SNAP@ -c "$4" -Q "$q" -i "$m" -w - "$5" \
+    ${2:+ip netns exec "$2"} tcpdump -n -p -U --immediate-mode -B 1024 -s @SNAP@ -c "$4" -Q "$q" -i "$m" -w - "$5" \
       </dev/null >>"$f.$q.pcap" 2>>"$f-e.$q.pcap" & c="$c $!"
   done
 }

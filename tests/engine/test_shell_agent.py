@@ -253,6 +253,17 @@ def test_a_flood_is_bounded_and_said(own: Wire, tools: Tools) -> None:
     assert answer.outcome == "answered"
 
 
+@needs_root
+@needs_tcpdump
+def test_captures_beyond_what_a_node_can_bear_are_unknown(own: Wire, tools: Tools) -> None:
+    own.a.sh("for n in $(seq 1 15); do ip link add more$n type veth peer name other$n; ip link set more$n up; ip link set other$n up; done")
+    devices = [*(f"{name}{number}" for number in range(1, 16) for name in ("more", "other")), "wire"]
+    got = tools.run(own.a, *(Capture(device, (LLDP,)) for device in devices), seconds=1.0)
+    assert [one.outcome for one in got] == ["captured"] * 24 + ["impossible"] * 7
+    assert (got[24].opened, reason(got[24])) == (None, Why.NOT_POSSIBLE)
+    assert "24 devices" in got[24].error
+
+
 # -- what comes back -------------------------------------------------------------------------------------------------
 
 
