@@ -128,9 +128,12 @@ def _lines(nodes: Iterable[NodeCommands], host_tests: int) -> Iterator[str]:
         yield f"# {host_tests} tests of the site's own take 'host': what they run stands in them"
     for one in nodes:
         yield ""
-        yield f"# {one.node}: {len(one.commands)} commands in one round trip{', one more for probes' if one.sendings else ''}"
+        bare = one.node.connection.os == "windows"
+        trips = "each by a connection of its own" if bare else f"in one round trip{', one more for probes' if one.sendings else ''}"
+        yield f"# {one.node}: {len(one.commands)} commands {trips}"
         if one.node.connection.backend in connect.STREAMED:
-            yield f"# connected by: {shlex.join(connect.shell(one.node))}"
+            way = connect.command_line(one.node, "COMMAND") if bare else connect.shell(one.node)
+            yield f"# connected by: {shlex.join(way)}"
         for planned in one.commands:
             yield from _command(planned, sudo=one.node.connection.sudo)
         if one.sendings:
@@ -149,7 +152,8 @@ def _command(planned: Planned, *, sudo: bool) -> Iterator[str]:
     for number, way in enumerate(planned.job.ways):
         if number:
             yield "# or, where that fails:"
-        yield shlex.join(command_line(planned.job, way, sudo=sudo))
+        line = command_line(planned.job, way, sudo=sudo)
+        yield " ".join(line) if planned.job.bare else shlex.join(line)
 
 
 def _agent(one: NodeCommands) -> Iterator[str]:

@@ -42,7 +42,12 @@ def program(asks: dict[str, Ask]) -> tuple[str, float]:
     actions = [action for ask in asks.values() for action in ask.actions]
     seconds = max(ask.seconds for ask in asks.values())
     deadline = seconds + GRACE
-    job = {"actions": [_plain(action) for action in actions], "captures": _captures(actions), "seconds": seconds, "deadline": deadline}
+    captures = _captures(actions)
+    programs = list(dict.fromkeys(one["program"] for one in captures.values()))  # each once: hundreds of taps have the same
+    for one in captures.values():
+        one["program"] = programs.index(one["program"])
+    plain = [_plain(action) for action in actions]
+    job = {"actions": plain, "captures": captures, "programs": programs, "seconds": seconds, "deadline": deadline}
     return _source().replace("@JOB@", base64.b64encode(json.dumps(job).encode()).decode()), deadline
 
 
@@ -84,18 +89,18 @@ def _source_of(capture: Capture) -> str:
 
 
 def _listening(some: list[Capture]) -> dict[str, Any]:
-    first, needle = some[0], b""
+    first = some[0]
     if first.senders:
         steps = packet_filter.broadcasts(sorted({mac for one in some for mac in one.senders}))
     elif first.tunnels:
-        steps, needle = packet_filter.tunnels(), first.prefix[:2]
+        steps = packet_filter.tunnels(first.prefix)
     elif first.prefix:
         steps = packet_filter.marked(first.prefix)
     else:
         ethertypes, ports = ({value for one in some for value in getattr(one, name)} for name in ("ethertypes", "udp_ports"))
         steps = packet_filter.whole(sorted(ethertypes), sorted(ports))
     most = MARKED_FRAMES if first.prefix else FRAMES
-    return {"namespace": first.namespace, "device": first.device, "program": steps, "needle": _value(needle), "most": most}
+    return {"namespace": first.namespace, "device": first.device, "program": steps, "most": most}
 
 
 def _plain(action: Action) -> dict[str, Any]:

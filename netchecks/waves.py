@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from netchecks import facts as facts_of
 from netchecks import send
@@ -224,7 +224,7 @@ async def _all_set(events: Iterable[asyncio.Event], seconds: float = RENDEZVOUS_
 
 
 def _in_phase(job: Job, phase: Phase) -> Job:
-    return Job(job.key, job.ways, job.root, job.modules, job.seconds, job.limit, job.stdin, phase)
+    return replace(job, phase=phase)
 
 
 def _entry(job: Job, ran: Ran, layout: Layout, *, sudo: bool) -> Entry:

@@ -33,7 +33,7 @@ def traced_outbound(*, where: Callable[[Interface], bool], points: Callable[...,
 
     def ask(interface: Interface, *facts: By[Any, Any]) -> dict[str, Ask]:
         way = points(interface, *facts)
-        guest = interface.vm.guest
+        guest = interface.vm.sender
         if guest is None:
             return _watch(interface, way)
         return asks_of(guest.name, _places(interface), way, lambda: tuple(_sends(interface)), LATE + WINDOW - sending.FIRST)
@@ -45,7 +45,7 @@ def traced_outbound(*, where: Callable[[Interface], bool], points: Callable[...,
 
 
 def _places(interface: Interface) -> tuple[Place, ...]:
-    guest = interface.vm.guest
+    guest = interface.vm.sender
     return (guest, interface.node) if guest else (interface.node,)
 
 
@@ -74,8 +74,9 @@ def _watch(interface: Interface, way: tuple[Point, ...]) -> dict[str, Ask]:
 
 
 def _read(interface: Interface, parts: Mapping[str, Part | NotSeen]) -> Outbound:
-    if interface.vm.guest is not None:
-        return Outbound(tuple(trace_of(flow, interface.vm.guest.name, parts) for flow in flows(interface)))
+    guest = interface.vm.sender
+    if guest is not None:
+        return Outbound(tuple(trace_of(flow, guest.name, parts) for flow in flows(interface)))
     part = parts[interface.node.name]
     if isinstance(part, NotSeen):
         raise part
