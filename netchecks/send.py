@@ -166,7 +166,7 @@ def _heard(key: str, source: dict[str, Any]) -> Got:
     device = key.partition("#")[0]
     packets = tuple(_packet(device, *row) for row in source["packets"])
     opened = None if source["opened"] is None else float(source["opened"])
-    why = next((word for word in ("denied", "missing") if source.get(word)), "failed")
+    why = next((word for word in ("denied", "missing", "impossible") if source.get(word)), "failed")
     outcome = "captured" if opened is not None else why
     return Got(outcome, str(source["error"]), packets=packets, dropped=int(source["dropped"]), opened=opened)
 

@@ -32,7 +32,7 @@ capture() { # number namespace device packets filter
   has tcpdump || { part "e$1-in"; echo 'missing: tcpdump'; } >"$f-e.in.pcap"
   [ -s "$f-e.in.pcap" ] || for q in in out; do
     part "e$1-$q" >"$f-e.$q.pcap"; part "c$1-$q" >"$f.$q.pcap"
-    ${2:+ip netns exec "$2"} tcpdump -n -p -U --immediate-mode -s @SNAP@ -c "$4" -Q "$q" -i "$m" -w - "$5" \
+    ${2:+ip netns exec "$2"} tcpdump -n -p -U --immediate-mode -B 1024 -s @SNAP@ -c "$4" -Q "$q" -i "$m" -w - "$5" \
       </dev/null >>"$f.$q.pcap" 2>>"$f-e.$q.pcap" & c="$c $!"
   done
 }
@@ -85,7 +85,8 @@ udp_() { # number target port seconds
     if has bash; then
       $t "$4" bash -c 'exec 3<>"/dev/udp/$1/$2" && cat "$3" >&3 && dd bs=65535 count=1 <&3 >>"$4"' bash "$2" "$3" "$p.u$1" "$p-d$1"; s=$?
     else
-      $t "$4" nc -u -w 2 "$2" "$3" <"$p.u$1" >>"$p-d$1"; s=$?
+      # some end at the end of their input, and wait for no answer
+      { cat "$p.u$1"; sleep "$4"; } | $t "$4" nc -u -w "$4" "$2" "$3" >>"$p-d$1"; s=$?
       { read -r line; read -r line; read -r line || [ -n "$line" ]; } <"$p-d$1" && return 0
       [ "$s" != 0 ] || s=124
     fi
