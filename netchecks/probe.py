@@ -44,8 +44,8 @@ class Capture:
 
     ``device``: its name, or ``mac:`` and its MAC. ``ethertypes``: whole ones (ICMPv6 only of 0x86dd). ``udp_ports``: UDP from or to
     these ports. ``prefix``: packets with a mark that begins with these four bytes (netchecks.packet_filter.marked).
-    ``tunnels``: of packets that carry others, those in which the prefix' first two bytes stand somewhere. ``senders``: broadcasts
-    from these MACs.
+    ``tunnels``: of packets that carry others, those in which the prefix' first two bytes stand where a mark may. ``senders``:
+    broadcasts from these MACs.
     """
 
     device: str

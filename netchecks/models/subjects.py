@@ -210,6 +210,11 @@ class Vm(_Named):
     guest: Guest | None = None
     names: tuple[str, ...] = ()
 
+    @property
+    def sender(self) -> Guest | None:
+        """Its inside, where the agent of probes can run: Windows has no POSIX shell to start it from."""
+        return None if self.guest is None or self.guest.connection.os == "windows" else self.guest
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Interface(_Named):

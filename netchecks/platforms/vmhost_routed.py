@@ -92,7 +92,8 @@ def points(
     way = [Point(source.name, "sender", _sender_device(flow, tap, route_lookups), leaves=True)]
     if source != node:
         way += _into(node, flow, links, addresses)
-        way += [Point(node.name, "bridge", interface.bridge, leaves=True)] if interface.bridge else []
+        way += [Point(node.name, "bridge", interface.bridge, leaves=True, asks=True)] if interface.bridge else []
+        tap = replace(tap, asks=True)
     return (*way, tap, *guest_point(interface))
 
 

@@ -26,6 +26,11 @@ CASES = [
     ("mac_is_used_twice,mac_answers_for_another", "mac-duplicate", {"vm42", "vm44", "node1"}),
     ("domain_runs_elsewhere", "domain-migrated", {"vm42"}),
     ("sender_is_a_little_short", "healthy-tap-mtu-4-short", {"vm42", "vm43", "node1"}),
+    ("guest_firewall_drops", "guest-firewall-drops-in", {"vm42"}),
+    ("guest_firewall_keeps_it_in,guest_firewall_drops_questions", "guest-firewall-drops-own-connections", {"vm42"}),
+    ("guest_ignores_arp", "guest-silent", {"vm42"}),
+    ("guest_drops_what_it_sends", "trace-outbound-dropped-in-guest", {"vm42"}),
+    ("node_drops_what_the_guest_sends", "trace-outbound-dropped-at-uplink", {"vm42", "node1"}),
     ("gateway_drops_icmp", "healthy-gateway-silent-to-ping", {"10.20.0.1", "fd20::1", "node1", "node2"}),
     ("packets_are_lost_now_and_then", "path-one-way-bad", {"node1", "vm42", "vm43"}),
 ]
