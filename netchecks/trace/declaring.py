@@ -15,6 +15,7 @@ from netchecks.probe import PROBES, Action, Ask, Capture, Got, Part, Probe
 from netchecks.seen import By
 from netchecks.send import UNABLE, unable_to
 from netchecks.trace import sending
+from netchecks.trace.indexing import index
 from netchecks.trace.marks import RUN, mark_of
 from netchecks.trace.recognising import known, placed, sighting
 
@@ -141,7 +142,7 @@ def _seen(flow: Flow, point: Point, parts: Mapping[str, Part | NotSeen], notes: 
         return Seen(point, (), part)
     mark = mark_of(flow.name, bytes.fromhex(notes[point.place]["run"]))
     heard = _heard(point, part, notes[point.place])
-    frames = [(at, outgoing, data) for got in heard for at, _, outgoing, data in got.packets]
+    frames = [(at, outgoing, data) for got in heard for at, _, outgoing, data in index(got.packets).of(flow, mark)]
     ends = known(flow, mark, (data for _, _, data in frames))
     sightings = []
     for at, outgoing, data in frames:
