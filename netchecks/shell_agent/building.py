@@ -76,8 +76,7 @@ def _job(actions: Sequence[Action], sources: Sources) -> str:
         for key, wanted, _ in some:
             if wanted["program"] not in programs:
                 programs.append(wanted["program"])
-            about = {name: wanted[name] for name in ("needle", "most")}
-            captures[key] = about | {"file": number, "program": programs.index(wanted["program"])}
+            captures[key] = {"most": wanted["most"], "file": number, "program": programs.index(wanted["program"])}
     limits = [_most(some) for some in sources.values()]
     kinds = [[type(action).__name__, len(_frames(action))] for action in actions]
     return json.dumps({"actions": kinds, "captures": captures, "limits": limits, "programs": programs}, separators=(",", ":"))
