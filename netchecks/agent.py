@@ -496,7 +496,13 @@ def series(index, action):
     family, count, port = family_of(action["target"]), action["count"], action["port"]
     six = family == socket.AF_INET6
     protocol = socket.IPPROTO_TCP if port else socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
-    sock = socket.socket(family, socket.SOCK_RAW, protocol)
+    raw = True
+    try:
+        sock = socket.socket(family, socket.SOCK_RAW, protocol)
+    except PermissionError:
+        if port:
+            return connections(index, action)
+        sock, raw = socket.socket(family, socket.SOCK_DGRAM, protocol), False  # the kernel's own: it sets and checks the identifier
     sock.setblocking(False)
     sock.connect((action["target"], 0))  # the kernel gives it only what comes from there
     pseudo = b"".join(socket.inet_pton(family, address) for address in (sock.getsockname()[0].split("%")[0], action["target"]))
@@ -518,7 +524,7 @@ def series(index, action):
             ack, flags = struct.unpack_from("!I", data, 8)[0], data[13]
             return ack - 1 - mark if flags & 0x10 and flags & 6 and data[:2] == struct.pack("!H", port) else -1
         kind, _, _, identifier, turn = struct.unpack_from("!BBHHH", data)
-        return turn if kind in (0, 129) and identifier == mark >> 16 else -1
+        return turn if kind in (0, 129) and (identifier == mark >> 16 or not raw) else -1
 
     def readable():
         for _ in range(AT_ONCE):
@@ -526,7 +532,7 @@ def series(index, action):
                 data = sock.recv(2048)
             except OSError:
                 return
-            data = data if six else data[(data[0] & 15) * 4:]
+            data = data if six or not raw else data[(data[0] & 15) * 4:]
             turn = position(data) if len(data) >= (20 if port else 8) else -1
             if 0 <= turn < count:
                 answered[turn] = 1
@@ -546,13 +552,62 @@ def series(index, action):
     def end():
         readable()  # what came while this machine was too busy to look
         LOOP.unregister(sock)
-        sources = [action["ports"][turn % len(action["ports"])] for turn in range(count)] if port else []
-        text = json.dumps([answered, sources]).encode()
-        RESULTS[index]["data"] = (round(now(), 6), base64.b64encode(text).decode())
-        done(index, "sent", RESULTS[index]["error"])
+        rowed(index, action, answered)
 
     LOOP.register(sock, selectors.EVENT_READ, readable)
-    later(action["at"], lambda: send(0))
+    return later(action["at"], lambda: send(0))
+
+
+def rowed(index, action, answered):
+    ports = action["ports"]
+    sources = [ports[turn % len(ports)] for turn in range(len(answered))] if ports else []
+    text = json.dumps([answered, sources]).encode()
+    RESULTS[index]["data"] = (round(now(), 6), base64.b64encode(text).decode())
+    done(index, "sent", RESULTS[index]["error"])
+
+
+def connections(index, action):
+    """Without the right to send SYNs: a connection from each port, closed at once; the kernel tries each twice meanwhile."""
+    family, ports, good, open_ones = family_of(action["target"]), action["ports"], set(), {}
+    OPEN.add(index)
+    RESULTS[index].update(since=now())
+
+    def begin(turn):
+        own = ports[turn]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            sock.bind(("", own))
+            code = sock.connect_ex((action["target"], action["port"]))
+        except OSError as error:
+            code = error.errno
+        if code in (0, errno.ECONNREFUSED, errno.EADDRINUSE):  # a port of somebody else's tells nothing
+            good.add(own)
+        if code == errno.EINPROGRESS:
+            open_ones[own] = sock
+            LOOP.register(sock, selectors.EVENT_WRITE, lambda: close(own))
+        else:
+            sock.close()
+        RESULTS[index]["sent"] += 1
+        return later(now() + 2 * action["gap"], lambda: begin(turn + 1)) if turn + 1 < len(ports) else later(now() + 1.5, end)
+
+    def close(own):
+        sock = open_ones.pop(own)
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (0, errno.ECONNREFUSED):
+            good.add(own)
+        LOOP.unregister(sock)
+        sock.close()
+
+    def end():
+        for own in list(open_ones):
+            LOOP.unregister(open_ones[own])
+            open_ones.pop(own).close()
+        rowed(index, action, [int(ports[turn % len(ports)] in good) for turn in range(action["count"])])
+
+    later(action["at"], lambda: begin(0))
 
 
 # -- the loop --------------------------------------------------------------------------------------------------------

@@ -94,6 +94,21 @@ udp_() { # number target port seconds
   done
   return "$s"
 }
+row_() { # target packets gap port ports
+  if [ "$4" = 0 ]; then
+    has ping || { cannot 'missing: ping'; return; }
+    case $iputils in *iputils*) ;; *) cannot 'impossible: the ping there sends one a second'; return ;; esac
+    case $1 in *:*) if has ping6; then g=ping6; else g='ping -6'; fi ;; *) g=ping ;; esac
+    if [ "$(id -u)" = 0 ]; then $g -n -c "$2" -i "$3" -W 1 -s 32 "$1"; else $g -n -c 12 -i 0.2 -W 1 -s 32 "$1"; fi
+    return
+  fi
+  z=0 j=
+  while [ "$z" -lt "$5" ]; do
+    z=$((z+1))
+    { o=$(tcp_ "$1" "$4" 2 2>&1); s=$?; case $o in *efused*) s=0 ;; esac; [ "$s" != 99 ] || echo "$o"; echo "row $z $s"; } & j="$j $!"
+  done
+  wait $j
+}
 iputils=$(ping -V 2>&1)
 # Frames and packets: as they are by perl, else those that another tool sends alike. Each line says what became of which.
 sender() { # number namespace end

@@ -12,7 +12,7 @@ from math import ceil
 from typing import Any
 
 from netchecks.packet_filter import SNAP
-from netchecks.probe import Action, Capture, Connect, Datagram, Echo, Frames, Packets
+from netchecks.probe import Action, Capture, Connect, Datagram, Echo, Frames, Packets, Series
 from netchecks.shell_agent.equivalents import words
 from netchecks.shell_agent.filtering import expression
 
@@ -79,8 +79,7 @@ def _job(actions: Sequence[Action], sources: Sources) -> str:
         for key, wanted, _ in some:
             if wanted["program"] not in programs:
                 programs.append(wanted["program"])
-            about = {name: wanted[name] for name in ("needle", "most")}
-            captures[key] = about | {"file": number, "program": programs.index(wanted["program"])}
+            captures[key] = {"most": wanted["most"], "file": number, "program": programs.index(wanted["program"])}
     limits = [_most(some) for some in sources.values()][:DEVICES]
     kinds = [[type(action).__name__, len(_frames(action))] for action in actions]
     return json.dumps({"actions": kinds, "captures": captures, "limits": limits, "programs": programs}, separators=(",", ":"))
@@ -100,6 +99,8 @@ def _longest(actions: Sequence[Action]) -> float:
 
 
 def _seconds(action: Action) -> float:
+    if isinstance(action, Series):
+        return action.count * action.gap + 2
     return float(action.count) if isinstance(action, Echo) else action.seconds if isinstance(action, (Connect, Datagram)) else 0.0
 
 
@@ -137,6 +138,8 @@ def _tool(number: int, action: Action) -> list[str]:
         return ["echo_", str(action.target), str(len(action.message) - 8), str(action.count), str(int(action.fragment))]
     if isinstance(action, Connect):
         return ["tcp_", str(action.target), str(action.port), str(ceil(action.seconds))]
+    if isinstance(action, Series):
+        return ["row_", str(action.target), str(action.count), f"{action.gap:g}", str(action.port), str(len(action.ports))]
     if isinstance(action, Datagram):
         return ["udp_", str(number), str(action.target), str(action.port), str(ceil(action.seconds / 2))]
     return []

@@ -87,8 +87,8 @@ def frames_of(data: bytes) -> tuple[list[tuple[float, bytes]], bool]:
 
 def _kept(wanted: Mapping[str, Any], programs: list[Any], source: Source) -> dict[str, Any]:
     """Give what one capture is about: tcpdump keeps for all at its device together, and somewhat more."""
-    program, needle, most = programs[wanted["program"]], base64.b64decode(wanted["needle"]), int(wanted["most"])
-    rows = [row for row in source.packets if keeps(program, row[2]) and needle in row[2]]
+    program, most = programs[wanted["program"]], int(wanted["most"])
+    rows = [row for row in source.packets if keeps(program, row[2])]
     packets = [(at, out, base64.b64encode(data).decode()) for at, out, data in rows[:most]]
     dropped = source.dropped + len(rows) - len(packets)
     return {"error": "", "opened": source.opened, "packets": packets, "dropped": dropped} | dict(source.why)
