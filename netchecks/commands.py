@@ -18,6 +18,7 @@ from netchecks.plugin import wanted_of
 from netchecks.probe import Action, Probe
 from netchecks.record import Record
 from netchecks.script import Alternative, Job, command_line
+from netchecks.shell_agent.building import TOOLS
 from netchecks.world import Subject, World
 
 #: What the shell script itself runs beside the commands (netchecks.script).
@@ -115,7 +116,7 @@ def _as_root(one: NodeCommands) -> Iterator[Job]:
     """Give the jobs that go through sudo, the agent among them; its deadline hangs on what it sends."""
     yield from (planned.job for planned in one.commands if planned.job.root)
     if one.sendings:
-        yield Job(send.KEY, (Alternative(("python3", "-")),), root=True)
+        yield Job(send.KEY, (Alternative(send.PYTHON), Alternative(send.SHELL)), root=True)
 
 
 # -- as text ---------------------------------------------------------------------------------------------------------
@@ -160,7 +161,10 @@ def _agent(one: NodeCommands) -> Iterator[str]:
     yield f"# the probes' agent, netchecks/agent.py, on its standard input; root; {len(one.sendings)} probes:"
     for sending in one.sendings:
         yield f"#   {ask_key(sending.fact, sending.subject)}: {_told(sending)}"
-    yield shlex.join([*sudo, "timeout", "-k", "1", "SECONDS", "python3", "-"])
+    yield shlex.join([*sudo, "timeout", "-k", "1", "SECONDS", *send.PYTHON])
+    yield "# or, without python3, netchecks/shell_agent/agent.sh, which runs of these what the node has:"
+    yield from (f"#   {line}" for line in TOOLS)
+    yield shlex.join([*sudo, "timeout", "-k", "1", "SECONDS", *send.SHELL])
 
 
 def _told(sending: Sending) -> str:

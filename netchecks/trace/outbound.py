@@ -14,6 +14,7 @@ from netchecks.models.traces import Outbound, Point
 from netchecks.packet_line import packet_line
 from netchecks.probe import PROBES, Action, Ask, Capture, Got, Part, Probe
 from netchecks.seen import By
+from netchecks.send import UNABLE
 from netchecks.trace import sending
 from netchecks.trace.declaring import WINDOW, asks_of, trace_of
 from netchecks.trace.marks import mark_of
@@ -86,7 +87,7 @@ def _watched(interface: Interface, got: tuple[Got, ...]) -> tuple[int, tuple[str
     """Give how many broadcasts came from the guest, and those of them that did not leave. Raises NotSeen where it was deaf."""
     for one in got:
         if one.opened is None or one.dropped:
-            raise NotSeen(Why.FAILED, one.error or f"{one.dropped} frames came too fast to be kept")
+            raise NotSeen(UNABLE.get(one.outcome, Why.FAILED), one.error or f"{one.dropped} frames came too fast to be kept")
     sent = bytes.fromhex(interface.mac.replace(":", ""))
     came, left = ({data for _, _, outgoing, data in one.packets if outgoing == way and data[6:12] == sent}
                   for one, way in zip(got, (False, True), strict=True))
