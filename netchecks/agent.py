@@ -10,19 +10,24 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import selectors
 import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 JOB = json.loads(base64.b64decode("@JOB@").decode())
 MAX_BYTES = 16 << 20  # for all captures
+BUFFERS = 48 << 20  # for all of the kernel's, which doubles what it is asked for
+FILES = 4096  # that may be open: three captures for each of a thousand taps
 AT_ONCE = 1000  # packets read in one go: a flood must not keep the timers from their time
+CLOSERS = 50  # threads
 SNAP = 320  # bytes kept of a frame: headers, neighbour options and the cookie
 ETH_P_ALL = 3
-SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
+SO_ATTACH_FILTER, SO_RCVBUFFORCE, SO_TIMESTAMPNS = 26, 33, 35
 PACKET_OUTGOING = 4
 SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA = 263, 6, 8
 TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 0x10, 0x40
@@ -37,6 +42,9 @@ LOOP = selectors.DefaultSelector()
 TIMERS = []
 SOURCES = {}  # what is captured, by its key: {"packets", "opened", "error", "dropped", "of", "socket"}
 LEFT = [MAX_BYTES]
+TIMESPEC = struct.Struct("ll")
+WALL = []  # what the wall clock showed when we began: seconds, nanoseconds
+PROGRAMS = [ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in one)) for one in JOB["programs"]]
 RESULTS = [{"outcome": "", "error": "", "seconds": 0.0, "sent": 0} for _ in JOB["actions"]]
 OPEN = set()
 
@@ -107,17 +115,17 @@ def packet_socket(namespace, device, protocol, prepare):
 
 def capture(key, wanted):
     source = SOURCES[key] = {"packets": [], "opened": None, "error": "", "dropped": 0, "of": (wanted["namespace"], wanted["device"])}
-    needle = base64.b64decode(wanted["needle"])
 
     def prepare(sock):
-        program = wanted["program"]
-        text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
-        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(program), ctypes.addressof(text)))
+        text = PROGRAMS[wanted["program"]]
+        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(text) // 8, ctypes.addressof(text)))
         sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        size = min(8 << 20, BUFFERS // len(JOB["captures"]))
         try:
-            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size)
         except OSError:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, min(size, 1 << 20))
 
     try:
         sock = packet_socket(wanted["namespace"], wanted["device"], ETH_P_ALL, prepare)
@@ -131,21 +139,37 @@ def capture(key, wanted):
     def readable():
         for _ in range(AT_ONCE):
             try:
-                data, ancillary, _, where = sock.recvmsg(SNAP, 64)
+                data, ancillary, _, where = sock.recvmsg(SNAP, 128)
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EINTR):
                     source["error"] = str(error)
                 return
-            if needle and needle not in data:
-                continue
-            data = tagged(data, ancillary)
+            at, data = came(ancillary), tagged(data, ancillary)
             LEFT[0] -= len(data)
             if len(kept) < wanted["most"] and LEFT[0] > 0:
-                kept.append((round(now(), 6), where[2] == PACKET_OUTGOING, data))
+                kept.append((at, where[2] == PACKET_OUTGOING, data))
             else:
                 source["dropped"] += 1
 
     LOOP.register(sock, selectors.EVENT_READ, readable)
+
+
+def came(ancillary):
+    """When the kernel saw a frame, however late it is read: its stamp is of the wall clock, which may be set meanwhile."""
+    for level, kind, value in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(value) >= TIMESPEC.size:
+            seconds, nanoseconds = TIMESPEC.unpack(value[:TIMESPEC.size])
+            at = ((seconds - WALL[0]) * 1000000000 + nanoseconds - WALL[1]) / 1e9
+            if 0.0 <= at <= now():
+                return round(at, 6)
+    return round(now(), 6)
+
+
+def watch_clock():
+    """Note when the wall clock showed our beginning; again only where it was set, so that a frame has one time in all captures."""
+    began = time.time() - now()
+    if not WALL or abs(WALL[0] + WALL[1] / 1e9 - began) > 0.005:
+        WALL[:] = int(began), int(began % 1 * 1e9)
 
 
 def tagged(data, ancillary):
@@ -395,9 +419,85 @@ def datagram(index, action):
     return later(now() + action["seconds"], lambda: done(index, "silent"))
 
 
+def checksum(data):
+    """The Internet checksum (RFC 1071)."""
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def series(index, action):
+    """A bounded row of small packets, and which are answered: echoes, or SYNs from several ports, which nobody accepts.
+
+    What answers a SYN finds no socket here: this machine's kernel resets it, so that no connection comes about.
+    """
+    family, count, port = family_of(action["target"]), action["count"], action["port"]
+    six = family == socket.AF_INET6
+    protocol = socket.IPPROTO_TCP if port else socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
+    sock = socket.socket(family, socket.SOCK_RAW, protocol)
+    sock.setblocking(False)
+    sock.connect((action["target"], 0))  # the kernel gives it only what comes from there
+    pseudo = b"".join(socket.inet_pton(family, address) for address in (sock.getsockname()[0].split("%")[0], action["target"]))
+    pseudo += struct.pack("!II", 20, protocol) if six else struct.pack("!HH", protocol, 20)
+    mark, answered = struct.unpack("!I", os.urandom(4))[0] & 0x7FFF0000, [0] * count
+    OPEN.add(index)
+    RESULTS[index].update(since=now())
+
+    def packet(turn):
+        if port:
+            own = action["ports"][turn % len(action["ports"])]
+            head, tail = struct.pack("!HHIIBBH", own, port, mark + turn, 0, 0x50, 2, 64240), struct.pack("!H", 0)
+            return head + struct.pack("!H", checksum(pseudo + head + b"\0\0" + tail)) + tail
+        rest = struct.pack("!HH", mark >> 16, turn) + b"netchecks\n" + bytes(22)
+        return struct.pack("!BBH", 128, 0, 0) + rest if six else struct.pack("!BBH", 8, 0, checksum(b"\x08\0\0\0" + rest)) + rest
+
+    def position(data):
+        if port:
+            ack, flags = struct.unpack_from("!I", data, 8)[0], data[13]
+            return ack - 1 - mark if flags & 0x10 and flags & 6 and data[:2] == struct.pack("!H", port) else -1
+        kind, _, _, identifier, turn = struct.unpack_from("!BBHHH", data)
+        return turn if kind in (0, 129) and identifier == mark >> 16 else -1
+
+    def readable():
+        for _ in range(AT_ONCE):
+            try:
+                data = sock.recv(2048)
+            except OSError:
+                return
+            data = data if six else data[(data[0] & 15) * 4:]
+            turn = position(data) if len(data) >= (20 if port else 8) else -1
+            if 0 <= turn < count:
+                answered[turn] = 1
+
+    def send(turn):
+        if index not in OPEN:
+            return None
+        try:
+            sock.send(packet(turn))
+            RESULTS[index]["sent"] += 1
+        except OSError as error:
+            RESULTS[index]["error"] = str(error)
+        if turn + 1 < count:
+            return later(now() + action["gap"], lambda: send(turn + 1))
+        return later(now() + 0.8, end)
+
+    def end():
+        readable()  # what came while this machine was too busy to look
+        LOOP.unregister(sock)
+        sources = [action["ports"][turn % len(action["ports"])] for turn in range(count)] if port else []
+        text = json.dumps([answered, sources]).encode()
+        RESULTS[index]["data"] = (round(now(), 6), base64.b64encode(text).decode())
+        done(index, "sent", RESULTS[index]["error"])
+
+    LOOP.register(sock, selectors.EVENT_READ, readable)
+    later(action["at"], lambda: send(0))
+
+
 # -- the loop --------------------------------------------------------------------------------------------------------
 
-HANDLERS = {"Frames": frames, "Packets": packets, "Echo": echo, "Connect": connect, "Datagram": datagram}
+HANDLERS = {"Frames": frames, "Packets": packets, "Echo": echo, "Connect": connect, "Datagram": datagram, "Series": series}
 
 
 def start(index, action):
@@ -414,7 +514,17 @@ def wanted():
     return os.getppid() == PARENT and os.fstat(1).st_nlink > 0
 
 
+def more_files():
+    """A node may have more taps than a process may open files by default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def main():
+    watch_clock()
+    more_files()
     for key, what in JOB["captures"].items():
         capture(key, what)
     for index, action in enumerate(JOB["actions"]):
@@ -425,6 +535,7 @@ def main():
             break
         while TIMERS and TIMERS[0][0] <= now():
             TIMERS.pop(0)[2]()
+        watch_clock()
         until = min([timer[0] for timer in TIMERS[:1]] + [now() + 0.2])
         for key, _ in LOOP.select(max(0.0, until - now())):
             key.data()
@@ -432,17 +543,40 @@ def main():
         done(index, "silent", "ended by its own deadline")
     for result in RESULTS:
         result.pop("since", None)
-    sources = {key: told(source) for key, source in SOURCES.items()}
-    json.dump({"version": 2, "began": BEGAN, "ended": round(now(), 6), "results": RESULTS, "captures": sources}, sys.stdout)
+    ended = round(now(), 6)
+    for source in SOURCES.values():
+        told(source)
+    close([source.pop("socket") for source in SOURCES.values() if "socket" in source])
+    json.dump({"version": 2, "began": BEGAN, "ended": ended, "results": RESULTS, "captures": SOURCES}, sys.stdout)
 
 
 def told(source):
-    sock = source.pop("socket", None)
+    sock = source.get("socket")
     if sock is not None:  # (seen, dropped) since the socket was opened: what did not fit into its buffer
         source["dropped"] += struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
     del source["of"]
     source["packets"] = [(at, out, base64.b64encode(data).decode()) for at, out, data in source["packets"]]
-    return source
+
+
+def close(sockets):
+    """The kernel waits some 20 ms at the end of each packet socket (RCU), for all that end at the same time once."""
+    def work():
+        while sockets:
+            try:
+                sockets.pop().close()
+            except IndexError:
+                return
+
+    threads = []
+    for _ in range(min(len(sockets), CLOSERS)):
+        thread = threading.Thread(target=work)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads for this user: the others do it, or the end of this process
+            break
+        threads.append(thread)
+    for thread in threads:
+        thread.join()
 
 
 main()

@@ -23,14 +23,26 @@ TUNNEL_PROTOCOLS = (4, 41, 47, 137)
 
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
 _LOAD_WORD_X, _LOAD_HALF_X, _LOAD_BYTE_X = 0x40, 0x48, 0x50
+#: Of each load: its bytes, and whether the index is added.
+_LOADS = {
+    _LOAD_WORD: (4, False), _LOAD_HALF: (2, False), _LOAD_BYTE: (1, False),
+    _LOAD_WORD_X: (4, True), _LOAD_HALF_X: (2, True), _LOAD_BYTE_X: (1, True),
+}
 _HEADER_LENGTH, _SET_X = 0xB1, 0x01
-_EQUAL, _JUMP, _RETURN, _AND = 0x15, 0x05, 0x06, 0x54
+_EQUAL, _JUMP, _RETURN, _AND, _ADD = 0x15, 0x05, 0x06, 0x54, 0x04
+_A_TO_X, _X_TO_A = 0x07, 0x87
 _FAR = 256  # a conditional jump has a byte for its length
 _ETHER = 14
 _TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
 
+#: Where in what a tunnel carries a mark may stand, counted from the outer IP header's end: behind an inner one at least; several
+#: tunnels may lie between.
+SCAN_FROM, SCAN_TO = 20, 244
+
 #: One step of a list of steps that is tried in order: an instruction, or a test whose failure leads to the next list.
 _Step = tuple[int, int, int, int]
+#: Stands for the jump to the scan for the mark, which is made when its length is known.
+_SCAN: _Step = (_JUMP, 0, 0, -1)
 
 
 def _keep() -> _Step:
@@ -48,9 +60,14 @@ def _where(value: int, then: Sequence[_Step]) -> list[_Step]:
     return [(_EQUAL, 1, 0, value), (_JUMP, 0, 0, len(then)), *then]
 
 
+def _each(values: Sequence[int], then: Sequence[_Step]) -> list[_Step]:
+    """Run ``then`` where the loaded value is one of these."""
+    return [step for value in values for step in _where(value, then)]
+
+
 def _any(values: Sequence[int]) -> list[_Step]:
     """Keep the frame where the loaded value is one of these."""
-    return [step for value in values for step in _where(value, [_keep()])]
+    return _each(values, [_keep()])
 
 
 def whole(ethertypes: Sequence[int], udp_ports: Sequence[int] = ()) -> Program:
@@ -101,9 +118,16 @@ def _marked(base: int, word: int, half: int, block: int) -> list[_Step]:
     return [(_LOAD_HALF, 0, 0, 12 + base), *_where(IPV4, [*four, _drop()]), *_where(IPV6, [*six, _drop()])]
 
 
-def tunnels() -> Program:
-    """Keep packets that carry others."""
-    return (*_tagged(_tunnels), _drop())
+def tunnels(prefix: bytes) -> Program:
+    """Keep packets that carry others and have the mark's first two bytes somewhere, where headers of whole words put them.
+
+    A node may carry hundreds of thousands of tunnelled packets in a second: none of the others must come out of the kernel.
+    """
+    steps = (*_tagged(_tunnels), _drop())
+    half = int.from_bytes(prefix[:2], "big")
+    scan = [step for at in range(SCAN_FROM, SCAN_TO, 2) for step in [(_LOAD_HALF_X, 0, 0, at), *_any([half])]]
+    jumped = [(_JUMP, 0, 0, len(steps) - 1 - index) if step == _SCAN else step for index, step in enumerate(steps)]
+    return (*jumped, *scan, _drop())
 
 
 def _block(at: int, block: int) -> list[_Step]:
@@ -111,10 +135,12 @@ def _block(at: int, block: int) -> list[_Step]:
 
 
 def _tunnels(base: int) -> list[_Step]:
+    """Go to the scan with X at the packet's end of the IP header."""
     at = _ETHER + base
-    udp = [(_LOAD_HALF_X, 0, 0, at + 2), *_any(TUNNEL_PORTS), _drop()]
-    four = [(_LOAD_BYTE, 0, 0, at + 9), (_HEADER_LENGTH, 0, 0, at), *_any(TUNNEL_PROTOCOLS), *_where(_UDP, udp), _drop()]
-    six = [(_LOAD_BYTE, 0, 0, at + 6), (_SET_X, 0, 0, 40), *_any(TUNNEL_PROTOCOLS), *_where(_UDP, udp), _drop()]
+    go: list[_Step] = [(_X_TO_A, 0, 0, 0), (_ADD, 0, 0, at), (_A_TO_X, 0, 0, 0), _SCAN]
+    udp = [(_LOAD_HALF_X, 0, 0, at + 2), *_each(TUNNEL_PORTS, go), _drop()]
+    four = [(_LOAD_BYTE, 0, 0, at + 9), (_HEADER_LENGTH, 0, 0, at), *_each(TUNNEL_PROTOCOLS, go), *_where(_UDP, udp), _drop()]
+    six = [(_LOAD_BYTE, 0, 0, at + 6), (_SET_X, 0, 0, 40), *_each(TUNNEL_PROTOCOLS, go), *_where(_UDP, udp), _drop()]
     return [(_LOAD_HALF, 0, 0, 12 + base), *_where(IPV4, four), *_where(IPV6, six)]
 
 
@@ -123,6 +149,41 @@ def broadcasts(senders: Sequence[str]) -> Program:
     lows = [int(mac.replace(":", "")[4:], 16) for mac in senders]  # four bytes tell them apart, the rest is looked at later
     steps = [(_LOAD_WORD, 0, 0, 8), *_any(lows)]
     return ((_LOAD_WORD, 0, 0, 2), *_where(0xFFFFFFFF, [(_LOAD_HALF, 0, 0, 0), *_where(0xFFFF, [*steps, _drop()]), _drop()]), _drop())
+
+
+def keeps(program: Program, data: bytes) -> bool:
+    """Tell whether a program keeps a frame, as the kernel would: a load from behind its end drops it."""
+    loaded = index = at = 0
+    while True:
+        code, yes, no, value = program[at]
+        at += 1
+        if code == _RETURN:
+            return value > 0
+        if code in _LOADS:
+            length, indexed = _LOADS[code]
+            offset = value + (index if indexed else 0)
+            if offset + length > len(data):
+                return False
+            loaded = int.from_bytes(data[offset:offset + length], "big")
+        elif code == _HEADER_LENGTH:
+            if value >= len(data):
+                return False
+            index = (data[value] & 15) * 4
+        elif code == _EQUAL:
+            at += yes if loaded == value else no
+        else:
+            loaded, index, at = _simple(code, value, loaded, index, at)
+
+
+def _simple(code: int, value: int, loaded: int, index: int, at: int) -> tuple[int, int, int]:
+    """Do what touches no frame: mask, set the index, jump. Raises ValueError where no program of this module has it."""
+    if code == _AND:
+        return loaded & value, index, at
+    if code == _SET_X:
+        return loaded, value, at
+    if code == _JUMP:
+        return loaded, index, at + value
+    raise ValueError(f"unknown instruction {code:#x}")
 
 
 def _tagged(steps: Callable[[int], list[_Step]]) -> Iterator[_Step]:

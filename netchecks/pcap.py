@@ -64,11 +64,16 @@ def write(folder: Path, place: PlaceRecord) -> list[Path]:
     """Write what a place captured, a file for each device and namespace; give the files. Nothing where it captured nothing."""
     written = []
     for device, frames in _captured(place).items():
-        path = folder / quote(place.place, safe="") / f"{quote(device, safe='')}.pcapng"
+        path = folder / _folder_name(place.place) / f"{quote(device, safe='')}.pcapng"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(pcapng(device, sorted(frames, key=lambda frame: frame.seconds)))
         written.append(path)
     return written
+
+
+def _folder_name(place: str) -> str:
+    """Give a place's name as a folder's; what consists of dots alone would be another folder."""
+    return quote(place, safe="") if place.strip(".") else place.replace(".", "%2E")
 
 
 def _captured(place: PlaceRecord) -> dict[str, list[Framed]]:

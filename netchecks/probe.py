@@ -44,8 +44,8 @@ class Capture:
 
     ``device``: its name, or ``mac:`` and its MAC. ``ethertypes``: whole ones (ICMPv6 only of 0x86dd). ``udp_ports``: UDP from or to
     these ports. ``prefix``: packets with a mark that begins with these four bytes (netchecks.packet_filter.marked).
-    ``tunnels``: of packets that carry others, those in which the prefix' first two bytes stand somewhere. ``senders``: broadcasts
-    from these MACs.
+    ``tunnels``: of packets that carry others, those in which the prefix' first two bytes stand where a mark may. ``senders``:
+    broadcasts from these MACs.
     """
 
     device: str
@@ -90,7 +90,23 @@ class Datagram:
     seconds: float = 3.0
 
 
-Action = Frames | Packets | Capture | Echo | Connect | Datagram
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A row of ``count`` small packets, ``gap`` seconds apart: echoes, or with a ``port`` SYNs from ``ports`` in turn.
+
+    What came back is JSON: for each packet 0 or 1, and the port that it was sent from. No connection comes about: the sender's
+    kernel resets what answers.
+    """
+
+    target: Address
+    count: int
+    gap: float
+    port: int = 0
+    ports: tuple[int, ...] = ()
+    at: float = 0.0
+
+
+Action = Frames | Packets | Capture | Echo | Connect | Datagram | Series
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--icmp", action="store_true", help="ping (the default)")
     what.add_argument("--arp", action="store_true", help="ARP requests")
     what.add_argument("--ndp", action="store_true", help="neighbour solicitations")
-    what.add_argument("--tcp", type=int, metavar="PORT", help="TCP SYNs to this port")
-    what.add_argument("--udp", type=int, metavar="PORT", help="UDP to this port, which the inventory has to declare")
+    what.add_argument("--tcp", type=_port, metavar="PORT", help="TCP SYNs to this port")
+    what.add_argument("--udp", type=_port, metavar="PORT", help="UDP to this port, which the inventory has to declare")
     parser.add_argument("--pcap", type=Path, metavar="DIR", help="keep the captured frames here, as pcapng files")
+
+
+def _port(text: str) -> int:
+    """Read a port. Raises ArgumentTypeError."""
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{text}: a port is a number from 1 to 65535")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,17 +59,35 @@ def run(args: argparse.Namespace) -> int:
     if not flows:
         raise NetchecksError(f"nothing to trace: {_why_nothing(chosen, args)}")
     seen = record.Record()
-    wanted = plan.make([plan.Wanted("", {"flow": flow}, frozenset({"traces"})) for flow in flows], chosen)
+    wanted = _planned(flows, chosen)
     board = Board(sys.stdout, flows, facts.make(seen, wanted))
     with tempfile.TemporaryDirectory(prefix="netchecks-") as scratch:
         folder = Path(scratch)
         waves.look(waves.Look(chosen, wanted, seen, waves.Limits(), board.hear, lambda place: record.write_place(folder, place)))
     traces = {flow: _trace(facts.make(seen, wanted), flow) for flow in flows}
     board.end(traces)
-    for place in seen.places.values() if args.pcap else ():
-        for path in pcap.write(args.pcap, place):
-            sys.stdout.write(f"frames: {path}\n")
+    if args.pcap:
+        _keep(args.pcap, seen)
     return _status(traces.values())
+
+
+def _planned(flows: Sequence[Flow], chosen: world.World) -> plan.Plan:
+    """Plan these flows alone: a check would also want to know what else comes through, and nothing is sent that nobody asked for."""
+    wanted = plan.make([plan.Wanted("", {"flow": flow}, frozenset({"traces"})) for flow in flows], chosen)
+    for subjects in wanted.facts.values():
+        for name in [name for name, subject in subjects.items() if isinstance(subject, Flow) and subject not in flows]:
+            del subjects[name]
+    return wanted
+
+
+def _keep(folder: Path, seen: record.Record) -> None:
+    """Write the captured frames, and say where. Raises NetchecksError."""
+    try:
+        for place in seen.places.values():
+            for path in pcap.write(folder, place):
+                sys.stdout.write(f"frames: {path}\n")
+    except OSError as error:
+        raise NetchecksError(f"--pcap {folder}: {error.strerror}") from error
 
 
 def _vm(known: Inventory, args: argparse.Namespace) -> Vm:
@@ -95,6 +120,8 @@ def _asked_for(flow: Flow, args: argparse.Namespace) -> bool:
 def _why_nothing(chosen: world.World, args: argparse.Namespace) -> str:
     kinds = sorted({interface.network.kind for interface in chosen.inventory.interfaces})
     senders = sorted({flow.source.name for flow in chosen.flows if flow.interface})
+    if not all(vm.runs for vm in chosen.inventory.vms):
+        return f"the inventory says that {args.vm} does not run"
     if args.sender and args.sender not in senders:
         return f"{args.sender} is none of those that may ask ({', '.join(senders) or 'none'}); see probe_from in the inventory"
     return f"{args.vm} has no address for it, or its network ({', '.join(kinds) or 'none'}) cannot be traced"
@@ -110,7 +137,7 @@ def _trace(known: facts.Facts, flow: Flow) -> Trace | NotSeen:
 
 def _status(traces: Collection[Trace | NotSeen]) -> int:
     seen = [trace for trace in traces if isinstance(trace, Trace)]
-    if any(trace.lost is not None for trace in seen):
+    if any(trace.lost is not None or (trace.errors and not trace.answered) for trace in seen):
         return 1
     return 0 if len(seen) == len(traces) and all(trace.answered for trace in seen) else EXIT_UNKNOWN
 
@@ -153,23 +180,42 @@ def drawn(flow: Flow, trace: Trace | NotSeen) -> Iterator[str]:
     if trace.unsent:
         yield f"  could not send: {trace.unsent}"
     names = [f"{seen.point.place}  {seen.point.hop} {seen.point.device}".rstrip() for seen in trace.points]
-    width = max(map(len, names))
-    for name, seen in zip(names, trace.points, strict=True):
-        yield f"  {name.ljust(width)}  {_half('->', seen, _FORTH, trace)}  {_half('<-', seen, _BACK, trace)}".rstrip()
+    asking = _asking_from(trace)
+    ways = [(_FORTH, _BACK) if number >= asking else (_FORTH[:1], _BACK[:2]) for number in range(len(trace.points))]
+    forth = [_half("->", seen, there) for seen, (there, _) in zip(trace.points, ways, strict=True)]
+    width, column = max(map(len, names)), max(map(len, forth))
+    for name, there, seen, (_, back) in zip(names, forth, trace.points, ways, strict=True):
+        yield f"  {name.ljust(width)}  {there.ljust(column)}  {_half('<-', seen, back)}"
         if seen.unseen and not seen.sightings:
             yield f"  {' ' * width}  could not look: {seen.unseen}"
     yield f"  {trace.said}"
     yield ""
 
 
-def _half(arrow: str, seen: Seen, kinds: tuple[Kind, ...], trace: Trace) -> str:
-    """Say what was seen one way: how many of the packets, and after how long the first; else the nearest that was."""
+def _asking_from(trace: Trace) -> int:
+    """Give the number of the first point where questions for the MAC stand in for the packet: a router asks before it sends on.
+
+    Where the packet came to a place, those that are seen there are of others.
+    """
+    last = max((number for number, seen in enumerate(trace.points) if seen.of("request")), default=-1)
+    ends = [seen.point for seen in trace.points[max(last, 0):last + 2]]
+    bridged = len({point.place for point in ends}) == 1 and not ends[-1].asks
+    return len(trace.points) if last >= 0 and bridged else last + 1
+
+
+def _half(arrow: str, seen: Seen, kinds: tuple[Kind, ...]) -> str:
+    """Say what was seen one way: how many of the packets, and what tags and tunnels they had; else the nearest that was."""
     for kind in kinds:
         found = seen.of(kind)
         if found:
-            timed = trace.sent and kind in {"request", "reply"}
-            after = f" after {max(0.0, found[0].seconds - trace.sent[0]) * 1000:.1f} ms" if timed else ""
             count = len({one.turn for one in found if one.turn is not None}) or len(found)
             extra = ", ".join(dict.fromkeys([*(f"VLAN {tag}" for tag in found[0].vlans), *found[0].through]))
-            return f"{arrow} {count} {_WORDS[kind][count > 1]}{after}{f' ({extra})' if extra else ''}".ljust(34)
-    return f"{arrow} {'?' if seen.unseen else 'nothing'}".ljust(34)
+            return f"{arrow} {count} {_WORDS[kind][count > 1]}{_after(seen, kind)}{f' ({extra})' if extra else ''}"
+    return f"{arrow} {'?' if seen.unseen else 'nothing'}"
+
+
+def _after(seen: Seen, kind: Kind) -> str:
+    """Say how long after its packet an answer passed the same point: by one clock, as those of two nodes are not the same."""
+    went = {one.turn: one.seconds for one in reversed(seen.of("request")) if one.turn is not None}
+    took = [one.seconds - went[one.turn] for one in seen.of(kind) if one.turn in went] if kind in {"reply", "error"} else []
+    return f" after {min(took) * 1000:.2f} ms" if took and min(took) >= 0 else ""

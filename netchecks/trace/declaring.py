@@ -13,9 +13,11 @@ from netchecks.models.subjects import Flow, Place
 from netchecks.models.traces import Point, Seen, Sighting, Trace
 from netchecks.probe import PROBES, Action, Ask, Capture, Got, Part, Probe
 from netchecks.seen import By
+from netchecks.send import UNABLE, unable_to
 from netchecks.trace import sending
+from netchecks.trace.indexing import index
 from netchecks.trace.marks import RUN, mark_of
-from netchecks.trace.recognising import placed, sighting
+from netchecks.trace.recognising import known, placed, sighting
 
 _ARP, _IPV6 = 0x0806, 0x86DD
 #: Seconds that captures stay open: the last packet is sent at 1.7, a proxy may take 0.8 for its answer (ip-sysctl, proxy_delay).
@@ -64,8 +66,8 @@ def asks_of(
                 actions += sends()
             except NotSeen as reason:
                 note["unsent"] = [reason.why.name, reason.detail, reason.cause]
-        if actions:
-            asks[place.name] = Ask(tuple(actions), window, json.dumps(note))
+        if actions or "unsent" in note:
+            asks[place.name] = Ask(tuple(actions), window if actions else 0.0, json.dumps(note))
     return asks
 
 
@@ -96,7 +98,7 @@ def trace_of(flow: Flow, sender: str, parts: Mapping[str, Part | NotSeen]) -> Tr
     some = next(iter(notes.values()))
     points = [_point(row, notes) for row in some["points"]]
     sent, unsent = _sent(flow, sender, parts[sender], notes)
-    return Trace(flow.name, tuple(_seen(flow, point, parts, notes, sent) for point in points), sent, unsent)
+    return Trace(flow.name, tuple(_seen(flow, point, parts, notes, sent) for point in points), sent, unsent, flow.protocol)
 
 
 def _point(row: list[Any], notes: Mapping[str, Any]) -> Point:
@@ -123,27 +125,30 @@ def _sent(flow: Flow, sender: str, part: Part | NotSeen, notes: Mapping[str, Any
     times = tuple(_clock(part) + at for got in sends for at in got.times[:got.sent])
     if times:
         return times, None
-    if any(got.outcome == "denied" for got in part.got):
-        return (), NotSeen(Why.NO_PERMISSION, "sending and capturing packets needs root")
+    unable = next((got for got in part.got if got.outcome in UNABLE and got.outcome != "failed"), None)
+    if unable is not None:
+        return (), unable_to(unable)
     # the kernel says EPERM to a packet that the node's own rules drop
     cause = "sender.drops_request" if _REFUSED in failed else ""
     return (), NotSeen(Why.FAILED, f"{part.place}: {failed or 'no packet was sent'}", cause=cause)
 
 
 def _seen(flow: Flow, point: Point, parts: Mapping[str, Part | NotSeen], notes: Mapping[str, Any], sent: tuple[float, ...]) -> Seen:
-    part = parts.get(point.place)
-    if isinstance(part, NotSeen) or part is None:
-        return Seen(point, (), part or NotSeen(Why.NOT_RECORDED, f"{point}"))
-    if not point.device:
+    part = parts.get(point.place, NotSeen(Why.NOT_RECORDED, f"{point}"))
+    asked = not isinstance(part, NotSeen) or part.why is Why.NOT_RECORDED  # a place without any device has nothing to do
+    if not point.device and asked:
         return Seen(point, (), NotSeen(Why.NOT_POSSIBLE, point.why or f"{point}: the device is not known"))
+    if isinstance(part, NotSeen):
+        return Seen(point, (), part)
     mark = mark_of(flow.name, bytes.fromhex(notes[point.place]["run"]))
     heard = _heard(point, part, notes[point.place])
+    frames = [(at, outgoing, data) for got in heard for at, _, outgoing, data in index(got.packets).of(flow, mark)]
+    ends = known(flow, mark, (data for _, _, data in frames))
     sightings = []
-    for got in heard:
-        for at, _, outgoing, data in got.packets:
-            found = sighting(flow, mark, data)
-            if found is not None:
-                sightings.append(placed(found, point, _clock(part) + at, outgoing=outgoing))
+    for at, outgoing, data in frames:
+        found = sighting(flow, mark, data, ends)
+        if found is not None:
+            sightings.append(placed(found, point, _clock(part) + at, outgoing=outgoing))
     return Seen(point, _ordered(sightings), _unseen(point, part, heard, sent))
 
 
@@ -163,7 +168,8 @@ def _unseen(point: Point, part: Part, heard: tuple[Got, ...], sent: tuple[float,
     """Say why silence at a point proves nothing, None where it does."""
     for got in heard:
         if got.opened is None:
-            return NotSeen(Why.NO_PERMISSION if got.outcome == "denied" else Why.FAILED, f"{point}: cannot capture: {got.error}")
+            cause = "node.tool_missing" if got.outcome == "missing" else ""
+            return NotSeen(UNABLE.get(got.outcome, Why.FAILED), f"{point}: cannot capture: {got.error}", cause=cause)
     if not heard:
         return NotSeen(Why.NOT_RECORDED, f"{point}")
     if point.blind:

@@ -9,14 +9,18 @@ from typing import Any
 
 #: Packets within packets that are looked into.
 DEEPEST = 6
+#: Bytes of an Ethernet header (IEEE 802.3).
+ETHERNET = 14
 #: IANA protocol numbers.
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
+_ERRORS = frozenset({3, 11, 12})  # RFC 792: unreachable, time exceeded, parameter problem; a redirect tells of no loss
 
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """One IP packet of a frame. ``kind``: the ICMP type. ``sequence``, ``acknowledges``, ``flags``: TCP's. ``payload``: at most 64 bytes.
+    """One IP packet of a frame. ``kind``: the ICMP type; ``identifier``: an echo's. ``acknowledges``, ``flags``: TCP's.
 
+    ``sequence``: TCP's, or of an echo that an error is about. ``payload``: at most 64 bytes.
     ``through``: what carries it, the outer first. ``error``: it is the one that an ICMP error is about; then ``said`` is the error.
     """
 
@@ -31,6 +35,7 @@ class Inner:
     acknowledges: int = -1
     flags: str = ""
     payload: bytes = b""
+    identifier: int = -1
     error: bool = False
     said: str = ""
 
@@ -76,6 +81,15 @@ def _scapy() -> Any:
 @lru_cache(maxsize=65536)
 def dissect(data: bytes) -> Frame:
     """Read a frame, which may be cut off. What cannot be read is not in it."""
+    if len(data) < ETHERNET:
+        return Frame("", "", (), ())
+    try:
+        return _dissected(data)
+    except Exception:  # noqa: BLE001 - strangers wrote it, and scapy's layers raise whatever they run into: one frame must not hide all others
+        return Frame("", "", (), ())
+
+
+def _dissected(data: bytes) -> Frame:
     scapy = _scapy()
     frame = scapy.layers.l2.Ether(data)
     vlans = []
@@ -130,7 +144,8 @@ def _one(ip: Any, through: tuple[str, ...]) -> Iterator[Inner]:
         yield Inner(through, source, destination, UDP, inside.sport, inside.dport, payload=bytes(inside.payload)[:64])
     elif isinstance(inside, inet.ICMP):
         yield Inner(through, source, destination, ICMP, kind=int(inside.type), payload=bytes(inside.payload)[:64])
-        yield from _about(inside, through, inet.IPerror, _said(inside))
+        if inside.type in _ERRORS:
+            yield from _about(inside, through, inet.IPerror, _said(inside))
     elif isinstance(inside, inet6._ICMPv6):  # noqa: SLF001 - scapy's own base class of all its messages
         yield Inner(through, source, destination, ICMPV6, kind=int(inside.type), payload=bytes(getattr(inside, "data", b""))[:64])
         yield from _about(inside, through, inet6.IPerror6, _said(inside))
@@ -149,8 +164,17 @@ def _about(error: Any, through: tuple[str, ...], kind: Any, said: str) -> Iterat
     elif isinstance(inside, scapy.layers.inet.UDPerror):
         yield Inner(through, str(quoted.src), str(quoted.dst), UDP, *ports, payload=bytes(inside.payload)[:64], error=True, said=said)
     else:
-        number, payload = getattr(quoted, "proto", getattr(quoted, "nh", 0)), bytes(getattr(inside, "data", None) or inside.payload)
-        yield Inner(through, str(quoted.src), str(quoted.dst), number, kind=8, payload=payload[:64], error=True, said=said)
+        yield _echo(quoted, inside, through, said)
+
+
+def _echo(quoted: Any, inside: Any, through: tuple[str, ...], said: str) -> Inner:
+    """Give an echo that an error quotes: no more of it than its header may be there."""
+    number, payload = getattr(quoted, "proto", getattr(quoted, "nh", 0)), bytes(getattr(inside, "data", None) or inside.payload)
+    kind, identifier, sequence = (getattr(inside, name, None) for name in ("type", "id", "seq"))
+    return Inner(
+        through, str(quoted.src), str(quoted.dst), int(number or 0), kind=-1 if kind is None else int(kind), sequence=int(sequence or 0),
+        payload=payload[:64], identifier=int(identifier or 0), error=True, said=said,
+    )
 
 
 def _said(message: Any) -> str:

@@ -21,7 +21,7 @@ def questions(flow: Flow, device: str, links: Table[Link], addresses: Table[tupl
     mac = links[device].mac if device in links else None
     if not mac:
         raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device or 'device'} to ask from")
-    own = [one.address.ip for one in addresses.get(device, ())]
+    own = [one.address.ip for one in addresses.get(device, ()) if one.usable]
     frame = _arp(flow, mac, own) if flow.protocol == "arp" else _solicitation(flow, mac, own)
     return tuple(Frames(device, (frame,), FIRST + turn * GAP) for turn in range(TURNS))
 

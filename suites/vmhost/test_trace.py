@@ -49,15 +49,23 @@ def test_request_reaches_uplink(
         _must_have_looked(uplink)
         message = f"{len(trace.sent)} {_named(flow)} left {flow.source}, and none came to {node}'s uplink {uplink.point.device}"
         raise Wrong("upstream.request_lost", message, place=node.name)
-    _is_for_the_vm(flow, came, uplink)
+    _is_for_the_vm(flow, came, uplink, _tag(flow, links))
 
 
-def _is_for_the_vm(flow: Flow, came: Sequence[Sighting], uplink: Seen) -> None:
+def _tag(flow: Flow, links: By[Node, Table[Device]]) -> tuple[int, ...]:
+    """Give the tag that frames of the network have at the uplink: none where that is the VLAN's own device, which takes it off."""
+    node, vlan = end_of(flow), flow.network.vlan
+    if vlan is None:
+        return ()
+    uplink = links[node].get(flow.network.at(node).uplink)
+    return () if uplink is not None and uplink.vlan_id == vlan else (vlan,)
+
+
+def _is_for_the_vm(flow: Flow, came: Sequence[Sighting], uplink: Seen, wanted: tuple[int, ...]) -> None:
     """What comes has the VLAN that is meant, and the VM's MAC where it is for one machine."""
     node, interface = end_of(flow), flow.interface
     assert interface is not None
     tags = {tuple(tag for tag in sighting.vlans if tag) for sighting in came}  # VLAN 0 is a priority alone (IEEE 802.1Q)
-    wanted = (flow.network.vlan,) if flow.network.vlan else ()
     where = f"{_named(flow)} come to {node}'s uplink {uplink.point.device}"
     if wanted not in tags:
         found = ", ".join(sorted(" in ".join(map(str, reversed(tag))) or "without a tag" for tag in tags))
@@ -67,8 +75,8 @@ def _is_for_the_vm(flow: Flow, came: Sequence[Sighting], uplink: Seen) -> None:
     if flow.network.kind == "switching" and senders and interface.mac not in senders:
         mac, router = next(iter(senders.items()))
         message = f"{where} for the MAC {mac}, expected for {interface.mac}: their sender {router} remembers another"
-        remedy = f"at the router with MAC {router}: clear its neighbour entry of {flow.target} (ip neigh del, clear arp)"
-        raise Wrong("gateway.stale_neighbour", message, place=_gateway(flow), certain=True, remedy=remedy)
+        remedy = f"at the one with MAC {router}: clear its neighbour entry of {flow.target} (ip neigh del, clear arp)"
+        raise Wrong("gateway.stale_neighbour", message, place=_router(flow), certain=True, remedy=remedy)
 
 
 def _entrance(trace: Trace, node: Node) -> Seen:
@@ -78,7 +86,10 @@ def _entrance(trace: Trace, node: Node) -> Seen:
     return uplink if uplink.of("request") or not others else others[0]
 
 
-def _gateway(flow: Flow) -> str:
+def _router(flow: Flow) -> str:
+    """Name who sends to the VM's MAC: the gateway, or the sender itself where that is on the same network."""
+    if any(end.node == flow.source for end in flow.network.attachments):
+        return flow.source.name
     found = next((subnet.gateway for subnet in flow.network.subnets if flow.target in subnet.prefix and subnet.gateway), None)
     return str(found) if found else flow.source.name
 
@@ -102,7 +113,7 @@ def test_request_reaches_tap(
         return
     before = _before_tap(flow, trace)
     tap = _at(trace, "tap", node)
-    if not before.of(*_forth(flow)) or _passed(flow, before, tap) or not _open(tap, links):
+    if not before.of(*_forth(flow)) or _passed(flow, before, tap) or not _open(tap, links[node]):
         return
     _must_have_looked(tap)
     kind = "request" if before.of("request") else "asked"
@@ -120,10 +131,9 @@ def _is_withdrawn(flow: Flow, trace: Trace, links: By[Node, Table[Device]]) -> b
     return device is None or not (device.up and device.carrier)
 
 
-def _open(tap: Seen, links: By[Node, Table[Device]]) -> bool:
+def _open(tap: Seen, links: Table[Device]) -> bool:
     """Tell whether the tap has somebody at its other end: a bridge gives nothing to a port without carrier, and other checks say so."""
-    node = next(node for node in links if node.name == tap.point.place)
-    device = links[node].get(tap.point.device)
+    device = links.get(tap.point.device)
     return device is None or device.carrier
 
 
@@ -197,15 +207,18 @@ def test_reply_leaves_node(flow: Flow, answers: By[Flow, Answer], traces: By[Flo
     tap, out = _at(trace, "tap", node), _at(trace, "sender" if flow.source == node else "uplink", node)
     if any(seen.point.hop == OTHER_UPLINK and seen.of("reply", "error") for seen in trace.points):
         return
-    kinds = tuple(kind for kind in _BACK if tap.of(kind) and (kind != "told" or "asked" in _forth(flow)))
-    if not kinds:
+    came = _BACK[:2] if tap.of(*_BACK[:2]) else _BACK[2:]  # that its MAC was told says nothing of an answer to the packet itself
+    # others, such as the node itself, are told by another way
+    askers = {one.asker for one in out.of("asked")} if "asked" in _forth(flow) else set()
+    back = [one for one in tap.of(*came) if one.kind != "told" or one.asker in askers]
+    if not back:
         _must_have_looked(tap)
-    if not kinds or out.of(*kinds):
+    if not back or out.of(*{one.kind for one in back}):
         return
     _must_have_looked(out)
-    macs = ", ".join(sorted({one.source for one in tap.of(*kinds)}))
+    macs = ", ".join(sorted({one.source for one in back}))
     where = f"{out.point.hop} {out.point.device}"
-    _has_its_mac(flow, tap.of(*kinds))
+    _has_its_mac(flow, back)
     message = f"{node}: {flow.interface}'s answers are at its tap {tap.point.device} (from {macs}), and none comes to the {where}"
     raise Wrong("node.drops_reply", message, place=node.name)
 

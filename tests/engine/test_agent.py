@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -167,6 +168,27 @@ def test_frames_are_told_with_direction_time_and_at_most_320_bytes(net: Wire) ->
     times = [at for at, _, _ in mine]
     assert times[0] >= 0.1
     assert all(later - earlier >= 0.19 for earlier, later in pairwise(times))
+
+
+def test_a_frame_has_the_time_when_it_came_however_late_it_is_read(net: Wire) -> None:
+    """A busy node stops us for half a second: what came meanwhile came then, and at the same time in each capture."""
+    prefix = b"\xd1\x07\x5a\xc3"
+    actions = (Capture("wire", (IPV6,)), Capture("wire", prefix=prefix))
+    marked = frame(IPV6, b"\x80\0" + bytes(6) + prefix + bytes(12))  # an ICMPv6 echo, which both keep
+    process = start(net.a, *actions, seconds=2.0)
+    assert listens(net.a)
+    process.send_signal(signal.SIGSTOP)
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    namespaces.send(net.router, "left", [marked])
+    after = time.clock_gettime(time.CLOCK_BOOTTIME)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGCONT)
+    stdout, _ = process.communicate(timeout=60)
+    said = send.split(send.layout({"ask": Ask(actions)}), stdout)
+    times = [[at for at, _, outgoing, data in got.packets if not outgoing and data == marked] for got in said.got["ask"]]
+    assert times[0] == times[1]
+    assert len(times[0]) == 1
+    assert before <= said.began + times[0][0] <= after
 
 
 def test_nothing_is_sent_once_it_was_answered(net: Wire) -> None:

@@ -69,7 +69,7 @@ def running(rooted_lab: Lab, tmp_path: Path) -> Iterator[Running]:
             rooted_lab.wrap("controller", argv), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         )
         try:
-            assert wait(lambda: HANGS in on(rooted_lab, "node1", "ps -eo args=").splitlines())
+            assert wait(lambda: HANGS in on(rooted_lab, "node1", "ps -ww -eo args=").splitlines())
             yield Running(rooted_lab, folder, process)
         finally:
             process.kill()

@@ -45,7 +45,7 @@ def on(lab: Lab, node: str, script: str) -> str:
 
 def left(lab: Lab, node: str, number: str = "netchecks") -> list[str]:
     """Give what is left at a node: processes of the looking, files of it."""
-    processes = [line.strip() for line in on(lab, node, "ps -eo args=").splitlines()]
+    processes = [line.strip() for line in on(lab, node, "ps -ww -eo args=").splitlines()]
     files = on(lab, node, "find /tmp /var/tmp /dev/shm /home /root -name 'netchecks.*'").splitlines()
     return [*(line for line in processes if (number in line or line.endswith("sh -s")) and "find /tmp" not in line), *files]
 
@@ -63,7 +63,7 @@ def number() -> str:
 
 def controllers(lab: Lab, text: str) -> list[str]:
     """Give the commands of the controller that have this text."""
-    return [line for line in on(lab, "lab", "ps -eo args=").splitlines() if text in line and "ps -eo" not in line]
+    return [line for line in on(lab, "lab", "ps -ww -eo args=").splitlines() if text in line and "ps -ww" not in line]
 
 
 # -- it goes ---------------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def looking(rooted_lab: Lab, number: str) -> Iterator[Callable[..., tuple[subpro
         processes.append(start(rooted_lab, "node1", jobs))
         assert processes[-1].stdout is not None
         pid = int(processes[-1].stdout.readline())
-        assert wait(lambda: on(rooted_lab, "node1", "ps -eo args=").splitlines().count(f"sleep {number}") == 3)
+        assert wait(lambda: on(rooted_lab, "node1", "ps -ww -eo args=").splitlines().count(f"sleep {number}") == 3)
         return processes[-1], pid
 
     yield begin

@@ -1,0 +1,92 @@
+"""A trace that is killed in the middle leaves nothing on any node: no process, no file, no capture."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from netchecks.lab.labs import Lab
+from tests.engine.conftest import wait
+from tests.engine.test_trip import clean, controllers, left, on
+
+ROOT = Path(__file__).parents[2]
+#: How the agent is started on a node.
+AGENT = "python3 -"
+PLACES = ("controller", "node1", "vm42")
+
+
+@dataclass(slots=True)
+class Tracing:
+    """netchecks trace in the lab's controller, while its agents listen."""
+
+    lab: Lab
+    process: subprocess.Popen[str]
+
+    def listening(self, place: str) -> int:
+        """Count the captures of a place."""
+        return len(on(self.lab, place, "cat /proc/net/packet").splitlines()) - 1
+
+    def ssh(self) -> str:
+        """Give the PIDs of the connections to the node."""
+        lines = on(self.lab, "lab", "ps -ww -eo pid=,args=").splitlines()
+        pids = [line.split()[0] for line in lines if " ssh " in line and "10.99.0.11" in line]
+        assert pids
+        return " ".join(pids)
+
+    def leaves_nothing(self, seconds: float) -> None:
+        assert clean(self.lab, "node1", AGENT, seconds), left(self.lab, "node1", AGENT)
+        assert wait(lambda: not any(map(self.listening, PLACES)), seconds), {place: self.listening(place) for place in PLACES}
+        assert wait(lambda: not controllers(self.lab, "10.99.0.1"), seconds), "an ssh stays on the controller"
+        assert wait(lambda: not controllers(self.lab, AGENT), seconds), "an agent stays on the controller or in a guest"
+        self.process.communicate(timeout=20)
+
+
+@pytest.fixture
+def tracing(rooted_lab: Lab) -> Iterator[Tracing]:
+    argv = [sys.executable, "-m", "netchecks", "trace", "--inventory-file", str(rooted_lab.inventory), "--vm", "vm42", "--from", "controller"]
+    process = subprocess.Popen(
+        rooted_lab.wrap("controller", argv), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+    )
+    found = Tracing(rooted_lab, process)
+    try:
+        assert wait(lambda: all(map(found.listening, PLACES)), 30), "nobody listens"
+        yield found
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_killed_ssh_ends_its_agent_and_the_trace_goes_on(tracing: Tracing) -> None:
+    on(tracing.lab, "lab", f"kill -9 {tracing.ssh()}")
+    assert clean(tracing.lab, "node1", AGENT, 5), left(tracing.lab, "node1", AGENT)
+    assert wait(lambda: not tracing.listening("node1"), 3)
+    output, errors = tracing.process.communicate(timeout=30)
+    assert errors == ""
+    assert "node1  uplink eth0" in output
+    assert "could not look: unreachable: node1:" in output
+    tracing.leaves_nothing(3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_ends_all_of_it(tracing: Tracing, number: signal.Signals) -> None:
+    on(tracing.lab, "lab", f"kill -{number.value} $(pgrep -of 'netchecks trace')")
+    tracing.leaves_nothing(5)
+    assert tracing.process.returncode not in {0, 1, 6}
+
+
+def test_a_controller_that_cannot_say_goodbye(tracing: Tracing) -> None:
+    """SIGKILL of netchecks alone: what it started goes on to its end, which the agent's window bounds."""
+    on(tracing.lab, "lab", "kill -9 $(pgrep -of 'netchecks trace')")
+    tracing.leaves_nothing(10)
+
+
+def test_a_controller_that_is_killed_with_its_connections(tracing: Tracing) -> None:
+    """As when its machine goes down but the node's sshd hears of it."""
+    on(tracing.lab, "lab", f"kill -9 $(pgrep -of 'netchecks trace') {tracing.ssh()}")
+    tracing.leaves_nothing(5)
