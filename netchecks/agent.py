@@ -419,9 +419,85 @@ def datagram(index, action):
     return later(now() + action["seconds"], lambda: done(index, "silent"))
 
 
+def checksum(data):
+    """The Internet checksum (RFC 1071)."""
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def series(index, action):
+    """A bounded row of small packets, and which are answered: echoes, or SYNs from several ports, which nobody accepts.
+
+    What answers a SYN finds no socket here: this machine's kernel resets it, so that no connection comes about.
+    """
+    family, count, port = family_of(action["target"]), action["count"], action["port"]
+    six = family == socket.AF_INET6
+    protocol = socket.IPPROTO_TCP if port else socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
+    sock = socket.socket(family, socket.SOCK_RAW, protocol)
+    sock.setblocking(False)
+    sock.connect((action["target"], 0))  # the kernel gives it only what comes from there
+    pseudo = b"".join(socket.inet_pton(family, address) for address in (sock.getsockname()[0].split("%")[0], action["target"]))
+    pseudo += struct.pack("!II", 20, protocol) if six else struct.pack("!HH", protocol, 20)
+    mark, answered = struct.unpack("!I", os.urandom(4))[0] & 0x7FFF0000, [0] * count
+    OPEN.add(index)
+    RESULTS[index].update(since=now())
+
+    def packet(turn):
+        if port:
+            own = action["ports"][turn % len(action["ports"])]
+            head, tail = struct.pack("!HHIIBBH", own, port, mark + turn, 0, 0x50, 2, 64240), struct.pack("!H", 0)
+            return head + struct.pack("!H", checksum(pseudo + head + b"\0\0" + tail)) + tail
+        rest = struct.pack("!HH", mark >> 16, turn) + b"netchecks\n" + bytes(22)
+        return struct.pack("!BBH", 128, 0, 0) + rest if six else struct.pack("!BBH", 8, 0, checksum(b"\x08\0\0\0" + rest)) + rest
+
+    def position(data):
+        if port:
+            ack, flags = struct.unpack_from("!I", data, 8)[0], data[13]
+            return ack - 1 - mark if flags & 0x10 and flags & 6 and data[:2] == struct.pack("!H", port) else -1
+        kind, _, _, identifier, turn = struct.unpack_from("!BBHHH", data)
+        return turn if kind in (0, 129) and identifier == mark >> 16 else -1
+
+    def readable():
+        for _ in range(AT_ONCE):
+            try:
+                data = sock.recv(2048)
+            except OSError:
+                return
+            data = data if six else data[(data[0] & 15) * 4:]
+            turn = position(data) if len(data) >= (20 if port else 8) else -1
+            if 0 <= turn < count:
+                answered[turn] = 1
+
+    def send(turn):
+        if index not in OPEN:
+            return None
+        try:
+            sock.send(packet(turn))
+            RESULTS[index]["sent"] += 1
+        except OSError as error:
+            RESULTS[index]["error"] = str(error)
+        if turn + 1 < count:
+            return later(now() + action["gap"], lambda: send(turn + 1))
+        return later(now() + 0.8, end)
+
+    def end():
+        readable()  # what came while this machine was too busy to look
+        LOOP.unregister(sock)
+        sources = [action["ports"][turn % len(action["ports"])] for turn in range(count)] if port else []
+        text = json.dumps([answered, sources]).encode()
+        RESULTS[index]["data"] = (round(now(), 6), base64.b64encode(text).decode())
+        done(index, "sent", RESULTS[index]["error"])
+
+    LOOP.register(sock, selectors.EVENT_READ, readable)
+    later(action["at"], lambda: send(0))
+
+
 # -- the loop --------------------------------------------------------------------------------------------------------
 
-HANDLERS = {"Frames": frames, "Packets": packets, "Echo": echo, "Connect": connect, "Datagram": datagram}
+HANDLERS = {"Frames": frames, "Packets": packets, "Echo": echo, "Connect": connect, "Datagram": datagram, "Series": series}
 
 
 def start(index, action):

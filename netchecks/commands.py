@@ -18,6 +18,7 @@ from netchecks.plugin import wanted_of
 from netchecks.probe import Action, Probe
 from netchecks.record import Record
 from netchecks.script import Alternative, Job, command_line
+from netchecks.shell_agent.building import TOOLS
 from netchecks.world import Subject, World
 
 #: What the shell script itself runs beside the commands (netchecks.script).
@@ -115,7 +116,7 @@ def _as_root(one: NodeCommands) -> Iterator[Job]:
     """Give the jobs that go through sudo, the agent among them; its deadline hangs on what it sends."""
     yield from (planned.job for planned in one.commands if planned.job.root)
     if one.sendings:
-        yield Job(send.KEY, (Alternative(("python3", "-")),), root=True)
+        yield Job(send.KEY, (Alternative(send.PYTHON), Alternative(send.SHELL)), root=True)
 
 
 # -- as text ---------------------------------------------------------------------------------------------------------
@@ -127,9 +128,12 @@ def _lines(nodes: Iterable[NodeCommands], host_tests: int) -> Iterator[str]:
         yield f"# {host_tests} tests of the site's own take 'host': what they run stands in them"
     for one in nodes:
         yield ""
-        yield f"# {one.node}: {len(one.commands)} commands in one round trip{', one more for probes' if one.sendings else ''}"
+        bare = one.node.connection.os == "windows"
+        trips = "each by a connection of its own" if bare else f"in one round trip{', one more for probes' if one.sendings else ''}"
+        yield f"# {one.node}: {len(one.commands)} commands {trips}"
         if one.node.connection.backend in connect.STREAMED:
-            yield f"# connected by: {shlex.join(connect.shell(one.node))}"
+            way = connect.command_line(one.node, "COMMAND") if bare else connect.shell(one.node)
+            yield f"# connected by: {shlex.join(way)}"
         for planned in one.commands:
             yield from _command(planned, sudo=one.node.connection.sudo)
         if one.sendings:
@@ -148,7 +152,8 @@ def _command(planned: Planned, *, sudo: bool) -> Iterator[str]:
     for number, way in enumerate(planned.job.ways):
         if number:
             yield "# or, where that fails:"
-        yield shlex.join(command_line(planned.job, way, sudo=sudo))
+        line = command_line(planned.job, way, sudo=sudo)
+        yield " ".join(line) if planned.job.bare else shlex.join(line)
 
 
 def _agent(one: NodeCommands) -> Iterator[str]:
@@ -156,7 +161,10 @@ def _agent(one: NodeCommands) -> Iterator[str]:
     yield f"# the probes' agent, netchecks/agent.py, on its standard input; root; {len(one.sendings)} probes:"
     for sending in one.sendings:
         yield f"#   {ask_key(sending.fact, sending.subject)}: {_told(sending)}"
-    yield shlex.join([*sudo, "timeout", "-k", "1", "SECONDS", "python3", "-"])
+    yield shlex.join([*sudo, "timeout", "-k", "1", "SECONDS", *send.PYTHON])
+    yield "# or, without python3, netchecks/shell_agent/agent.sh, which runs of these what the node has:"
+    yield from (f"#   {line}" for line in TOOLS)
+    yield shlex.join([*sudo, "timeout", "-k", "1", "SECONDS", *send.SHELL])
 
 
 def _told(sending: Sending) -> str:

@@ -73,7 +73,7 @@ class Evidence:
     @property
     def short(self) -> str:
         """The same for a narrow screen: a script or a probe by what it tells, as nobody would type it."""
-        if self.command[-2:] == ("python3", "-"):
+        if self.command[-2:] in {send.PYTHON, send.SHELL}:
             return f"{self.place}: packets sent for {self.subject}"
         if self.command[-1:] and ("sh", "-c") in zip(self.command, self.command[1:], strict=False):
             return f"{self.place}: {self.fact}, by a script (report.md has it)"

@@ -56,7 +56,7 @@ class Facts:
     def _look(self, fact: str, subject: Subject) -> Any:
         where = plan.place_for(fact, subject)
         if where is None and fact in OBSERVATIONS and OBSERVATIONS[fact].inside:
-            raise NotSeen(Why.NOT_POSSIBLE, f"{subject}: the inventory does not say how to enter it", cause="guest.not_entered")
+            raise _not_inside(fact, subject)
         if where is None or where.name not in self.record.places:
             raise NotSeen(Why.NOT_RECORDED, f"{fact} of {subject}")
         place = self.record.places[where.name]
@@ -116,7 +116,7 @@ def _not_inside(fact: str, subject: Subject) -> NotSeen:
     vm = subject.vm if isinstance(subject, Interface) else subject
     if isinstance(vm, Vm) and vm.guest is not None:
         return NotSeen(Why.NOT_POSSIBLE, f"{subject}: {fact} cannot be seen inside {vm.guest.connection.os}")
-    return NotSeen(Why.NOT_POSSIBLE, f"{subject}: the inventory does not say how its inside can be entered", cause="guest.not_entered")
+    return NotSeen(Why.NOT_POSSIBLE, f"{subject}: the inventory does not say how to enter it", cause="guest.not_entered")
 
 
 def _observed(observation: Observation, subject: Subject, place: PlaceRecord) -> Any:

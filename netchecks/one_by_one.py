@@ -66,9 +66,7 @@ async def _run(place: Place, text: str, job: Job, connect_seconds: float) -> tup
         raise NotSeen(Why.UNREACHABLE, f"no connection can be made from this machine: {error}", cause="node.unreachable") from error
     try:
         async with asyncio.timeout(job.seconds + connect_seconds):
-            stdout, stderr = await asyncio.gather(_read(process.stdout, job.limit), _read(process.stderr, job.limit))
-            if len(stdout) < job.limit:
-                await process.wait()
+            stdout, stderr = await _both(process, job.limit)
     except TimeoutError:
         return TIMED_OUT, b"", b""
     finally:
@@ -78,6 +76,20 @@ async def _run(place: Place, text: str, job: Job, connect_seconds: float) -> tup
     if place.connection.backend == "ssh" and status == _SSH_FAILED and connect.is_refusal(said):
         raise connect.refused(said)
     return status, stdout, stderr
+
+
+async def _both(process: asyncio.subprocess.Process, limit: int) -> tuple[bytes, bytes]:
+    """Read what it prints; one that prints more than it may is ended."""
+    error = asyncio.ensure_future(_read(process.stderr, limit))
+    try:
+        stdout = await _read(process.stdout, limit)
+        if len(stdout) >= limit:
+            _kill(process)
+        stderr = await error
+    finally:
+        error.cancel()
+    await process.wait()
+    return stdout, stderr
 
 
 async def _read(stream: asyncio.StreamReader | None, limit: int) -> bytes:
@@ -93,10 +105,14 @@ async def _read(stream: asyncio.StreamReader | None, limit: int) -> bytes:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         await process.wait()
     process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - unread output would keep its pipes open
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def through(backend: Any, jobs: Sequence[Job]) -> list[Ran]:

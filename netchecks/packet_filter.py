@@ -23,6 +23,11 @@ TUNNEL_PROTOCOLS = (4, 41, 47, 137)
 
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
 _LOAD_WORD_X, _LOAD_HALF_X, _LOAD_BYTE_X = 0x40, 0x48, 0x50
+#: Of each load: its bytes, and whether the index is added.
+_LOADS = {
+    _LOAD_WORD: (4, False), _LOAD_HALF: (2, False), _LOAD_BYTE: (1, False),
+    _LOAD_WORD_X: (4, True), _LOAD_HALF_X: (2, True), _LOAD_BYTE_X: (1, True),
+}
 _HEADER_LENGTH, _SET_X = 0xB1, 0x01
 _EQUAL, _JUMP, _RETURN, _AND, _ADD = 0x15, 0x05, 0x06, 0x54, 0x04
 _A_TO_X, _X_TO_A = 0x07, 0x87
@@ -144,6 +149,43 @@ def broadcasts(senders: Sequence[str]) -> Program:
     lows = [int(mac.replace(":", "")[4:], 16) for mac in senders]  # four bytes tell them apart, the rest is looked at later
     steps = [(_LOAD_WORD, 0, 0, 8), *_any(lows)]
     return ((_LOAD_WORD, 0, 0, 2), *_where(0xFFFFFFFF, [(_LOAD_HALF, 0, 0, 0), *_where(0xFFFF, [*steps, _drop()]), _drop()]), _drop())
+
+
+def keeps(program: Program, data: bytes) -> bool:
+    """Tell whether a program keeps a frame, as the kernel would: a load from behind its end drops it."""
+    loaded = index = at = 0
+    while True:
+        code, yes, no, value = program[at]
+        at += 1
+        if code == _RETURN:
+            return value > 0
+        if code in _LOADS:
+            length, indexed = _LOADS[code]
+            offset = value + (index if indexed else 0)
+            if offset + length > len(data):
+                return False
+            loaded = int.from_bytes(data[offset:offset + length], "big")
+        elif code == _HEADER_LENGTH:
+            if value >= len(data):
+                return False
+            index = (data[value] & 15) * 4
+        elif code == _EQUAL:
+            at += yes if loaded == value else no
+        else:
+            loaded, index, at = _simple(code, value, loaded, index, at)
+
+
+def _simple(code: int, value: int, loaded: int, index: int, at: int) -> tuple[int, int, int]:
+    """Do what touches no frame: reckon, set the index, jump. Raises ValueError where no program of this module has it."""
+    if code in {_AND, _ADD}:
+        return loaded & value if code == _AND else (loaded + value) & 0xFFFFFFFF, index, at
+    if code in {_A_TO_X, _X_TO_A}:
+        return (loaded, loaded, at) if code == _A_TO_X else (index, index, at)
+    if code == _SET_X:
+        return loaded, value, at
+    if code == _JUMP:
+        return loaded, index, at + value
+    raise ValueError(f"unknown instruction {code:#x}")
 
 
 def _tagged(steps: Callable[[int], list[_Step]]) -> Iterator[_Step]:

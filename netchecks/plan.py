@@ -111,8 +111,10 @@ def probe_for(fact: str, subject: Subject) -> Probe | None:
 def job_for(observation: Observation, subject: Subject) -> Job:
     """Make an observation's job for one subject. Its key is the command, so equal commands run once."""
     commands = tuple(command for command, _ in ways_of(observation, subject))
-    made = _job(observation, commands, tuple(_argv(command, subject) for command in commands))
-    return replace(made, bare=True) if _system(observation, subject) == "windows" else made
+    lines = tuple(_argv(command, subject) for command in commands)
+    if _system(observation, subject) != "windows":
+        return _job(observation, commands, lines)
+    return replace(_job(observation, commands, tuple((" ".join(words),) for words in lines)), bare=True)
 
 
 def ways_of(observation: Observation, subject: Subject) -> tuple[Way, ...]:

@@ -15,7 +15,7 @@ from netchecks.taps import tap_of
 def trace_places(flow: Flow) -> tuple[Place, ...]:
     """Give the places of a flow's way: who sends, the VM's node, the inside of the VM where it can be entered."""
     assert flow.interface is not None
-    guest = flow.interface.vm.guest
+    guest = flow.interface.vm.sender
     return tuple(dict.fromkeys((flow.source, flow.interface.node, *((guest,) if guest else ()))))
 
 
@@ -41,5 +41,5 @@ def tap_point(interface: Interface, domains: By[Node, Table[Domain]]) -> Point:
 
 def guest_point(interface: Interface) -> tuple[Point, ...]:
     """Give the guest's own NIC where the guest can be entered."""
-    guest = interface.vm.guest
+    guest = interface.vm.sender
     return (Point(guest.name, "guest", f"mac:{interface.mac}", leaves=False),) if guest else ()

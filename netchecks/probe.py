@@ -90,7 +90,23 @@ class Datagram:
     seconds: float = 3.0
 
 
-Action = Frames | Packets | Capture | Echo | Connect | Datagram
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A row of ``count`` small packets, ``gap`` seconds apart: echoes, or with a ``port`` SYNs from ``ports`` in turn.
+
+    What came back is JSON: for each packet 0 or 1, and the port that it was sent from. No connection comes about: the sender's
+    kernel resets what answers.
+    """
+
+    target: Address
+    count: int
+    gap: float
+    port: int = 0
+    ports: tuple[int, ...] = ()
+    at: float = 0.0
+
+
+Action = Frames | Packets | Capture | Echo | Connect | Datagram | Series
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ lanes, each under ``timeout``, each with its own output files in one private fol
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
@@ -21,10 +21,14 @@ LANES = 4
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One way to run a command: argv as it is typed, and the exit statuses that mean success."""
+    """One way to run a command: argv as it is typed, and the exit statuses that mean success.
+
+    ``stdin``: what it reads instead of what its job does: a shell script that is told the trip's folder in ``$d``.
+    """
 
     argv: tuple[str, ...]
     accept: tuple[int, ...] = (0,)
+    stdin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def start(nonce: str) -> str:
 
 def trip(jobs: Sequence[Job], nonce: str, *, sudo: bool) -> str:
     """Give one trip's block. The shell runs it as soon as it has all of it, so a cut connection runs nothing."""
-    parts = [_HEAD, *(_stdin(number, job, nonce) for number, job in enumerate(jobs) if job.stdin)]
+    parts = [_HEAD, *(text for number, job in enumerate(jobs) for text in _stdin(number, job, nonce))]
     for phase in PHASES:
         numbered = [(number, job) for number, job in enumerate(jobs) if job.phase == phase]
         if numbered:
@@ -131,8 +135,13 @@ def trip(jobs: Sequence[Job], nonce: str, *, sudo: bool) -> str:
     return "".join(parts).replace("@N@", nonce)
 
 
-def _stdin(number: int, job: Job, nonce: str) -> str:
-    return f"cat >\"$d/{number}.i\" <<'{nonce}'\n{job.stdin}\n{nonce}\n"
+def _stdin(number: int, job: Job, nonce: str) -> Iterator[str]:
+    if job.stdin:
+        yield f"cat >\"$d/{number}.i\" <<'{nonce}'\n{job.stdin}\n{nonce}\n"
+    for way, alternative in enumerate(job.ways):
+        if alternative.stdin:
+            told = "printf \"d='%s'\\n\" \"$d\"; cat"
+            yield f"{{ {told}; }} >\"$d/{number}.{way}.i\" <<'{nonce}'\n{alternative.stdin}\n{nonce}\n"
 
 
 def _lanes(numbered: Sequence[tuple[int, Job]], *, sudo: bool) -> str:
@@ -145,9 +154,9 @@ def _lanes(numbered: Sequence[tuple[int, Job]], *, sudo: bool) -> str:
 
 
 def _case(number: int, job: Job, *, sudo: bool) -> str:
-    source = f'"$d/{number}.i"' if job.stdin else "/dev/null"
     tries = []
     for way, alternative in enumerate(job.ways):
+        source = f'"$d/{number}.{way}.i"' if alternative.stdin else f'"$d/{number}.i"' if job.stdin else "/dev/null"
         run = f"y={way}; r {source} {shlex.join(command_line(job, alternative, sudo=sudo))}"
         # what timed out will time out again: 124, busybox's 143, 137 after the kill
         good = "|".join(str(status) for status in (*alternative.accept, 124, 137, 143))

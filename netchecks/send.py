@@ -15,15 +15,21 @@ from netchecks.models.answers import Answer
 from netchecks.models.subjects import Flow
 from netchecks.probe import Action, Ask, Capture, Frames, Got
 from netchecks.record import Layout
+from netchecks.script import Alternative, Job
+from netchecks.shell_agent import building, reading
 
 #: The key under which an agent's run stands in a record.
 KEY = "agent"
+#: How it is run, and how the script is that does its work where it cannot. Both read their text.
+PYTHON, SHELL = ("python3", "-"), ("sh", "-s")
 #: Seconds that the agent may take beyond its probes' windows before it ends itself.
 GRACE = 4.0
 #: Bytes that it may print: 16 MiB of frames in base64, and what stands around them.
 LIMIT = 32 * 1024 * 1024
 #: Frames that one capture keeps: of whole ethertypes, and of marked packets, which are our own.
 FRAMES, MARKED_FRAMES = 5000, 20000
+#: What an action could not be done for. Only a node without python3 lacks a tool, or has one that cannot do it.
+UNABLE = {"denied": Why.NO_PERMISSION, "failed": Why.FAILED, "missing": Why.NOT_INSTALLED, "impossible": Why.NOT_POSSIBLE}
 
 
 @cache
@@ -45,13 +51,35 @@ def program(asks: dict[str, Ask]) -> tuple[str, float]:
     return _source().replace("@JOB@", base64.b64encode(json.dumps(job).encode()).decode()), deadline
 
 
+def shell_program(asks: dict[str, Ask]) -> tuple[str, float]:
+    """Give the same for a node without python3: a shell script, and the seconds it may take."""
+    actions = [action for ask in asks.values() for action in ask.actions]
+    sources: dict[tuple[str, str], list[tuple[str, dict[str, Any], Capture]]] = {}
+    for key, some in _together(actions).items():
+        listening = _listening(some)
+        sources.setdefault((some[0].namespace, some[0].device), []).extend((key, listening, one) for one in some)
+    return building.program(actions, sources, max(ask.seconds for ask in asks.values()))
+
+
+def job(asks: dict[str, Ask]) -> Job:
+    """Give what runs at the place: the agent, and where it cannot run, as without python3, the script in its stead."""
+    (text, seconds), (shell, longer) = program(asks), shell_program(asks)
+    ways = (Alternative(PYTHON), Alternative(SHELL, stdin=shell))
+    return Job(KEY, ways, root=True, seconds=max(seconds, longer) + 2, limit=LIMIT, stdin=text)
+
+
 def _captures(actions: list[Action]) -> dict[str, Any]:
     """Give what the agent has to listen to: one socket for all asks of a kind at a device."""
+    return {key: _listening(some) for key, some in _together(actions).items()}
+
+
+def _together(actions: list[Action]) -> dict[str, list[Capture]]:
+    """Give all captures of a kind at a device, by its key."""
     together: dict[str, list[Capture]] = {}
     for action in actions:
         if isinstance(action, Capture):
             together.setdefault(_source_of(action), []).append(action)
-    return {key: _listening(some) for key, some in together.items()}
+    return together
 
 
 def _source_of(capture: Capture) -> str:
@@ -120,7 +148,7 @@ class Answers:
 def split(parts: Layout, stdout: bytes) -> Answers:
     """Give each ask its actions' results. Raises Unreadable where the text is not the agent's."""
     try:
-        document = json.loads(stdout)
+        document = reading.document(stdout) if reading.is_ours(stdout) else json.loads(stdout)
         results, began, ended = list(document["results"]), float(document["began"]), float(document["ended"])
         heard = {key: _heard(key, source) for key, source in document["captures"].items()}
         flat = [(key, action) for key, actions, _ in parts for action in actions]
@@ -128,7 +156,7 @@ def split(parts: Layout, stdout: bytes) -> Answers:
         for (key, action), result in zip(flat, results, strict=True):
             do, _, about = action.partition(":")
             found[key] += (heard[about] if do == "Capture" else _got(do, about, result),)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise Unreadable("the agent's JSON document", stdout[:120].decode("utf-8", "replace")) from error
     return Answers(found, began, ended)
 
@@ -138,7 +166,8 @@ def _heard(key: str, source: dict[str, Any]) -> Got:
     device = key.partition("#")[0]
     packets = tuple(_packet(device, *row) for row in source["packets"])
     opened = None if source["opened"] is None else float(source["opened"])
-    outcome = "captured" if opened is not None else "denied" if source.get("denied") else "failed"
+    why = next((word for word in ("denied", "missing") if source.get(word)), "failed")
+    outcome = "captured" if opened is not None else why
     return Got(outcome, str(source["error"]), packets=packets, dropped=int(source["dropped"]), opened=opened)
 
 
@@ -156,13 +185,17 @@ def _got(do: str, about: str, result: dict[str, Any]) -> Got:
 
 
 def check(got: tuple[Got, ...]) -> tuple[Got, ...]:
-    """Give the results, or raise NotSeen where the agent was not allowed to, or failed at, one of the actions."""
+    """Give the results, or raise NotSeen where one of the actions could not be done."""
     for item in got:
-        if item.outcome == "denied":
-            raise NotSeen(Why.NO_PERMISSION, f"sending and capturing packets needs root: {item.error}")
-        if item.outcome == "failed":
-            raise NotSeen(Why.FAILED, item.error)
+        if item.outcome in UNABLE:
+            raise unable_to(item)
     return got
+
+
+def unable_to(item: Got) -> NotSeen:
+    """Say why an action could not be done: for lack of a right, of a tool, or because it failed."""
+    said = f"sending and capturing packets needs root: {item.error}" if item.outcome == "denied" else item.error
+    return NotSeen(UNABLE[item.outcome], said, cause="node.tool_missing" if item.outcome == "missing" else "")
 
 
 def read_socket(_flow: Flow, got: tuple[Got, ...]) -> Answer:

@@ -1,8 +1,8 @@
 """The sudoers lines that let netchecks run what needs root, and nothing else, where that can be said.
 
 A command is allowed with exactly its arguments. A script of ours is one argument of ``sh -c`` and is compared as a
-whole; they have an alias of their own, because whoever reads the file has to read them. ``python3 -`` runs what it is
-sent: it is root, and is named so.
+whole; they have an alias of their own, because whoever reads the file has to read them. ``python3 -`` and ``sh -s`` run
+what they are sent: they are root, and are named so.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def _group(number: int, who: tuple[str, tuple[Allowed, ...]], nodes: Sequence[Pl
 
 def _allowed(job: Job) -> Iterator[Allowed]:
     if job.key == send.KEY:
-        yield Allowed(f"{TIMEOUT} -k 1 * python3 -", "NETCHECKS_ROOT", "python3 -: runs the program that it is sent, the probes' agent")
+        for argv, what in ((send.PYTHON, "the probes' agent"), (send.SHELL, "what does the agent's work without python3")):
+            line = " ".join(argv)
+            yield Allowed(f"{TIMEOUT} -k 1 * {line}", "NETCHECKS_ROOT", f"{line}: runs the program that it is sent, {what}")
         return
     for way in job.ways:
         words = _arguments(("-k", "1", f"{job.seconds:g}", *way.argv))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from netchecks import facts as facts_of
 from netchecks import send
@@ -127,7 +127,7 @@ class Look:
         layout: Layout = ()
         between = _PAUSE
         if asks:
-            between, layout = _agent(asks)
+            between, layout = send.job(asks), send.layout(asks)
         jobs = [between, *(self._around(node) if around else [])]
         self.armed[node.name].set()
         await _all_set(self.armed[name] for name in others)
@@ -224,13 +224,7 @@ async def _all_set(events: Iterable[asyncio.Event], seconds: float = RENDEZVOUS_
 
 
 def _in_phase(job: Job, phase: Phase) -> Job:
-    return Job(job.key, job.ways, job.root, job.modules, job.seconds, job.limit, job.stdin, phase)
-
-
-def _agent(asks: dict[str, Ask]) -> tuple[Job, Layout]:
-    text, deadline = send.program(asks)
-    job = Job(send.KEY, (Alternative(("python3", "-")),), root=True, seconds=deadline + 2, limit=send.LIMIT, stdin=text)
-    return job, send.layout(asks)
+    return replace(job, phase=phase)
 
 
 def _entry(job: Job, ran: Ran, layout: Layout, *, sudo: bool) -> Entry:

@@ -8,14 +8,17 @@ from itertools import count
 from typing import Any
 
 from netchecks.models.hops import Hop
-from netchecks.models.subjects import Flow, Interface, Inventory, Link, Network, Node, Vm
+from netchecks.models.subjects import SSH_PORT, Access, Flow, Interface, Inventory, Link, Network, Node, Vm
 from netchecks.platform import PLATFORMS, Flows, Platform
 
-Subject = Node | Network | Vm | Interface | Link | Flow
+Subject = Node | Network | Vm | Interface | Link | Flow | Access
+
+#: A platform's nodes are asked for one by one where they are few, and in about so many commands where they are many.
+ACCESS_COMMANDS = 32
 
 #: Parameter name of a check -> the type of its subjects, the finest first: it determines the others.
 KINDS: dict[str, type[Any]] = {
-    "flow": Flow, "interface": Interface, "link": Link, "vm": Vm, "network": Network, "node": Node,
+    "flow": Flow, "access": Access, "interface": Interface, "link": Link, "vm": Vm, "network": Network, "node": Node,
 }
 
 
@@ -25,6 +28,7 @@ class World:
 
     inventory: Inventory
     links: tuple[Link, ...]
+    accesses: tuple[Access, ...]
     flows: tuple[Flow, ...]
     index: Flows
     _hops: dict[str, tuple[Hop, ...]] = field(default_factory=dict, compare=False)
@@ -33,7 +37,7 @@ class World:
     def all(self, kind: type[Any]) -> Sequence[Any]:
         """Give every subject of one type, in the order of the inventory."""
         same: dict[type[Any], Sequence[Any]] = {
-            Flow: self.flows, Interface: self.inventory.interfaces, Link: self.links,
+            Flow: self.flows, Access: self.accesses, Interface: self.inventory.interfaces, Link: self.links,
             Vm: self.inventory.vms, Network: self.inventory.networks, Node: self.inventory.nodes,
         }
         return same[kind]
@@ -75,7 +79,7 @@ def build(inventory: Inventory) -> World:
             _add(flows, flow)
     for flow in inventory.flows:
         _add(flows, flow)
-    return World(inventory, tuple(_links(inventory)), tuple(flows.values()), Flows.of(flows.values()))
+    return World(inventory, tuple(_links(inventory)), tuple(_accesses(inventory)), tuple(flows.values()), Flows.of(flows.values()))
 
 
 def _add(flows: dict[str, Flow], flow: Flow) -> None:
@@ -107,6 +111,26 @@ def _links(inventory: Inventory) -> Iterator[Link]:
     yield from found.values()
 
 
+def _accesses(inventory: Inventory) -> Iterator[Access]:
+    """Give the way of each platform to each node that it manages: those that are named, else every hypervisor; with SSH."""
+    for source in inventory.nodes:
+        platform = source.platform
+        if platform is None:
+            continue
+        managed = [node for node in inventory.nodes if _manages(platform.nodes, node, source)]
+        size = -(-len(managed) // ACCESS_COMMANDS)
+        for first in range(0, len(managed), size or 1):
+            some = managed[first:first + size]
+            targets = tuple((node.connection.address, node.connection.port or SSH_PORT) for node in some)
+            yield from (Access(f"{platform.name}-to-{node}", source, node, platform, targets) for node in some)
+
+
+def _manages(names: tuple[str, ...] | None, node: Node, source: Node) -> bool:
+    if node.connection.backend not in {"ssh", "safe-ssh", "paramiko"}:
+        return False
+    return node != source and "hypervisor" in node.roles if names is None else node.name in names
+
+
 def parts(subject: Subject) -> tuple[Subject, ...]:
     """Give the subjects that this one is made of, each once."""
     direct: list[Subject] = []
@@ -114,7 +138,7 @@ def parts(subject: Subject) -> tuple[Subject, ...]:
         direct = [subject.source, subject.network, *((subject.interface,) if subject.interface else ())]
     elif isinstance(subject, Interface):
         direct = [subject.vm, subject.network, subject.node, *subject.network.routers]
-    elif isinstance(subject, (Vm, Link)):
+    elif isinstance(subject, (Vm, Link, Access)):
         direct = [subject.node]
     elif isinstance(subject, Network):
         direct = [end.node for end in subject.attachments]
@@ -130,7 +154,7 @@ def place_of(subject: Subject) -> Node | None:
     """Give the node where a subject's own facts and probes are looked at."""
     if isinstance(subject, Node):
         return subject
-    if isinstance(subject, Flow):
+    if isinstance(subject, (Flow, Access)):
         return subject.source
     return None if isinstance(subject, Network) else subject.node
 
@@ -160,7 +184,7 @@ def _fill(subject: Any, finest: str, kinds: frozenset[str]) -> list[dict[str, Su
         row |= {"interface": subject.interface, "vm": subject.interface.vm} if subject.interface else {}
     elif finest == "interface":
         row |= {"vm": subject.vm, "network": subject.network, "node": subject.node}
-    elif finest in {"link", "vm"}:
+    elif finest in {"link", "vm", "access"}:
         row |= {"node": subject.node}
     elif finest == "network" and "node" in kinds:
         return [{"network": subject, "node": end.node} for end in subject.attachments]

@@ -66,6 +66,8 @@ def test_every_command_of_the_plan_is_printed_as_it_is_sent(inventory: Path, cap
 def test_probes_say_what_they_would_send(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, f"--inventory-file={inventory}", "--vm=vm1")
     assert "\nsudo -n timeout -k 1 SECONDS python3 -\n" in text
+    assert "\nsudo -n timeout -k 1 SECONDS sh -s\n" in text
+    assert "\n#   tcpdump -n -p -U --immediate-mode -s 320 " in text, "what the script would run stands there too"
     assert "connect 10.20.0.11 port 22" in text
     assert "echo 10.20.0.11 64 bytes" in text
 
@@ -110,7 +112,8 @@ def test_visudo_takes_the_file(inventory: Path, capsys: pytest.CaptureFixture[st
     assert "# No sudo is used at: gw" in text
     root = text.partition("WARNING: each of these IS root")[2]
     assert "python3 -: runs the program that it is sent" in root
-    assert "Cmnd_Alias NETCHECKS_ROOT_1 = \\\n    /usr/bin/timeout -k 1 * python3 -\n" in root
+    lines = "    /usr/bin/timeout -k 1 * python3 -, \\\n    /usr/bin/timeout -k 1 * sh -s\n"
+    assert f"Cmnd_Alias NETCHECKS_ROOT_1 = \\\n{lines}" in root
 
 
 def _node(user: str = "monitor", *, sudo: bool = True) -> Node:
@@ -204,5 +207,6 @@ def test_sudo_allows_all_that_the_suites_need_as_root(inventory: Path, capsys: p
     rest = [["/usr/bin/timeout", *command_line(job, way, sudo=False)[1:]] for job in jobs if not job.root for way in job.ways]
     rest = [words for words in rest if words not in root]  # id -un is asked for both ways
     assert len(root) > 3
-    assert all(_sudo_says(file, [*root, ["/usr/bin/timeout", "-k", "1", "8.5", "python3", "-"]]))
+    agents = [["/usr/bin/timeout", "-k", "1", "8.5", *argv] for argv in (send.PYTHON, send.SHELL)]
+    assert all(_sudo_says(file, [*root, *agents]))
     assert not any(_sudo_says(file, [*rest, ["/usr/bin/timeout", "-k", "1", "5", "sh", "-c", "id", "sh"], ["/usr/bin/id"]]))

@@ -115,6 +115,23 @@ def test_a_state_that_breaks_what_the_flow_does_not_need_is_no_cause(world):
     assert causes(diagnose(judged, world))[0][0] == "guest.arp"
 
 
+def test_a_state_of_the_guest_explains_more_than_its_silence(world):
+    """Whatever its layer: a route comes after an address, and yet is the reason why the address does not answer."""
+    wrong_route = state("guest.wrong_gateway", "guest", "route", "vm42", frozenset({"ipv4", "unicast"}), interface="vm42")
+    found = diagnose([*verdicts(world, lambda flow: to_vm("vm42")(flow) and flow.protocol != "arp"), wrong_route], world)
+    assert causes(found) == [("guest.wrong_gateway", ("vm42",))]
+
+
+def test_what_comes_after_on_the_same_hop_follows_though_it_breaks_nothing(world):
+    """What a guest cannot reach itself breaks no flow to it; where it does not answer either, that is why."""
+    outbound = state("guest.reaches_nobody", "guest", "service", "vm42", frozenset({"outbound"}), interface="vm42")
+    found = diagnose([*verdicts(world, to_vm("vm42")), outbound], world)
+    assert [(item.severity, item.code) for item in found] == [("cause", "guest.arp")]
+    assert outbound.nodeid in found[0].explains
+    alone = diagnose([*verdicts(world, lambda _flow: False), outbound], world)
+    assert [(item.severity, item.code) for item in alone] == [("finding", "guest.reaches_nobody")]
+
+
 def test_a_silent_guest_is_one_cause(world):
     found = diagnose(verdicts(world, to_vm("vm42")), world)
     assert causes(found) == [("guest.arp", ("vm42",))]

@@ -68,6 +68,7 @@ def guest_firewall_drops(  # noqa: PLR0913, PLR0917 - one fact of each tool
 
 @cause(
     "vmhost.guest_reaches_gateway", "vmhost.guest_reaches_node", "vmhost.guest_reaches_sibling", "vmhost.guest_reaches_outside",
+    "vmhost.outbound_reaches_tap",
 )
 def guest_firewall_keeps_it_in(  # noqa: PLR0913, PLR0917 - as above
     interface: Interface, guest_pings: By[Interface, tuple[Ping, ...]], guest_links: Links, guest_addresses: Addresses,

@@ -18,6 +18,7 @@ from netchecks.models.subjects import (
     Attachment,
     Connection,
     DeclaredLink,
+    DeclaredPlatform,
     DeclaredRoute,
     Guest,
     Interface,
@@ -65,7 +66,26 @@ def _node(node: Object[NodeEntry], site: Site) -> Node:
         names_inside=written.names_inside,
         names_outside=written.names_outside,
         sysctl=tuple(written.sysctl.items()),
+        platform=_platform(node, site),
     )
+
+
+def _platform(node: Object[NodeEntry], site: Site) -> DeclaredPlatform | None:
+    """Give the platform that runs on the node, noting nodes that there are not."""
+    written = node.written.platform
+    if written is None:
+        return None
+    if written.prefix and written.prefix[0].startswith("-"):
+        site.problems.add(node.place("platform", "prefix", 0), f"found '{written.prefix[0]}', expected a command such as docker")
+    if written.nodes is None:
+        return DeclaredPlatform(written.name, written.prefix)
+    names: list[str] = []
+    for index, text in enumerate(written.nodes):
+        place = node.place("platform", "nodes", index)
+        for name in site.names(text, place):
+            site.look_up(site.nodes, name, "node", place)
+            names.append(name)
+    return DeclaredPlatform(written.name, written.prefix, tuple(dict.fromkeys(names)))
 
 
 def _connection(node: Object[W], site: Site) -> Connection:

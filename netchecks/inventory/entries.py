@@ -40,6 +40,7 @@ from netchecks.inventory.fields import (
     User,
     Version,
     Vlan,
+    Word,
     Yes,
 )
 
@@ -104,6 +105,14 @@ class WayEntry(Written):
     ssh_config: Line = Field("", description="ssh_config file, relative to this file.")
 
 
+class PlatformEntry(Written):
+    """The platform that manages nodes: where it runs on this one, and which nodes it has to reach by SSH."""
+
+    name: Name = Field(description="Its name, such as that of its container.")
+    prefix: tuple[Word, ...] = Field((), description="What stands before a command to run it there: [docker, exec, vm_box].")
+    nodes: tuple[Names, ...] | None = Field(None, description="Nodes it manages; every other hypervisor where not given.")
+
+
 class NodeEntry(WayEntry):
     """A machine where commands run."""
 
@@ -115,6 +124,7 @@ class NodeEntry(WayEntry):
     names_inside: tuple[DnsName, ...] = Field((), description="Names of the site that the node's resolvers shall know.")
     names_outside: tuple[DnsName, ...] = Field((), description="Names of the internet that they shall know.")
     sysctl: dict[SysctlKey, Line] = Field({}, description="Kernel parameters that shall have these values.")
+    platform: PlatformEntry | None = Field(None, description="The platform that manages nodes, where it runs on this one.")
 
 
 class AttachmentEntry(Written):

@@ -47,6 +47,7 @@ _LEADING_ZERO = re.compile(r"(?=[0-9.]*(?<![0-9])0[0-9])[0-9]{1,3}(\.[0-9]{1,3})
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._@+~-]{{0,{LONGEST_NAME - 1}}}")
 _NAME_EXPECTED = f"a name of letters, digits and . _ @ + ~ - (at most {LONGEST_NAME}, beginning with a letter or digit)"
+_WORD = re.compile(r"[!-~]{1,255}")
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
 _MAC_DIGITS = re.compile(r"[0-9a-f]{12}")
 _MAC_FORMS = re.compile(r"(?:[0-9a-f]{2}(:[0-9a-f]{2}){5})|(?:[0-9a-f]{2}(-[0-9a-f]{2}){5})|(?:[0-9a-f]{4}(\.[0-9a-f]{4}){2})")
@@ -84,6 +85,13 @@ def matching(found: object, *, pattern: re.Pattern[str], expected: str) -> str:
     if not pattern.fullmatch(text):
         wrong(found, expected)
     return text
+
+
+def word(found: object) -> str:
+    """Read one word of a command; an option too."""
+    if not isinstance(found, str) or not _WORD.fullmatch(found):
+        wrong(found, "one word of a command, without spaces")
+    return found
 
 
 def name(found: object) -> str:
@@ -281,6 +289,7 @@ User = Annotated[str, *_syntax(r"[A-Za-z0-9_][A-Za-z0-9_.@\\+-]{0,63}\$?", "the 
 Jump = Annotated[str, *_syntax(r"[A-Za-z0-9_\[][A-Za-z0-9_.@:,%\[\]+\\-]{0,255}", _JUMP_EXPECTED)]
 Role = Annotated[str, *_syntax(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "the name of a role")]
 Unit = Annotated[str, *_syntax(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,254}", "the name of a systemd unit")]
+Word = Annotated[str, PlainValidator(word), _json("One word of a command, without spaces.")]
 Tool = Annotated[str, *_syntax(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}", "the name of a command, without its path")]
 DnsName = Annotated[str, *_syntax(
     rf"(?=.{{1,{LONGEST_DNS_NAME}}}\.?$)[A-Za-z0-9_]([A-Za-z0-9_-]{{0,62}})(\.[A-Za-z0-9_][A-Za-z0-9_-]{{0,62}})*\.?",

@@ -9,6 +9,7 @@ import yaml
 from netchecks.models.subjects import (
     Connection,
     DeclaredLink,
+    DeclaredPlatform,
     DeclaredRoute,
     Flow,
     Interface,
@@ -70,8 +71,14 @@ def _node(node: Node) -> dict[str, Any]:
             "names_inside": list(node.names_inside),
             "names_outside": list(node.names_outside),
             "sysctl": dict(node.sysctl),
+            "platform": _platform(node.platform) if node.platform else None,
         }
     )  # fmt: skip
+
+
+def _platform(platform: DeclaredPlatform) -> dict[str, Any]:
+    nodes = None if platform.nodes is None else list(platform.nodes)
+    return {"name": platform.name, "prefix": list(platform.prefix)} | ({} if nodes is None else {"nodes": nodes})
 
 
 def _link(link: DeclaredLink) -> dict[str, Any]:

@@ -28,6 +28,10 @@ chmod 440 "$R/etc/sudoers.d/lab"
 : >"$R/etc/fstab"
 rm -rf "$R"/etc/resolv.conf "$R"/etc/rc?.d "$R"/etc/ssh/sshd_config.d "$R"/etc/ssh/ssh_host_* "$R"/etc/cron* "$R"/etc/netns
 rm -rf "$R"/root/.ssh "$R"/var/log/journal
+# Nor is how the machine configures its own network at boot: each node has files that say what it is (netchecks/lab/boot.py).
+rm -rf "$R"/etc/network/interfaces "$R"/etc/network/interfaces.d/* "$R"/etc/netplan "$R"/etc/NetworkManager/system-connections \
+  "$R"/etc/sysconfig/network-scripts "$R"/etc/systemd/network/* "$R"/etc/systemd/system/systemd-networkd.service \
+  "$R"/etc/systemd/system/networking.service "$R"/etc/init.d/networking
 mkdir -p "$R/etc/lab" "$R/var/log/journal" "$R/.old" "$R/etc/libvirt"
 
 # virsh talks to libvirt's test driver on a file: for root by its configuration, for everybody else by sshd's environment.
@@ -56,7 +60,7 @@ for unit in \
   systemd-logind.service getty.target getty@tty1.service console-getty.service systemd-tmpfiles-setup-dev.service \
   kmod-static-nodes.service systemd-sysusers.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
   ldconfig.service systemd-pstore.service systemd-ask-password-console.path systemd-ask-password-wall.path \
-  systemd-firstboot.service systemd-machine-id-commit.service systemd-journal-flush.service systemd-networkd.service \
+  systemd-firstboot.service systemd-machine-id-commit.service systemd-journal-flush.service \
   systemd-resolved.service systemd-boot-system-token.service modprobe@.service systemd-repart.service systemd-oomd.service \
   systemd-networkd.socket apparmor.service snapd.apparmor.service; do
   ln -sf /dev/null "$S/$unit"

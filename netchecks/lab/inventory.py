@@ -24,7 +24,7 @@ def inventory(lab: State, topology: Topology, overlays: Sequence[dict[str, Any]]
         "version": 1,
         "defaults": {"node": how},
         "nodes": {
-            **{name: {"connection": "local", "roles": ["controller"], "sudo": False}
+            **{name: {"connection": "local", "roles": ["controller"], "sudo": False, **_platform(lab, place)}
                for name, place in topology.places.items() if place.controller},
             **{name: _node(lab, name, place, place.node) for name, place in topology.nodes().items() if place.node},
         },
@@ -34,6 +34,13 @@ def inventory(lab: State, topology: Topology, overlays: Sequence[dict[str, Any]]
     for overlay in overlays:
         data = merged(data, overlay)
     return yaml.safe_dump({key: value for key, value in data.items() if value}, sort_keys=False, width=120)
+
+
+def _platform(lab: State, place: Place) -> dict[str, Any]:
+    """Give what stands for the platform's container; without sshd there is nothing to reach."""
+    if not (place.platform and lab.rooted):
+        return {}
+    return {"platform": {"name": place.platform, "prefix": ["ip", "netns", "exec", lab.netns(place.platform)]}}
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 from netchecks.errors import LabError
-from netchecks.lab import virsh
+from netchecks.lab import boot, virsh
 from netchecks.lab.state import State
 from netchecks.lab.topology import Place, Topology
 
@@ -71,6 +71,10 @@ def prepare(lab: State, topology: Topology) -> None:
             target = files / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
+        for path, target_of in boot.links(place).items():
+            link = files / path
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target_of)
         _open_up(files)
         for unit in place.node.units:
             wanted = files / "etc/systemd/system/lab.target.wants" / unit
@@ -82,7 +86,7 @@ def prepare(lab: State, topology: Topology) -> None:
 
 def _open_up(files: Path) -> None:
     """Make folders and files readable for all, as /etc is, whatever the umask; never the private key."""
-    for path in (files, *files.rglob("*")):
+    for path in (files, *(path for path in files.rglob("*") if not path.is_symlink())):
         path.chmod(0o755 if path.is_dir() else 0o600 if path.name.endswith("_key") else 0o644)
 
 
@@ -94,6 +98,7 @@ def node_files(topology: Topology, name: str, place: Place) -> dict[str, str]:
         "etc/machine-id": hashlib.md5(name.encode(), usedforsecurity=False).hexdigest() + "\n",
         "etc/resolv.conf": resolv_conf(place),
         "etc/lab/node.xml": virsh.node_xml(topology, name),
+        **boot.files(place),
         **(place.node.files if place.node else {}),
     }
 

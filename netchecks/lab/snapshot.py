@@ -38,7 +38,8 @@ ls -A /tmp /root /home/lab/.ssh /etc/lab /run/lab
 section tools; command -v bridge tcpdump dig ip
 section units; systemctl --no-pager --plain --no-legend list-units --type=service --state=active
 section processes; ps -eo user,args --no-headers
-section frr; [ ! -S /run/frr/zebra.vty ] || timeout 5 vtysh -c 'show running-config'
+section frr; [ ! -S /run/frr/zebra.vty ] || timeout 5 vtysh -c 'show running-config' |
+  awk '/^[^ !]/ { top = $0; within = "" } /^ [^ !]/ { within = $0 } { print top " :" within " :" $0 }'
 """
 
 #: Fields of iproute2's JSON that change by themselves or with the order of making.

@@ -91,6 +91,7 @@ class NodeRole(Strict):
 
     ``roles``, ``routes`` and ``sysctl`` go into the inventory. Rooted: ``files`` (path and text) are written into it, and
     systemd starts ``units`` with it.
+    ``boot``: the system whose files say that it shall be, at its next start, what the lab has built.
     """
 
     address: str
@@ -104,6 +105,7 @@ class NodeRole(Strict):
     tools: tuple[str, ...] = ()
     names_inside: tuple[str, ...] = ()
     names_outside: tuple[str, ...] = ()
+    boot: Literal["ifupdown", "networkd", "none"] = "ifupdown"
 
 
 class VmRole(Strict):
@@ -122,10 +124,12 @@ class VmRole(Strict):
 class Place(Strict):
     """A network namespace with what is in it. ``controller``: netchecks itself runs here.
 
+    ``platform``: the place that stands for the platform's container on it: it has to reach the nodes by SSH.
     ``setup``: shell text that runs in it once, after its links, addresses and routes are there.
     """
 
     controller: bool = False
+    platform: str = ""
     node: NodeRole | None = None
     vm: VmRole | None = None
     interfaces: dict[Device, Interface] = {}
@@ -275,6 +279,8 @@ def _is_bridge(place: Place, name: str) -> bool:
 def _role_mistakes(topology: Topology, name: str, place: Place) -> list[str]:
     """Check that nodes and VMs name what there is."""
     found = []
+    if place.platform and place.platform not in topology.places:
+        found.append(f"places.{name}.platform: no place {place.platform!r}; there are {sorted(topology.places)}")
     if place.node:
         found += [f"places.{name}.node.links: no interface {link!r}" for link in place.node.links if link not in place.interfaces]
     if place.vm and place.vm.node not in topology.nodes():

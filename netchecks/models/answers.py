@@ -54,6 +54,27 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """Which of a row of packets were answered, in the order in which they were sent. ``ports``: whence each was sent, empty: ping."""
+
+    answered: tuple[bool, ...]
+    ports: tuple[int, ...] = ()
+
+    @property
+    def lost(self) -> int:
+        """How many were not answered."""
+        return self.answered.count(False)
+
+    @property
+    def by_port(self) -> dict[int, tuple[bool, ...]]:
+        """What came of each port's packets."""
+        found: dict[int, tuple[bool, ...]] = {}
+        for port, answered in zip(self.ports, self.answered, strict=True):
+            found[port] = (*found.get(port, ()), answered)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class NameAnswer:
     """One resolver's answer to one name. ``rcode`` is -1 where nothing came; ``seconds`` until the answer."""
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from netchecks.models.links import Link
 from netchecks.models.routes import NextHop, Route
-from netchecks.models.subjects import Address, Interface
+from netchecks.models.subjects import Address, AddressOnLink, Interface
 from netchecks.models.table import Table
 
 
@@ -33,6 +33,15 @@ class Ping:
         """The guest's own system refused to send it: sendmsg(2) and sendto(2) say so when a firewall's output hook drops."""
         low = self.error.lower()
         return not self.received and "not permitted" in low and "send" in low
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAddress:
+    """An address inside a guest, as the QEMU guest agent tells it, and the device that it is on."""
+
+    device: str
+    mac: str | None
+    address: AddressOnLink
 
 
 def devices_of(interface: Interface, known: Table[Link]) -> tuple[str, ...]:
@@ -109,7 +118,7 @@ def _on_link(near: Sequence[Address], routes: Sequence[Route], names: frozenset[
         if best.kind != "unicast" or best.device not in names:
             remedy = f"ip route del {to} inside the guest, and whatever puts it there (Docker's address pools, a VPN)"
             return "guest.route_overlapping", f"{address} is sent by {to} inside the guest, expected by {device}", breaks, remedy
-        if best.gateway is not None and not best.destination.prefixlen:
+        if best.gateway == address and "onlink" not in best.flags:  # with it, a host address and no subnet are meant
             message = f"{address} is sent to the gateway {best.gateway} inside the guest, expected straight by {device}"
             return "guest.subnet_route_missing", message, breaks, f"set {device}'s address with its prefix length again inside the guest"
     return None

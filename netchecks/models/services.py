@@ -37,3 +37,15 @@ class LogLine:
     time: float
     priority: int
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """What came of a connection to a port where SSH is expected. ``said``: the greeting, or the error in the tool's words.
+
+    ``outcome``: ``ssh``, ``refused``, ``timed_out``, ``no_route``, ``name_unknown``, ``not_ssh``, ``closed`` (before a greeting),
+    ``failed``; ``no_tool`` and ``not_entered`` where nobody could ask.
+    """
+
+    outcome: str
+    said: str

@@ -12,6 +12,9 @@ from typing import Literal, TypeAlias
 Address: TypeAlias = IPv4Address | IPv6Address
 Prefix: TypeAlias = IPv4Network | IPv6Network
 AddressOnLink: TypeAlias = IPv4Interface | IPv6Interface
+#: RFC 4253 section 4.1.
+SSH_PORT = 22
+
 Protocol: TypeAlias = Literal["arp", "ndp", "icmp", "tcp", "udp"]
 
 
@@ -70,9 +73,24 @@ class DeclaredLink:
     speed: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DeclaredPlatform:
+    """The platform that manages nodes, in a place of its own on a node: commands run there behind ``prefix``.
+
+    ``prefix`` empty: on the node itself. ``nodes``: the names of those that it manages, None: every other hypervisor.
+    """
+
+    name: str
+    prefix: tuple[str, ...] = ()
+    nodes: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Node(_Named):
-    """A machine where commands run. ``roles``: ``hypervisor``, ``router``, ``controller`` or a site's own."""
+    """A machine where commands run. ``roles``: ``hypervisor``, ``router``, ``controller`` or a site's own.
+
+    ``platform``: that which manages nodes, where it runs on this one.
+    """
 
     name: str
     connection: Connection
@@ -84,6 +102,32 @@ class Node(_Named):
     names_inside: tuple[str, ...] = ()
     names_outside: tuple[str, ...] = ()
     sysctl: tuple[tuple[str, str], ...] = ()
+    platform: DeclaredPlatform | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Access(_Named):
+    """The platform's own way to a node that it manages, by SSH. ``source``: the node that the platform is on.
+
+    ``targets``: (address, port) of the nodes that are asked for in one command, this one's among them.
+    """
+
+    name: str
+    source: Node
+    node: Node
+    platform: DeclaredPlatform
+    targets: tuple[tuple[str, int], ...]
+
+    @property
+    def target(self) -> str:
+        """The node's address and port, as the fact names them."""
+        return f"{self.node.connection.address} {self.node.connection.port or SSH_PORT}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """How many words the prefix has, the prefix, and each target's address and port."""
+        asked = (word for address, port in self.targets for word in (address, str(port)))
+        return (str(len(self.platform.prefix)), *self.platform.prefix, *asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +209,11 @@ class Vm(_Named):
     runs: bool = True
     guest: Guest | None = None
     names: tuple[str, ...] = ()
+
+    @property
+    def sender(self) -> Guest | None:
+        """Its inside, where the agent of probes can run: Windows has no POSIX shell to start it from."""
+        return None if self.guest is None or self.guest.connection.os == "windows" else self.guest
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -253,6 +302,7 @@ class Flow(_Named):
 
     ``needs``: what the way has to carry (``ipv4``, ``broadcast``, ``full_size`` ...); a broken state that breaks
     none of them cannot be this flow's cause. ``required`` is false where silence is no failure by itself.
+    ``sampled``: a row of packets is sent along it, to see whether some are lost.
     """
 
     name: str
@@ -265,6 +315,7 @@ class Flow(_Named):
     size: int | None = None
     required: bool = True
     needs: frozenset[str] = frozenset()
+    sampled: bool = False
 
     @property
     def family(self) -> Literal[4, 6]:

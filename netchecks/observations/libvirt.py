@@ -7,9 +7,11 @@ from xml.etree import ElementTree as ET
 
 from netchecks.errors import Unreadable
 from netchecks.models.domains import Domain, DomainInterface
+from netchecks.models.guests import AgentAddress
+from netchecks.models.subjects import Vm
 from netchecks.models.table import Table
 from netchecks.observe import observation
-from netchecks.parsing import clean, number, optional_number
+from netchecks.parsing import clean, lines, mac_or_none, number, on_link, optional_number
 
 #: Read-only where the connection has that. Without root the default would be the user's own, empty session.
 #: A name reaches virsh in single quotes behind ``--domain=``, so none is taken for an option, a command or shell.
@@ -82,3 +84,36 @@ def _interface(item: ET.Element) -> DomainInterface:
 def _attributes(item: ET.Element, tag: str) -> dict[str, str]:
     found = item.find(tag)
     return {} if found is None else found.attrib
+
+
+#: Reading by an agent needs a connection that may write, though nothing is written: -r forbids virDomainInterfaceAddresses.
+#: ``qemu-agent-command`` would taint the domain; this does not. Only an agent that is connected is asked: others cost seconds.
+#: The test driver makes addresses up.
+_AGENT = r"""
+c=; [ "$(id -u)" = 0 ] || c="-c qemu:///system"
+case $(virsh -q -r $c uri) in qemu*) ;; *) echo @none; exit 0 ;; esac
+virsh -q -r $c dumpxml --domain="$1" 2>/dev/null | grep -q "name='org.qemu.guest_agent.0' state='connected'" || { echo @none; exit 0; }
+echo @agent; exec timeout 4 virsh -q $c domifaddr --full --source=agent --domain="$1"
+"""
+_ROW = re.compile(r"\s*(\S+)\s+(\S+)\s+(ipv[46]|N/A)\s+(\S+)\s*")
+
+
+@observation("{vm.domain}", of=Vm, shell=_AGENT, tool="virsh", root=True, seconds=8.0)
+def agent_addresses(text: str) -> tuple[AgentAddress, ...] | None:
+    """The addresses inside a VM as its guest agent tells them; None where no agent is connected. Nothing is entered.
+
+    Source: virsh(1), domifaddr --source agent; libvirt's guest-network-get-interfaces.
+    """
+    head, _, rest = clean(text).lstrip().partition("\n")
+    if head.strip() == "@none" and not rest.strip():
+        return None
+    if head.strip() != "@agent":
+        raise Unreadable("@agent or @none", text)
+    return tuple(found for line in lines(rest) if (found := _agent_address(line)) is not None)
+
+
+def _agent_address(line: str) -> AgentAddress | None:
+    row = _ROW.fullmatch(line)
+    if row is None:
+        raise Unreadable("'eth0 52:54:00:00:00:01 ipv4 10.20.0.53/24'", line)
+    return None if row[3] == "N/A" else AgentAddress(row[1], mac_or_none(row[2]), on_link(row[4]))

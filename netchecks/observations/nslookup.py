@@ -14,7 +14,7 @@ from netchecks.parsing import address, blocks, decimal
 _SCRIPT = r"""
 tool=$(command -v dig || command -v nslookup) || exit 127
 for s in $(sed -n 's/^[[:space:]]*nameserver[[:space:]]\{1,\}\([0-9a-fA-F:.]\{1,\}\).*/\1/p' /etc/resolv.conf | head -n 3); do
-  for n; do
+  for n in "$@"; do
     ( x=; case $n in *:*|*[!0-9.]*) ;; *) x=-x ;; esac; case $n in *:*) x=-x ;; esac
       read -r b _ </proc/uptime
       case $tool in

@@ -13,7 +13,7 @@ from netchecks.reading.code_pages import decoded
 
 #: All at the same time, so that ten silent ones take as long as one. Old iputils and busybox have ping6 apart.
 _SCRIPT = r"""
-for a; do
+for a in "$@"; do
   ( case $a in *:*) p="ping -6"; ping -6 -c 1 -W 1 ::1 >/dev/null 2>&1 || p=ping6 ;; *) p=ping ;; esac
     o=$($p -n -c 1 -W 1 "$a" 2>&1) || o=$($p -n -c 2 -W 1 "$a" 2>&1) || :
     printf '@ %s\n%s\n' "$a" "$o" ) &

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from netchecks.errors import NotSeen
-from netchecks.flowing import attached, make_flow, make_hop, to_interface
+from netchecks.flowing import attached, make_flow, make_hop, to_interface, with_samples
 from netchecks.models.domains import Domain
 from netchecks.models.hops import Hop
 from netchecks.models.links import Link
@@ -36,7 +36,7 @@ def flows(network: Network, inventory: Inventory) -> tuple[Flow, ...]:
     for end in network.attachments:
         for subnet in network.subnets:
             found.extend(_to_gateway(end.node, network, subnet))
-    return tuple(found)
+    return tuple(with_samples(found))
 
 
 def _to_gateway(node: Node, network: Network, subnet: Subnet) -> Iterator[Flow]:

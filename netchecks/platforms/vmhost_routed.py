@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from netchecks.errors import NotSeen
-from netchecks.flowing import attached, make_hop, to_interface
+from netchecks.flowing import attached, make_hop, to_interface, with_samples
 from netchecks.models.domains import Domain
 from netchecks.models.hops import Hop
 from netchecks.models.links import Link
@@ -34,7 +34,7 @@ def flows(network: Network, inventory: Inventory) -> tuple[Flow, ...]:
         if interface.network == network and interface.vm.runs:
             for address in interface.addresses:
                 found.extend(map(_routed, to_interface(interface, address, senders(network, interface.node))))
-    return tuple(found)
+    return tuple(with_samples(found))
 
 
 def senders(network: Network, node: Node) -> tuple[Node, ...]:

@@ -57,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Load the inventory, if one is in force; all its mistakes are one usage error."""
     for mark in (
         "kind(name, ...): the kinds of network that a check is about",
-        "flow(protocol, ..., to=, full=): the flows that a check is about",
+        "flow(protocol, ..., to=, full=, sampled=): the flows that a check is about",
         "hop(name, layer): the hop of a flow's way whose state a check judges",
         "verdict: a check whose outcome is its flow's",
         "inside: a check of the inside of VMs; it applies to those that the inventory says how to enter",
@@ -205,7 +205,8 @@ def _wanted(mark: pytest.Mark, flow: Flow) -> bool:
     to = "gateway" if flow.interface is None else "vm"
     if mark.args and flow.protocol not in mark.args:
         return False
-    return bool(mark.kwargs.get("to", to) == to and mark.kwargs.get("full", bool(flow.size)) == bool(flow.size))
+    own = {"to": to, "full": bool(flow.size), "sampled": flow.sampled}
+    return all(own[name] == wanted for name, wanted in mark.kwargs.items())
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -127,9 +127,9 @@ def _route(target: Prefix, gateway: str, flags: str, metric: str, device: str) -
     ends = "!" in flags or device == "*"
     multicast, local = target.is_multicast, "n" in flags and not ends
     kind = "unreachable" if "!" in flags else "blackhole" if ends else "multicast" if multicast else "local" if local else "unicast"
-    via = address(gateway)
+    via = None if gateway in {"-", "*"} else address(gateway)
     return Route(
         target, kind, "local" if kind in {"local", "multicast"} else "main",
         metric=number(metric), device="" if ends else device,
-        gateway=None if via.is_unspecified or ends else via,
+        gateway=None if via is None or via.is_unspecified or ends else via,
     )

@@ -13,7 +13,9 @@ from netchecks.models.subjects import Flow, Place
 from netchecks.models.traces import Point, Seen, Sighting, Trace
 from netchecks.probe import PROBES, Action, Ask, Capture, Got, Part, Probe
 from netchecks.seen import By
+from netchecks.send import UNABLE, unable_to
 from netchecks.trace import sending
+from netchecks.trace.indexing import index
 from netchecks.trace.marks import RUN, mark_of
 from netchecks.trace.recognising import known, placed, sighting
 
@@ -139,8 +141,9 @@ def _sent(flow: Flow, sender: str, part: Part | NotSeen, notes: Mapping[str, Any
     times = tuple(_clock(part) + at for got in sends for at in got.times[:got.sent])
     if times:
         return times, None
-    if any(got.outcome == "denied" for got in part.got):
-        return (), NotSeen(Why.NO_PERMISSION, "sending and capturing packets needs root")
+    unable = next((got for got in part.got if got.outcome in UNABLE and got.outcome != "failed"), None)
+    if unable is not None:
+        return (), unable_to(unable)
     # the kernel says EPERM to a packet that the node's own rules drop
     cause = "sender.drops_request" if _REFUSED in failed else ""
     return (), NotSeen(Why.FAILED, f"{part.place}: {failed or 'no packet was sent'}", cause=cause)
@@ -155,7 +158,7 @@ def _seen(flow: Flow, point: Point, said: _Said) -> Seen:
         return Seen(point, (), part)
     mark = mark_of(flow.name, bytes.fromhex(said.notes[point.place]["run"]))
     heard = _heard(point, part, said.notes[point.place])
-    frames = [(at, outgoing, data) for got in heard for at, _, outgoing, data in got.packets]
+    frames = [(at, outgoing, data) for got in heard for at, _, outgoing, data in index(got.packets).of(flow, mark)]
     ends = known(flow, mark, (data for _, _, data in frames))
     sightings = []
     for at, outgoing, data in frames:
@@ -181,7 +184,8 @@ def _unseen(point: Point, part: Part, heard: tuple[Got, ...], said: _Said) -> No
     """Say why silence at a point proves nothing, None where it does."""
     for got in heard:
         if got.opened is None:
-            return NotSeen(Why.NO_PERMISSION if got.outcome == "denied" else Why.FAILED, f"{point}: cannot capture: {got.error}")
+            cause = "node.tool_missing" if got.outcome == "missing" else ""
+            return NotSeen(UNABLE.get(got.outcome, Why.FAILED), f"{point}: cannot capture: {got.error}", cause=cause)
     if not heard:
         return NotSeen(Why.NOT_RECORDED, f"{point}")
     if point.blind:

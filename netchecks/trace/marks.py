@@ -13,14 +13,15 @@ TURNS = 3
 #: that answers are known: 0xC0 to 0xEF, 49152 to 61439, which every system uses for its own clients.
 RUN = bytes([0xC0 + secrets.randbelow(0x30)]) + secrets.token_bytes(3)
 
-COOKIE = 16
+#: Bytes of a payload's mark: ping of a node without python3 writes its time over the first of longer ones.
+COOKIE = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What one flow's packets carry.
 
-    ``cookie``: 15 bytes at the beginning of an echo's or a datagram's payload; the turn's number follows. ``sequence``: of a SYN, to
+    ``cookie``: 14 bytes at the beginning of an echo's or a datagram's payload; the turn's number follows. ``sequence``: of a SYN, to
     which the turn is added; its answer acknowledges one more (RFC 9293 section 3.5). ``port``: what the first is sent from, each
     further one from the next, as a connection that is half open swallows what comes from its port. ``identifier``: of an echo.
     """

@@ -14,6 +14,7 @@ from netchecks.models.traces import Outbound, Point
 from netchecks.packet_line import packet_line
 from netchecks.probe import PROBES, Action, Ask, Capture, Got, Part, Probe
 from netchecks.seen import By
+from netchecks.send import UNABLE
 from netchecks.trace import sending
 from netchecks.trace.declaring import WINDOW, asks_of, trace_of
 from netchecks.trace.marks import mark_of
@@ -32,7 +33,7 @@ def traced_outbound(*, where: Callable[[Interface], bool], points: Callable[...,
 
     def ask(interface: Interface, *facts: By[Any, Any]) -> dict[str, Ask]:
         way = points(interface, *facts)
-        guest = interface.vm.guest
+        guest = interface.vm.sender
         if guest is None:
             return _watch(interface, way)
         return asks_of(guest.name, _places(interface), way, lambda: tuple(_sends(interface)), LATE + WINDOW - sending.FIRST)
@@ -44,7 +45,7 @@ def traced_outbound(*, where: Callable[[Interface], bool], points: Callable[...,
 
 
 def _places(interface: Interface) -> tuple[Place, ...]:
-    guest = interface.vm.guest
+    guest = interface.vm.sender
     return (guest, interface.node) if guest else (interface.node,)
 
 
@@ -73,8 +74,9 @@ def _watch(interface: Interface, way: tuple[Point, ...]) -> dict[str, Ask]:
 
 
 def _read(interface: Interface, parts: Mapping[str, Part | NotSeen]) -> Outbound:
-    if interface.vm.guest is not None:
-        return Outbound(tuple(trace_of(flow, interface.vm.guest.name, parts) for flow in flows(interface)))
+    guest = interface.vm.sender
+    if guest is not None:
+        return Outbound(tuple(trace_of(flow, guest.name, parts) for flow in flows(interface)))
     part = parts[interface.node.name]
     if isinstance(part, NotSeen):
         raise part
@@ -85,7 +87,7 @@ def _watched(interface: Interface, got: tuple[Got, ...]) -> tuple[int, tuple[str
     """Give how many broadcasts came from the guest, and those of them that did not leave. Raises NotSeen where it was deaf."""
     for one in got:
         if one.opened is None or one.dropped:
-            raise NotSeen(Why.FAILED, one.error or f"{one.dropped} frames came too fast to be kept")
+            raise NotSeen(UNABLE.get(one.outcome, Why.FAILED), one.error or f"{one.dropped} frames came too fast to be kept")
     sent = bytes.fromhex(interface.mac.replace(":", ""))
     came, left = ({data for _, _, outgoing, data in one.packets if outgoing == way and data[6:12] == sent}
                   for one, way in zip(got, (False, True), strict=True))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import NameAnswer
-from netchecks.models.guests import Ping, devices_of, gateway_trouble
+from netchecks.models.guests import AgentAddress, Ping, devices_of, gateway_trouble
 from netchecks.models.links import Link as Device
 from netchecks.models.routes import InterfaceAddress, Route
 from netchecks.models.subjects import Address, Interface, Inventory, Subnet, Vm
@@ -113,6 +113,33 @@ def _missing(
     return Wrong(code, message, breaks=breaks, remedy=remedy)
 
 
+@pytest.mark.hop("guest", "address")
+def test_agent_addresses_match(interface: Interface, agent_addresses: By[Vm, tuple[AgentAddress, ...] | None]) -> None:
+    """The guest's agent, where one is connected, tells the declared addresses. A guest that is entered is looked at itself.
+
+    Why: an agent tells what is inside a guest that nobody can log in to.
+    Remedy: guest owner: inside {vm.name}: ip address add the declared address to the NIC, and put it into its configuration
+    Source: virsh(1), domifaddr --source agent
+    """
+    vm = interface.vm
+    if not vm.runs or vm.guest is not None:
+        return
+    told = [item for item in agent_addresses[vm] or () if item.mac == interface.mac]
+    if not told:
+        return  # no agent, or one that does not see this NIC
+    for address in interface.addresses:
+        same = [item.address for item in told if item.address.version == address.version]
+        others = [str(item) for item in same if not item.ip.is_link_local]
+        if any(item.ip == address for item in same):
+            continue
+        breaks, device = frozenset({f"ipv{address.version}"}), told[0].device
+        if others:
+            message = f"{interface} has {', '.join(others)} on {device}, says its agent, expected {address}"
+            raise Wrong("guest.wrong_address", message, breaks=breaks)
+        code = "guest.no_ipv6" if address.version == 6 and not same else "guest.no_address"
+        raise Wrong(code, f"{interface}: {device} has no IPv{address.version} address, says its agent, expected {address}", breaks=breaks)
+
+
 @pytest.mark.inside
 @pytest.mark.hop("guest", "route")
 def test_guest_routes_match(
@@ -187,6 +214,10 @@ def _reaches(interface: Interface, stage: str, pings: By[Interface, tuple[Ping, 
             if stage == "sibling":
                 note("guest.sibling_silent", f"{interface} reaches others, but not {', '.join(str(ping.target) for ping in mine)}")
             continue
+        if stage == "gateway" and reached and not asked["outside"]:
+            # many keep silent, and nobody beyond it is declared who could tell
+            note("guest.gateway_silent", f"{interface} reaches its neighbours; its gateway {mine[0].target} does not answer its ping")
+            continue
         raise _broken(interface, family, reached, mine)
 
 
@@ -215,7 +246,7 @@ def _broken(interface: Interface, family: int, reached: set[str], mine: list[Pin
 @pytest.mark.inside
 @pytest.mark.hop("guest", "service")
 def test_guest_reaches_gateway(interface: Interface, guest_pings: By[Interface, tuple[Ping, ...]]) -> None:
-    """From inside the guest, its gateway answers ping, or somebody beyond it does.
+    """From inside the guest, its gateway answers ping, or somebody beyond it does; where nobody beyond is declared, its silence is a note.
 
     Why: the bisection begins inside: what reaches the gateway has passed the guest's firewall, its tap, the bridge and the fabric.
     Remedy: node administrator: ping the gateway inside {vm.name}, with tcpdump at its tap and at the uplink
@@ -294,25 +325,27 @@ def test_guest_resolves_names(
     asked: dict[Address, list[NameAnswer]] = {}
     for answer in guest_name_answers[interface]:
         asked.setdefault(answer.server, []).append(answer)
+    behind = frozenset(upstream.address for upstream in own.upstreams)
     for server, answers in asked.items():
-        _judge(vm, interface, server, answers, guest_name_answers)
+        _judge(vm, interface, behind if server.is_loopback and behind else frozenset({server}), answers, guest_name_answers)
 
 
 def _judge(
-    vm: Vm, interface: Interface, server: Address, answers: list[NameAnswer], everywhere: By[Interface, tuple[NameAnswer, ...]],
+    vm: Vm, interface: Interface, real: frozenset[Address], answers: list[NameAnswer], everywhere: By[Interface, tuple[NameAnswer, ...]],
 ) -> None:
-    """Raise for the worst that is wrong with one server."""
+    """Raise for the worst that is wrong with one server. ``real``: itself, or those that a stub on the guest asks."""
+    server = answers[0].server
     names = [answer for answer in answers if answer.name in vm.names]
     reverse = [answer for answer in answers if answer.name not in vm.names]
     declared, breaks, remedy = interface.network.resolvers, frozenset({"names"}), f"dig @{server} {answers[0].name} inside {vm}"
     if all(answer.rcode < 0 for answer in answers):
         said = answers[0].error or "silent"
-        if declared and server not in declared:
+        if declared and not server.is_loopback and server not in declared:
             raise Wrong(
                 "guest.wrong_resolver", f"{vm} asks {server}, which does not answer ({said}), expected {' or '.join(map(str, declared))}",
                 breaks=breaks, remedy=f"put nameserver {declared[0]} into /etc/resolv.conf inside {vm}, or where that comes from",
             )
-        place = _place(vm, interface, server, everywhere, lambda answer: answer.rcode < 0)
+        place = _place(vm, interface, real, everywhere, lambda answer: answer.rcode < 0)
         raise Wrong("resolver.dead", f"{vm}: resolver {server} does not answer ({said})", breaks=breaks, remedy=remedy, place=place)
     wrong = [answer for answer in names if answer.rcode > 0]
     if wrong:
@@ -321,12 +354,12 @@ def _judge(
     late = [answer for answer in answers if _is_late(answer)]
     if late and any(not _is_late(answer) for answer in names) and all(answer in reverse for answer in late):
         message = f"{vm}: resolver {server} knows names, but the reverse look-up of {late[0].name} hangs: logins wait for it"
-        place = _place(vm, interface, server, everywhere, _is_late)
+        place = _place(vm, interface, real, everywhere, _is_late)
         remedy = f"dig -x {late[0].name} @{server} inside {vm}; then where {server} asks for the reverse zone"
         raise Wrong("resolver.reverse_hangs", message, breaks=breaks, remedy=remedy, place=place)
     if late:
         shown = ", ".join(f"{answer.name} after {answer.seconds:.1f} s" for answer in late)
-        place = _place(vm, interface, server, everywhere, _is_late)
+        place = _place(vm, interface, real, everywhere, _is_late)
         raise Wrong("resolver.slow", f"{vm}: resolver {server} answers {shown}", breaks=breaks, remedy=remedy, place=place)
 
 
@@ -334,11 +367,13 @@ def _is_late(answer: NameAnswer) -> bool:
     return answer.rcode < 0 or answer.seconds > SLOW_SECONDS
 
 
-def _place(vm: Vm, interface: Interface, server: Address, everywhere: By[Interface, tuple[NameAnswer, ...]], is_bad: object) -> str:
-    """Say where it is: at the network, if the server is its own and every guest that asked it finds the same; else at the VM."""
-    assert callable(is_bad)
-    if server not in interface.network.resolvers:
+def _place(
+    vm: Vm, interface: Interface, real: frozenset[Address], everywhere: By[Interface, tuple[NameAnswer, ...]],
+    is_bad: Callable[[NameAnswer], bool],
+) -> str:
+    """Say where it is: at the network, if the servers are its own and every guest that asked them finds the same; else at the VM."""
+    if not real <= set(interface.network.resolvers):
         return vm.name
-    seen = {other: [answer for answer in answers if answer.server == server] for other, answers in everywhere.seen().items()}
+    seen = {other: [answer for answer in answers if answer.server in real] for other, answers in everywhere.seen().items()}
     asked = [answers for other, answers in seen.items() if answers and other.network == interface.network]
     return interface.network.name if all(any(map(is_bad, answers)) for answers in asked) else vm.name

@@ -7,7 +7,7 @@ import pytest
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
 from netchecks.models.subjects import Flow, Interface, Inventory
-from netchecks.seen import By
+from netchecks.seen import By, note
 
 
 def _guest(flow: Flow) -> Interface:
@@ -84,17 +84,40 @@ def test_vm_answers_ping(flow: Flow, answers: By[Flow, Answer]) -> None:
 @pytest.mark.verdict
 @pytest.mark.hop("guest", "size")
 def test_mtu_is_consistent(flow: Flow, answers: By[Flow, Answer]) -> None:
-    """A ping of the network's full MTU that may not be fragmented is answered.
+    """A ping of the network's full MTU that may not be fragmented is answered, or a router says which size fits.
 
     Why: where small packets pass and full ones vanish, logins work and transfers hang.
     Remedy: network engineer: compare the MTU of guest, tap, bridge, uplink and switch
-    Source: OpenStack and Kubernetes documents, MTU; RFC 1191, RFC 8201
+    Source: OpenStack and Kubernetes documents, MTU; RFC 1191, RFC 8201, RFC 2923 section 2.1 (black holes)
     """
     answer = answers[flow]
-    if not answer.came_back:
-        said = f": {answer.error}" if answer.error else ""
-        message = f"a full-sized packet ({flow.network.mtu} bytes) from {flow.source} to {_guest(flow)} is not answered{said}"
-        raise Wrong("path.mtu_too_small", message, breaks=frozenset({f"ipv{flow.family}", "full_size"}))
+    if answer.came_back:
+        return
+    said = f": {answer.error}" if answer.error else ""
+    if answer.outcome == "too_big" and "routed" in flow.needs:
+        note("path.mtu_smaller", f"{flow.network.mtu} bytes from {flow.source} to {_guest(flow)} do not fit, and the sender is told{said}")
+        return  # senders learn the size, so nothing hangs
+    message = f"a full-sized packet ({flow.network.mtu} bytes) from {flow.source} to {_guest(flow)} is not answered{said}"
+    breaks = frozenset({f"ipv{flow.family}", "full_size"})
+    if answer.outcome == "silent" and _is_lost_on_the_way(flow, answers.seen()):
+        raise Wrong(
+            "path.mtu_black_hole", f"{message}, small ones are, and nobody says 'fragmentation needed': a hop between {flow.source} and "
+            f"{_guest(flow).node} is smaller and silent", breaks=breaks, place=flow.network.name, certain=True,
+            remedy="find the hop (tracepath -n from the sender shows where it ends); raise its MTU, or let its ICMP errors through",
+        )
+    raise Wrong("path.mtu_too_small", message, breaks=breaks)
+
+
+def _is_lost_on_the_way(flow: Flow, answers: dict[Flow, Answer]) -> bool:
+    """Tell whether small packets to the guest pass, and full ones do from its own node or to other guests: it is not the guest."""
+    pings = {other: answer for other, answer in answers.items() if other.protocol == "icmp" and other.interface}
+    small = [answer for other, answer in pings.items() if (other.source, other.target, other.size) == (flow.source, flow.target, None)]
+    full = {other: answer for other, answer in pings.items() if other.size and other.family == flow.family}
+    near = [answer for other, answer in full.items() if other.source == _guest(flow).node and other.target == flow.target]
+    others = [answer for other, answer in full.items() if other.source == flow.source and other.interface != flow.interface]
+    if flow.source == _guest(flow).node or not any(answer.came_back for answer in small):
+        return False
+    return any(answer.came_back for answer in near) if near else bool(others) and not any(answer.came_back for answer in others)
 
 
 @pytest.mark.flow("tcp", to="vm")

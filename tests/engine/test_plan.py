@@ -132,7 +132,7 @@ def test_equal_commands_have_equal_keys_and_others_have_not() -> None:
 def test_no_constant_script_holds_a_placeholder() -> None:
     """Values may stand in arguments only: a shell's text is never put together."""
     for observation in OBSERVATIONS.values():
-        for one in (observation.command, *(way for way, _ in observation.or_else)):
+        for one, _ in (*observation.ways(), *observation.windows):
             assert "{node." not in one.shell
             assert "{subject." not in one.shell
             assert not one.shell or not one.argv or '"$@"' in one.shell or '"$1"' in one.shell, observation.name

@@ -20,6 +20,11 @@ def switching() -> World:
     return world.build(inventory.load([EXAMPLE]))
 
 
+@pytest.fixture(scope="module")
+def managed() -> World:
+    return world.build(inventory.load([EXAMPLE.with_name("platform.yaml")]))
+
+
 def rows(made: World, *kinds: str) -> list[dict[str, str]]:
     return [{kind: subject.name for kind, subject in row.items()} for row in world.combinations(made, frozenset(kinds))]
 
@@ -53,19 +58,28 @@ def test_each_combination_is_consistent(switching: World) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_has_rows_of_the_right_type(switching: World, kind: str) -> None:
-    found = world.combinations(switching, frozenset({kind}))
+def test_every_kind_has_rows_of_the_right_type(switching: World, managed: World, kind: str) -> None:
+    found = world.combinations(managed if kind == "access" else switching, frozenset({kind}))
     assert found
     assert all(type(row[kind]) is KINDS[kind] for row in found)
     assert all(set(world.complete(row)) >= {kind} for row in found)
 
 
-def test_relations_hold_both_ways(switching: World) -> None:
+@pytest.mark.parametrize("example", ["switching", "managed"])
+def test_relations_hold_both_ways(request: pytest.FixtureRequest, example: str) -> None:
+    made = request.getfixturevalue(example)
     for one in KINDS.values():
-        for subject in switching.all(one):
+        for subject in made.all(one):
             for other in KINDS.values():
-                for related in switching.related(subject, other):
-                    assert subject in switching.related(related, one)
+                for related in made.related(subject, other):
+                    assert subject in made.related(related, one)
+
+
+def test_a_platform_is_asked_where_it_runs_about_the_node_it_manages(managed: World) -> None:
+    (first, second) = managed.accesses
+    assert (str(world.place_of(first)), world.parts(first)) == ("manager", (first.node,))
+    assert [Selection(frozenset({host})).keeps({"access": first}, managed) for host in ("node1", "node2", "manager")] == [True, False, False]
+    assert world.complete({"access": second}) == {"access": second, "node": second.node}
 
 
 def test_a_subject_has_to_do_with_its_parts(switching: World) -> None:

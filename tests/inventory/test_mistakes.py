@@ -18,7 +18,7 @@ vms:
 #: By where it is added: what is added, and the message without file, line and column.
 IN_NODE = [
     ("usr: ops", ("found the field 'usr', expected one of connection, address, port, user, sudo, jump, identity, ssh_config, roles, "
-     "links, routes, services, tools, names_inside, names_outside, sysctl; did you mean 'user'?")),
+     "links, routes, services, tools, names_inside, names_outside, sysctl, platform; did you mean 'user'?")),
     ("connection: shh", ("found 'shh', expected one of ssh, local, netns, safe-ssh, paramiko, salt, docker, podman, ansible, kubectl, "
      "winrm, lxc, openshift, chroot; did you mean 'ssh'?")),
     ("port: 70000", "found '70000', expected a port from 1 to 65535"),

@@ -79,18 +79,32 @@ BREAKS = {
     "port-no-multicast-flood": ways(*ALL6),
     "two-tap-and-resolver": VM42 | {"dns4", "dns6", "node:vm42"},
     "two-uplink-and-address": NODE1 | ways(*ALL4, vms=("vm44",)) | {"node:gateway"},
+    **dict.fromkeys(("guest-wrong-gateway", "guest-no-default-route"), ways(*ALL4)),
+    "guest-wrong-gateway-ipv6": ways(*ALL6),
+    "guest-route-overlapping": {"node:vm42"},
+    **dict.fromkeys(("guest-firewall-drops-in", "guest-firewall-drops-out"), VM42 | {"node:vm42"}),
+    "two-guest-gateway-and-uplink": ways(*ALL4) | ways(*ALL4, *ALL6, vms=("vm44", "vm45")),
+    "healthy-guest-without-ipv6": ways(*ALL6, vms=("vm43",)),
+    "path-one-way-bad": ways("tcp4", vms=("vm42", "vm43")),
+    "path-mtu-black-hole": ways("full", vms=("vm42", "vm43", "vm44", "vm45")),
+    "healthy-smaller-path-that-says-so": ways("full", vms=("vm42", "vm43", "vm44", "vm45")),
     "healthy-guest-silent-to-ping": ways("ping4", "ping6", "full", vms=("vm45",)),
     "healthy-gateway-silent-to-ping": {"node:gateway"},
     "healthy-stopped-vm": ways(*ALL4, *ALL6, vms=("vm43",)),
 }
 
-#: Two hosts fight: what breaks is a matter of luck, but only theirs.
-FIGHTS = {"address-duplicate": "vm42", "mac-duplicate": "vm4[24]", "gateway-two-macs": ".*", "switch-reflects-frames": "vm4[23]"}
+#: Two hosts fight, or some packets are lost: what breaks is a matter of luck, but only theirs.
+FIGHTS = {
+    "address-duplicate": "vm42", "mac-duplicate": "vm4[24]", "gateway-two-macs": ".*", "switch-reflects-frames": "vm4[23]",
+    "path-loss": "vm4[23]", "path-loss-everywhere": "vm4", "path-loss-of-one-vm": "vm42",
+}
 
 #: What a snapshot leaves out because it changes by itself is asked for here.
 ELSEWHERE = {
     "fdb-static-at-another-port": ("node1", "bridge fdb show br br0 | grep -q '52:54:00:00:00:42 dev vm43_net0.* static'"),
     "gateway-stale-neighbour": ("gateway", "ip neigh show 10.20.0.142 | grep -q 52:54:00:00:00:99"),
+    "guest-wrong-resolver": ("vm42", "grep -q 10.20.0.59 /etc/resolv.conf"),
+    "healthy-guest-not-entered": ("controller", "true"),  # only the inventory is another one
     "healthy-stale-neighbours": ("node1", "ip neigh show nud stale | grep -q 10.20.0.199"),
     "healthy-idle-vm": ("node1", "! bridge fdb show br br0 | grep -q '52:54:00.*dev vm42_net0'"),
 }

@@ -21,7 +21,8 @@ def test_rooted_nodes_are_reached_by_ssh():
     assert data["defaults"]["node"] == {"connection": "ssh", "user": "lab", "sudo": True, "ssh_config": "/s/t1/ssh_config"}
     assert data["nodes"]["node1"]["address"] == "10.99.0.11"
     assert data["nodes"]["node1"]["services"] == ["ssh"]
-    assert data["nodes"]["controller"] == {"connection": "local", "roles": ["controller"], "sudo": False}
+    platform = {"name": "vm_box", "prefix": ["ip", "netns", "exec", "nc-t1-vm_box"]}
+    assert data["nodes"]["controller"] == {"connection": "local", "roles": ["controller"], "sudo": False, "platform": platform}
 
 
 def test_rootless_nodes_are_network_namespaces():

@@ -49,8 +49,11 @@ def flow_to(interface: Interface, family: int = 4, source: Node = CONTROLLER, pr
     )
 
 
-def links(**states: str) -> By[Any, Any]:
-    """Give the links of node1: all up, but those that are said to be ``down``, ``dark`` (no carrier), ``gone`` or ``in`` a bridge."""
+def links(more: str = "", **states: str) -> By[Any, Any]:
+    """Give the links of node1: all up, but those that are said to be ``down``, ``dark`` (no carrier), ``gone`` or ``in`` a bridge.
+
+    ``more``: further ones as ``ip -d link show`` has them.
+    """
     lines = []
     for number, name in enumerate(("eth0", "eth1", "br0", "br1", "br2", "vnet60"), 1):
         state = states.get(name, "up")
@@ -58,7 +61,7 @@ def links(**states: str) -> By[Any, Any]:
         master = f"master {state.partition(' ')[2]} " if state.startswith("in ") else ""
         if state != "gone":
             lines.append(f"{number}: {name}: <{flags}> mtu 1500 qdisc noqueue {master}state UP mode DEFAULT\n    link/ether 02:00:00:00:00:0{number}")
-    value = OBSERVATIONS["links"].or_else[0][1]("\n".join(lines))
+    value = OBSERVATIONS["links"].or_else[0][1]("\n".join([*lines, *filter(None, [more])]))
     return by("links", node1=value)
 
 

@@ -163,3 +163,42 @@ def test_each_flow_is_judged_by_its_own_answer():
 def test_the_flows_here_are_those_meant():
     assert (TO_DECLARED.target, TO_DECLARED.source) == (ip_address("10.30.0.1"), NODE1)
     assert flow_of("arp", LAN, NODE2).source == NODE2
+
+
+# -- full size ---------------------------------------------------------------------------------------------------------
+
+OUTSIDE_FULL, OUTSIDE_PING = flow_of("icmp", source=CONTROLLER, full=True), flow_of("icmp", source=CONTROLLER)
+OUTSIDE_FULL_43, OUTSIDE_FULL_44 = flow_of("icmp", VM43, CONTROLLER, full=True), flow_of("icmp", VM44, CONTROLLER, full=True)
+TOO_BIG = Answer("too_big", 1, error="Message too long (from 198.51.100.1, mtu 1400)")
+BACK = Answer("answered", 1)
+
+
+def test_a_smaller_hop_that_says_so_is_a_note():
+    assert notes_of(checks.test_mtu_is_consistent, OUTSIDE_FULL, answers({OUTSIDE_FULL: TOO_BIG})) == ["path.mtu_smaller"]
+
+
+def test_the_node_s_own_bridge_that_is_too_small_is_no_path():
+    with wrong("path.mtu_too_small", TOO_BIG.error, breaks={"ipv4", "full_size"}):
+        checks.test_mtu_is_consistent(FULL, answers({FULL: TOO_BIG}))
+
+
+@pytest.mark.parametrize("others", [
+    {FULL: BACK},  # the VM's own node reaches it
+    {OUTSIDE_FULL_43: silent(), OUTSIDE_FULL_44: silent()},  # the node cannot ask; no other VM is reached either
+])
+def test_full_packets_that_vanish_on_the_way_are_a_black_hole(others):
+    given = {OUTSIDE_FULL: silent(), OUTSIDE_PING: BACK, **others}
+    with wrong("path.mtu_black_hole", "nobody says 'fragmentation needed'", place="lan", breaks={"ipv4", "full_size"}, certain=True):
+        checks.test_mtu_is_consistent(OUTSIDE_FULL, answers(given))
+
+
+@pytest.mark.parametrize("others", [
+    {OUTSIDE_PING: silent(), FULL: BACK},  # small ones vanish too
+    {OUTSIDE_PING: BACK, FULL: silent()},  # not even its own node reaches it: the tap, or the guest
+    {OUTSIDE_PING: BACK, OUTSIDE_FULL_43: BACK},  # another VM is reached
+    {OUTSIDE_PING: BACK},  # nothing to compare with
+    {},
+])
+def test_full_packets_that_the_guest_may_lose_are_no_black_hole(others):
+    with wrong("path.mtu_too_small", breaks={"ipv4", "full_size"}):
+        checks.test_mtu_is_consistent(OUTSIDE_FULL, answers({OUTSIDE_FULL: silent(), **others}))

@@ -123,6 +123,15 @@ def test_a_stopped_vm_needs_no_route():
     host_route(VM43, kernel=ways(VM43, own4="RTNETLINK answers: Network is unreachable"))
 
 
+def test_of_a_bridge_in_a_vrf_only_what_comes_from_outside_is_judged():
+    vrf = "9: red: <NOARP,MASTER,UP,LOWER_UP> mtu 65575 state UP mode DEFAULT\n    link/ether 02:00:00:00:00:09\n    vrf table 10"
+    known = links(br0="in red", more=vrf)
+    facts = (routes(), rules(), sysctls(), by("domains", node1=TAPS))
+    checks.test_host_route_is_present(VM42, ways(VM42, own4="via 10.20.0.1 dev eth0", own6="via fe80::1 dev eth0"), *facts, known)
+    with wrong("route.shadowed", "packets from outside go by eth0"):
+        checks.test_host_route_is_present(VM42, ways(VM42, own4="via 10.20.0.1 dev eth0", forwarded4="via 10.20.0.1 dev eth0"), *facts, known)
+
+
 @pytest.mark.parametrize("state", ["gone", "down"])
 def test_without_its_bridge_there_is_no_route(state):
     host_route(kernel=ways(VM42, own4="RTNETLINK answers: Network is unreachable"), device=state)

@@ -304,13 +304,16 @@ def test_a_port_without_multicast():
 
 @pytest.mark.parametrize(("change", "asked", "answer"), [
     ("", OUTSIDE, silent()),
-    (NO_MULTICAST, OUTSIDE, answered()),
     (NO_MULTICAST, flow_of("icmp", source=CONTROLLER), silent()),
     (NO_MULTICAST, flow_of("icmp", source=NODE1, family=6), silent()),
     ("ip link del br0", OUTSIDE, silent()),
 ])
 def test_multicast_matters_for_silent_ipv6_from_outside(change, asked, answer):
     assert takes_multicast(change, asked, answer) == []
+
+
+def test_multicast_that_nobody_misses_yet_is_a_note():
+    assert takes_multicast(NO_MULTICAST, OUTSIDE, answered()) == ["port.no_multicast_flood"]
 
 
 def test_multicast_is_unknown_without_answer_or_bridges():

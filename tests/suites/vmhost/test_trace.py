@@ -261,11 +261,18 @@ def leaves_node(out, tap, flow=FROM_OUTSIDE):
     return judged("reply_leaves_node", flow, trace(at("sender", REQUEST), out, tap) if flow.source != NODE1 else trace(out, tap))
 
 
-@pytest.mark.parametrize("tap", [at("tap", REQUEST, REPLY), at("tap", REQUEST, ERROR), at("tap", ASKED, replace(TOLD, source=MAC))])
-@pytest.mark.parametrize("out", [at("uplink"), at("uplink", REQUEST, ASKED), at("uplink", replace(REPLY, right_way=False))])
+@pytest.mark.parametrize(("out", "tap"), [
+    *((out, tap) for tap in (at("tap", REQUEST, REPLY), at("tap", REQUEST, ERROR))
+      for out in (at("uplink"), at("uplink", REQUEST, ASKED), at("uplink", replace(REPLY, right_way=False)))),
+    (at("uplink", ASKED), at("tap", ASKED, replace(TOLD, source=MAC))),
+])
 def test_an_answer_that_is_at_the_tap_alone(out, tap):
     with wrong("node.drops_reply", f"node1: vm42-1's answers are at its tap vnet7 (from {MAC}), and none comes to the uplink eth0", place="node1"):
         leaves_node(out, tap)
+
+
+def test_what_others_were_told_by_another_way_need_not_leave():
+    assert leaves_node(at("uplink"), at("tap", ASKED, replace(TOLD, source=MAC))) == []
 
 
 def test_that_its_mac_was_told_is_no_answer_to_a_packet():
