@@ -178,9 +178,11 @@ def keeps(program: Program, data: bytes) -> bool:
 
 
 def _simple(code: int, value: int, loaded: int, index: int, at: int) -> tuple[int, int, int]:
-    """Do what touches no frame: mask, set the index, jump. Raises ValueError where no program of this module has it."""
-    if code == _AND:
-        return loaded & value, index, at
+    """Do what touches no frame: reckon, set the index, jump. Raises ValueError where no program of this module has it."""
+    if code in {_AND, _ADD}:
+        return loaded & value if code == _AND else (loaded + value) & 0xFFFFFFFF, index, at
+    if code in {_A_TO_X, _X_TO_A}:
+        return (loaded, loaded, at) if code == _A_TO_X else (index, index, at)
     if code == _SET_X:
         return loaded, value, at
     if code == _JUMP:
