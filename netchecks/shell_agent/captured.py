@@ -34,7 +34,10 @@ class Source:
 def captures(job: Mapping[str, Any], parts: Mapping[str, bytes], began: float, clock: float) -> dict[str, Any]:
     """Give what each capture is about, by its key. ``began``, ``clock``: one moment, as uptime and as time of day, in seconds."""
     sources = [_source(number, limit, parts, began, clock) for number, limit in enumerate(job["limits"])]
-    return {key: _kept(wanted, job["programs"], sources[wanted["file"]]) for key, wanted in job["captures"].items()}
+    why = lacking("impossible", f"at more than {len(sources)} devices nobody listens")
+    known = dict(enumerate(sources))
+    beyond = Source((), None, 0, {"error": why, "impossible": True})
+    return {key: _kept(wanted, job["programs"], known.get(wanted["file"], beyond)) for key, wanted in job["captures"].items()}
 
 
 def _source(number: int, limit: int, parts: Mapping[str, bytes], began: float, clock: float) -> Source:
@@ -84,8 +87,8 @@ def frames_of(data: bytes) -> tuple[list[tuple[float, bytes]], bool]:
 
 def _kept(wanted: Mapping[str, Any], programs: list[Any], source: Source) -> dict[str, Any]:
     """Give what one capture is about: tcpdump keeps for all at its device together, and somewhat more."""
-    program, needle, most = programs[wanted["program"]], base64.b64decode(wanted["needle"]), int(wanted["most"])
-    rows = [row for row in source.packets if keeps(program, row[2]) and needle in row[2]]
+    program, most = programs[wanted["program"]], int(wanted["most"])
+    rows = [row for row in source.packets if keeps(program, row[2])]
     packets = [(at, out, base64.b64encode(data).decode()) for at, out, data in rows[:most]]
     dropped = source.dropped + len(rows) - len(packets)
     return {"error": "", "opened": source.opened, "packets": packets, "dropped": dropped} | dict(source.why)

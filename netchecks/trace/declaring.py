@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from netchecks.errors import NotSeen, Why
@@ -15,6 +15,7 @@ from netchecks.probe import PROBES, Action, Ask, Capture, Got, Part, Probe
 from netchecks.seen import By
 from netchecks.send import UNABLE, unable_to
 from netchecks.trace import sending
+from netchecks.trace.indexing import index
 from netchecks.trace.marks import RUN, mark_of
 from netchecks.trace.recognising import known, placed, sighting
 
@@ -23,7 +24,7 @@ _ARP, _IPV6 = 0x0806, 0x86DD
 WINDOW = 2.6
 #: Facts that sending needs, whatever the platform.
 _NEEDS = ("links", "addresses", "route_lookups")
-#: Seconds in which a packet is at its next point, and by which clocks may be apart beyond what is known of them.
+#: Seconds in which a packet is at its next point.
 SLACK = 0.2
 _REFUSED = "[Errno 1]"
 
@@ -97,7 +98,23 @@ def trace_of(flow: Flow, sender: str, parts: Mapping[str, Part | NotSeen]) -> Tr
     some = next(iter(notes.values()))
     points = [_point(row, notes) for row in some["points"]]
     sent, unsent = _sent(flow, sender, parts[sender], notes)
-    return Trace(flow.name, tuple(_seen(flow, point, parts, notes, sent) for point in points), sent, unsent, flow.protocol)
+    said = _Said(parts, notes, sender, sent)
+    return Trace(flow.name, tuple(_seen(flow, point, said) for point in points), sent, unsent, flow.protocol)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What all places said: by their names, with the notes of how they were asked."""
+
+    parts: Mapping[str, Part | NotSeen]
+    notes: Mapping[str, Any]
+    sender: str
+    sent: tuple[float, ...]
+
+    def slack(self, place: str) -> float:
+        """Give by how many seconds a packet's time at the sender and one at this place may be apart where they are told as the same."""
+        two = [self.parts[name] for name in (place, self.sender)] if place != self.sender else []
+        return SLACK + sum((part.booted[1] - part.booted[0]) / 2 for part in two if isinstance(part, Part) and part.booted)
 
 
 def _point(row: list[Any], notes: Mapping[str, Any]) -> Point:
@@ -132,23 +149,23 @@ def _sent(flow: Flow, sender: str, part: Part | NotSeen, notes: Mapping[str, Any
     return (), NotSeen(Why.FAILED, f"{part.place}: {failed or 'no packet was sent'}", cause=cause)
 
 
-def _seen(flow: Flow, point: Point, parts: Mapping[str, Part | NotSeen], notes: Mapping[str, Any], sent: tuple[float, ...]) -> Seen:
-    part = parts.get(point.place, NotSeen(Why.NOT_RECORDED, f"{point}"))
+def _seen(flow: Flow, point: Point, said: _Said) -> Seen:
+    part = said.parts.get(point.place, NotSeen(Why.NOT_RECORDED, f"{point}"))
     asked = not isinstance(part, NotSeen) or part.why is Why.NOT_RECORDED  # a place without any device has nothing to do
     if not point.device and asked:
         return Seen(point, (), NotSeen(Why.NOT_POSSIBLE, point.why or f"{point}: the device is not known"))
     if isinstance(part, NotSeen):
         return Seen(point, (), part)
-    mark = mark_of(flow.name, bytes.fromhex(notes[point.place]["run"]))
-    heard = _heard(point, part, notes[point.place])
-    frames = [(at, outgoing, data) for got in heard for at, _, outgoing, data in got.packets]
+    mark = mark_of(flow.name, bytes.fromhex(said.notes[point.place]["run"]))
+    heard = _heard(point, part, said.notes[point.place])
+    frames = [(at, outgoing, data) for got in heard for at, _, outgoing, data in index(got.packets).of(flow, mark)]
     ends = known(flow, mark, (data for _, _, data in frames))
     sightings = []
     for at, outgoing, data in frames:
         found = sighting(flow, mark, data, ends)
         if found is not None:
             sightings.append(placed(found, point, _clock(part) + at, outgoing=outgoing))
-    return Seen(point, _ordered(sightings), _unseen(point, part, heard, sent))
+    return Seen(point, _ordered(sightings), _unseen(point, part, heard, said))
 
 
 def _heard(point: Point, part: Part, note: Mapping[str, Any]) -> tuple[Got, ...]:
@@ -163,7 +180,7 @@ def _ordered(sightings: list[Sighting]) -> tuple[Sighting, ...]:
     return tuple(sorted(dict.fromkeys(sightings), key=lambda one: one.seconds))
 
 
-def _unseen(point: Point, part: Part, heard: tuple[Got, ...], sent: tuple[float, ...]) -> NotSeen | None:
+def _unseen(point: Point, part: Part, heard: tuple[Got, ...], said: _Said) -> NotSeen | None:
     """Say why silence at a point proves nothing, None where it does."""
     for got in heard:
         if got.opened is None:
@@ -177,7 +194,8 @@ def _unseen(point: Point, part: Part, heard: tuple[Got, ...], sent: tuple[float,
     if dropped:
         return NotSeen(Why.TRUNCATED, f"{point}: {dropped} frames came too fast to be kept")
     opened = max(got.opened or 0.0 for got in heard)
-    early, late = _clock(part) + opened + SLACK, _clock(part) + part.ended - SLACK
-    if sent and not any(early <= at <= late for at in sent):
+    slack = said.slack(point.place)
+    early, late = _clock(part) + opened + slack, _clock(part) + part.ended - slack
+    if said.sent and not any(early <= at <= late for at in said.sent):
         return NotSeen(Why.TIMED_OUT, f"{point}: it was listened there at another time than the packets were sent")
     return None

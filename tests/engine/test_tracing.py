@@ -11,7 +11,7 @@ import pytest
 
 from netchecks.models.routes import Lookup
 from netchecks.models.subjects import Connection, Flow, Interface, Network, Node, Vm
-from netchecks.probe import Capture, Got
+from netchecks.probe import Capture, Frames, Got
 from netchecks.trace import sending
 from netchecks.trace.marks import TURNS, mark_of
 from netchecks.trace.recognising import known, sighting
@@ -85,3 +85,23 @@ def test_what_the_kernel_translates_is_seen_on_both_sides(net: Wire, protocol: s
     one = flow(protocol, "203.0.113.30", port)
     outside, inside = traced(net, one, "192.0.2.1", "left", "right")
     assert outside == inside == [(kind, turn, ()) for turn in EVERY_TURN for kind in ("request", answer)]
+
+
+def test_a_namespace_and_a_mac_name_a_device(net: Wire) -> None:
+    """A router's or a guest's namespace is a point like any other: by its name, and its devices by their names or MACs."""
+    inside, mac = net.b.name, net.b.sh("cat /sys/class/net/wire/address").strip()
+    one = flow("icmp", "198.51.100.2")
+    packet = sending.packets(one, mark_of(one.name, RUN), Lookup("unicast", "wire", "", "198.51.100.3")).packets[0]
+    frame = bytes.fromhex("ffffffffffff" + mac.replace(":", "")) + b"\x08\0" + packet
+    actions = (
+        Capture("wire", prefix=RUN, namespace=inside), Capture(f"mac:{mac}", prefix=RUN, namespace=inside), Capture("wire", prefix=RUN),
+        Capture("wire", prefix=RUN, namespace="nowhere"), Capture("mac:02:00:00:00:00:00", prefix=RUN), Frames("wire", (frame,), 0.1, namespace=inside),
+    )
+    by_name, by_mac, here, nowhere, nothing, sent = finish(start(net.a, *actions, seconds=1.0), *actions)
+    assert sent.outcome == "sent"
+    for got in (by_name, by_mac):
+        assert [data for _, _, outgoing, data in got.packets if outgoing] == [frame]
+    assert here.packets == ()
+    assert (nowhere.outcome, nothing.outcome) == ("failed", "failed")
+    assert "No such file" in nowhere.error
+    assert "No such device" in nothing.error

@@ -268,6 +268,15 @@ def test_a_capture_that_ended_before_the_packets_is_no_proof():
     assert unseen(early, "tap").why is Why.TIMED_OUT, "its agent was done when the controller's began"
 
 
+@pytest.mark.parametrize(("inexact", "known_"), [(0.1, True), (0.4, False)])
+def test_the_less_is_known_of_the_clocks_the_less_silence_proves(inexact, known_):
+    """The node listened from 0.8 to 2.2: packets at 1.1 and 1.7 by clocks that are off by 0.4 each may have gone before or after."""
+    parts = with_node(heard(asks(), inexact=inexact), opened=0.6)
+    trace = read(parts | {"node1": replace(parts["node1"], ended=2.0)})
+    assert (unseen(trace, "tap") is None) == known_
+    assert unseen(trace, "sender") is None, "by one clock all is exact"
+
+
 def test_a_place_that_was_not_reached_is_not_a_loss():
     parts = heard(asks(), WHOLE) | {"node1": UNREACHED}
     trace = read(parts)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import ip_address
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -100,6 +103,24 @@ def test_a_refusal_is_an_answer(family):
     one = flow("tcp", family)
     made = found(one, frame(reply(one, 2, flags="RA")))
     assert (made.kind, made.turn, made.said) == ("reply", 2, "RA")
+
+
+@pytest.mark.parametrize("protocol", ["icmp", "tcp", "udp"])
+def test_of_a_hundred_flows_each_packet_is_one_flows(protocol):
+    """All of one sender, to one port of a hundred VMs: ports and sequence numbers are few, addresses and cookies are not."""
+    def to(number):
+        return replace(flow(protocol, 4, f"flow-{number}"), target=ip_address(f"10.20.1.{number}"))
+
+    flows = [to(number) for number in range(100)]
+    marks = [mark_of(one.name, RUN) for one in flows]
+    ends = [known(one, mark, ()) for one, mark in zip(flows, marks, strict=True)]
+    for number, one in enumerate(flows):
+        address = str(one.target)
+        went, came = request(one, 1, target=address), reply(one, 1, source=address)
+        frames = [frame(went), frame(came), frame(error(one, bytes(went)[:28]))]
+        for data in frames:
+            owners = [other for other, mark in enumerate(marks) if sighting(flows[other], mark, data, ends[other])]
+            assert owners == [number]
 
 
 # -- NAT -------------------------------------------------------------------------------------------------------------
