@@ -24,8 +24,8 @@ MAX_BYTES = 16 << 20  # for all captures
 BUFFERS = 48 << 20  # for all of the kernel's, which doubles what it is asked for
 FILES = 4096  # that may be open: three captures for each of a thousand taps
 AT_ONCE = 1000  # packets read in one go: a flood must not keep the timers from their time
+LARGEST = 2048  # bytes of a frame; the kernel's filter keeps less of most
 CLOSERS = 50  # threads
-SNAP = 320  # bytes kept of a frame: headers, neighbour options and the cookie
 ETH_P_ALL = 3
 SO_ATTACH_FILTER, SO_RCVBUFFORCE, SO_TIMESTAMPNS = 26, 33, 35
 PACKET_OUTGOING = 4
@@ -139,7 +139,7 @@ def capture(key, wanted):
     def readable():
         for _ in range(AT_ONCE):
             try:
-                data, ancillary, _, where = sock.recvmsg(SNAP, 128)
+                data, ancillary, _, where = sock.recvmsg(LARGEST, 128)
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EINTR):
                     source["error"] = str(error)
@@ -225,6 +225,66 @@ def seen(action):
         not outgoing and all(data[offset:offset + len(text)] == text for offset, text in wanted)
         for source in SOURCES.values() if source["of"] == here for _, outgoing, data in source["packets"]
     )
+
+
+def lease(index, action):
+    """DHCP's whole handshake (RFC 2131) for a test MAC, with an expected server only; what is taken is given back at once."""
+    sock = packet_socket(action["namespace"], action["device"], 0, lambda sock: None)
+    discover, request, release, identifier = (
+        base64.b64decode(action[name]) for name in ("discover", "request", "release", "identifier")
+    )
+    servers = [socket.inet_aton(server) for server in action["servers"]]
+    here = (action["namespace"], action["device"])
+    OPEN.add(index)
+    RESULTS[index]["since"] = action["at"]
+
+    def heard(kinds):
+        for source in SOURCES.values():
+            for _, outgoing, data in source["packets"] if source["of"] == here else ():
+                if not outgoing and data[12:14] == b"\x08\0" and data[42:43] == b"\x02" and data[46:50] == identifier:
+                    kind, server = dhcp_option(data, 53), dhcp_option(data, 54)
+                    if kind in kinds and server in servers:
+                        return kind, data[58:62], server
+        return None
+
+    def say(frame, *filled):
+        for offset, value in filled:
+            frame = frame[:offset] + value + frame[offset + 4:]
+        sock.send(frame)
+        RESULTS[index]["sent"] += 1
+
+    def wait(kinds, call):
+        found = heard(kinds)
+        if found:
+            return call(*found)
+        if now() < action["at"] + action["seconds"]:
+            return later(now() + 0.05, lambda: wait(kinds, call))
+        return done(index, "silent", "no %s" % ("offer" if kinds == (b"\x02",) else "ACK"))
+
+    def offered(_, address, server):
+        say(request, *zip(action["request_at"], (address, server)))
+        wait((b"\x05", b"\x06"), lambda kind, given, who: ended(kind, given, who))
+
+    def ended(kind, address, server):
+        if kind == b"\x05":
+            say(release, *zip(action["release_at"], (address, server)))
+        return done(index, "answered" if kind == b"\x05" else "refused", socket.inet_ntoa(server))
+
+    def begin():
+        say(discover)
+        wait((b"\x02",), offered)
+
+    later(action["at"], begin)
+
+
+def dhcp_option(data, code):
+    """One option of a BOOTP message in an untagged frame, None where it is not there."""
+    at = 14 + (data[14] & 15) * 4 + 8 + 240
+    while at + 1 < len(data) and data[at] != 255:
+        if data[at] == code:
+            return data[at + 2:at + 2 + data[at + 1]]
+        at += 1 if data[at] == 0 else 2 + data[at + 1]
+    return None
 
 
 # -- sockets ---------------------------------------------------------------------------------------------------------
@@ -436,7 +496,13 @@ def series(index, action):
     family, count, port = family_of(action["target"]), action["count"], action["port"]
     six = family == socket.AF_INET6
     protocol = socket.IPPROTO_TCP if port else socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
-    sock = socket.socket(family, socket.SOCK_RAW, protocol)
+    raw = True
+    try:
+        sock = socket.socket(family, socket.SOCK_RAW, protocol)
+    except PermissionError:
+        if port:
+            return connections(index, action)
+        sock, raw = socket.socket(family, socket.SOCK_DGRAM, protocol), False  # the kernel's own: it sets and checks the identifier
     sock.setblocking(False)
     sock.connect((action["target"], 0))  # the kernel gives it only what comes from there
     pseudo = b"".join(socket.inet_pton(family, address) for address in (sock.getsockname()[0].split("%")[0], action["target"]))
@@ -458,7 +524,7 @@ def series(index, action):
             ack, flags = struct.unpack_from("!I", data, 8)[0], data[13]
             return ack - 1 - mark if flags & 0x10 and flags & 6 and data[:2] == struct.pack("!H", port) else -1
         kind, _, _, identifier, turn = struct.unpack_from("!BBHHH", data)
-        return turn if kind in (0, 129) and identifier == mark >> 16 else -1
+        return turn if kind in (0, 129) and (identifier == mark >> 16 or not raw) else -1
 
     def readable():
         for _ in range(AT_ONCE):
@@ -466,7 +532,7 @@ def series(index, action):
                 data = sock.recv(2048)
             except OSError:
                 return
-            data = data if six else data[(data[0] & 15) * 4:]
+            data = data if six or not raw else data[(data[0] & 15) * 4:]
             turn = position(data) if len(data) >= (20 if port else 8) else -1
             if 0 <= turn < count:
                 answered[turn] = 1
@@ -486,18 +552,69 @@ def series(index, action):
     def end():
         readable()  # what came while this machine was too busy to look
         LOOP.unregister(sock)
-        sources = [action["ports"][turn % len(action["ports"])] for turn in range(count)] if port else []
-        text = json.dumps([answered, sources]).encode()
-        RESULTS[index]["data"] = (round(now(), 6), base64.b64encode(text).decode())
-        done(index, "sent", RESULTS[index]["error"])
+        rowed(index, action, answered)
 
     LOOP.register(sock, selectors.EVENT_READ, readable)
-    later(action["at"], lambda: send(0))
+    return later(action["at"], lambda: send(0))
+
+
+def rowed(index, action, answered):
+    ports = action["ports"]
+    sources = [ports[turn % len(ports)] for turn in range(len(answered))] if ports else []
+    text = json.dumps([answered, sources]).encode()
+    RESULTS[index]["data"] = (round(now(), 6), base64.b64encode(text).decode())
+    done(index, "sent", RESULTS[index]["error"])
+
+
+def connections(index, action):
+    """Without the right to send SYNs: a connection from each port, closed at once; the kernel tries each twice meanwhile."""
+    family, ports, good, open_ones = family_of(action["target"]), action["ports"], set(), {}
+    OPEN.add(index)
+    RESULTS[index].update(since=now())
+
+    def begin(turn):
+        own = ports[turn]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            sock.bind(("", own))
+            code = sock.connect_ex((action["target"], action["port"]))
+        except OSError as error:
+            code = error.errno
+        if code in (0, errno.ECONNREFUSED, errno.EADDRINUSE):  # a port of somebody else's tells nothing
+            good.add(own)
+        if code == errno.EINPROGRESS:
+            open_ones[own] = sock
+            LOOP.register(sock, selectors.EVENT_WRITE, lambda: close(own))
+        else:
+            sock.close()
+        RESULTS[index]["sent"] += 1
+        return later(now() + 2 * action["gap"], lambda: begin(turn + 1)) if turn + 1 < len(ports) else later(now() + 1.5, end)
+
+    def close(own):
+        sock = open_ones.pop(own)
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (0, errno.ECONNREFUSED):
+            good.add(own)
+        LOOP.unregister(sock)
+        sock.close()
+
+    def end():
+        for own in list(open_ones):
+            LOOP.unregister(open_ones[own])
+            open_ones.pop(own).close()
+        rowed(index, action, [int(ports[turn % len(ports)] in good) for turn in range(action["count"])])
+
+    later(action["at"], lambda: begin(0))
 
 
 # -- the loop --------------------------------------------------------------------------------------------------------
 
-HANDLERS = {"Frames": frames, "Packets": packets, "Echo": echo, "Connect": connect, "Datagram": datagram, "Series": series}
+HANDLERS = {
+    "Frames": frames, "Lease": lease, "Packets": packets, "Echo": echo, "Connect": connect, "Datagram": datagram, "Series": series,
+}
 
 
 def start(index, action):

@@ -85,8 +85,9 @@ def _flows(mark: pytest.Mark | None) -> tuple[str, ...]:
     if mark is None:
         return ()
     to = f"to the {mark.kwargs['to']}" if "to" in mark.kwargs else ""
+    family = f"IPv{mark.kwargs['family']}" if "family" in mark.kwargs else ""
     full = {True: "full size", False: "", None: ""}[mark.kwargs.get("full")]
-    return tuple(word for word in (" or ".join(mark.args), to, full) if word)
+    return tuple(word for word in (" or ".join(mark.args), to, full, family) if word)
 
 
 # -- codes -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ Program = tuple[tuple[int, int, int, int], ...]
 
 #: Bytes kept of a frame: headers of several encapsulations, neighbour options and the mark.
 SNAP = 320
+#: Bytes kept of a frame whose UDP port is asked for: all of it, as the message in it (DHCP) is what one wants to read.
+WHOLE = 2048
 
 IPV4, IPV6 = 0x0800, 0x86DD
 VLANS = (0x8100, 0x88A8)  # IEEE 802.1Q, 802.1ad
@@ -45,8 +47,8 @@ _Step = tuple[int, int, int, int]
 _SCAN: _Step = (_JUMP, 0, 0, -1)
 
 
-def _keep() -> _Step:
-    return (_RETURN, 0, 0, SNAP)
+def _keep(size: int = SNAP) -> _Step:
+    return (_RETURN, 0, 0, size)
 
 
 def _drop() -> _Step:
@@ -65,9 +67,9 @@ def _each(values: Sequence[int], then: Sequence[_Step]) -> list[_Step]:
     return [step for value in values for step in _where(value, then)]
 
 
-def _any(values: Sequence[int]) -> list[_Step]:
+def _any(values: Sequence[int], size: int = SNAP) -> list[_Step]:
     """Keep the frame where the loaded value is one of these."""
-    return _each(values, [_keep()])
+    return _each(values, [_keep(size)])
 
 
 def whole(ethertypes: Sequence[int], udp_ports: Sequence[int] = ()) -> Program:
@@ -93,7 +95,7 @@ def _ports(base: int, ports: Sequence[int]) -> list[_Step]:
     """Keep what has one of these ports. X is the length of the IP header."""
     if not ports:
         return []
-    return [step for offset in (0, 2) for step in [(_LOAD_HALF_X, 0, 0, _ETHER + base + offset), *_any(ports)]]
+    return [step for offset in (0, 2) for step in [(_LOAD_HALF_X, 0, 0, _ETHER + base + offset), *_any(ports, WHOLE)]]
 
 
 def marked(prefix: bytes) -> Program:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from ipaddress import IPv4Address, IPv6Address
 
+from netchecks.models.dhcp.messages import messages
+
 _VLANS = (0x8100, 0x88A8)  # IEEE 802.1Q, 802.1ad
 _IPV4, _ARP, _IPV6 = 0x0800, 0x0806, 0x86DD  # IANA, IEEE 802 numbers
 _PROTOCOLS = {1: "ICMP", 6: "TCP", 17: "UDP", 58: "ICMPv6"}  # IANA protocol numbers
@@ -29,10 +31,20 @@ def packet_line(frame: bytes) -> str:
         tags += f", vlan {int.from_bytes(rest[:2], 'big') & 0xFFF}"
         kind, rest = int.from_bytes(rest[2:4], "big"), rest[4:]
     try:
-        told = _inner(kind, rest)
+        told = _dhcp(frame) or _inner(kind, rest)
     except (struct.error, IndexError, ValueError):
         told = f"type 0x{kind:04x}, {len(rest)} bytes"
     return f"{told} ({_mac(frame[6:12])} > {_mac(frame[:6])}{tags})"
+
+
+def _dhcp(frame: bytes) -> str:
+    """Tell a DHCP message with whom it is about; empty where it is none."""
+    for one in messages([(0.0, "", False, frame)]):
+        name = "DHCP" if one.family == 4 else "DHCPv6"  # noqa: PLR2004 - IPv4
+        by = f" by {one.server}" if one.from_server and one.server else ""
+        said = f' "{one.text}"' if one.text else ""
+        return f"{name} {one.kind} for {one.client}{f': {one.address}' if one.address else ''}{by}{said}"
+    return ""
 
 
 def _inner(kind: int, data: bytes) -> str:

@@ -29,6 +29,27 @@ class Frames:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """DHCP's whole handshake out of a device that is captured: DISCOVER, REQUEST of what is offered, RELEASE of what was given.
+
+    The frames are whole; the offered address and the server's identifier are put where ``request_at`` and ``release_at`` say.
+    Only of ``servers`` (their IPv4 addresses) something is taken. ``identifier``: the transaction's four bytes.
+    """
+
+    device: str
+    discover: bytes
+    request: bytes
+    release: bytes
+    identifier: bytes
+    servers: tuple[str, ...]
+    request_at: tuple[int, int]
+    release_at: tuple[int, int]
+    at: float = 0.0
+    seconds: float = 4.5
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Packets:
     """IP packets for an address, with their headers, sent by the way that the place's routes take. Seconds as in Frames."""
 
@@ -106,7 +127,7 @@ class Series:
     at: float = 0.0
 
 
-Action = Frames | Packets | Capture | Echo | Connect | Datagram | Series
+Action = Frames | Lease | Packets | Capture | Echo | Connect | Datagram | Series
 
 
 @dataclass(frozen=True, slots=True)

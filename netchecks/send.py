@@ -13,7 +13,7 @@ from netchecks import packet_filter
 from netchecks.errors import NotSeen, Unreadable, Why
 from netchecks.models.answers import Answer
 from netchecks.models.subjects import Flow
-from netchecks.probe import Action, Ask, Capture, Frames, Got
+from netchecks.probe import Action, Ask, Capture, Frames, Got, Lease
 from netchecks.record import Layout
 from netchecks.script import Alternative, Job
 from netchecks.shell_agent import building, reading
@@ -130,7 +130,7 @@ def _object(action: Action) -> str:
     """Name what an action is about: what it captures, its device, or whom a socket talks to."""
     if isinstance(action, Capture):
         return _source_of(action)
-    return action.device if isinstance(action, Frames) else str(action.target)
+    return action.device if isinstance(action, Frames | Lease) else str(action.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _heard(key: str, source: dict[str, Any]) -> Got:
     device = key.partition("#")[0]
     packets = tuple(_packet(device, *row) for row in source["packets"])
     opened = None if source["opened"] is None else float(source["opened"])
-    why = next((word for word in ("denied", "missing") if source.get(word)), "failed")
+    why = next((word for word in ("denied", "missing", "impossible") if source.get(word)), "failed")
     outcome = "captured" if opened is not None else why
     return Got(outcome, str(source["error"]), packets=packets, dropped=int(source["dropped"]), opened=opened)
 
@@ -179,7 +179,7 @@ def _got(do: str, about: str, result: dict[str, Any]) -> Got:
     """Read what came of one action that sends."""
     outcome, error, data = str(result["outcome"]), str(result["error"]), result.get("data")
     packets = (_packet("", data[0], False, data[1]),) if data else ()  # noqa: FBT003 - a row of packets
-    target = "" if do == "Frames" else about
+    target = "" if do in {"Frames", "Lease"} else about
     times = tuple(map(float, result.get("times", ())))
     return Got(outcome, error, float(result["seconds"]), int(result["sent"]), packets, 0, target, None, times)
 

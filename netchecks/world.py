@@ -8,17 +8,18 @@ from itertools import count
 from typing import Any
 
 from netchecks.models.hops import Hop
-from netchecks.models.subjects import SSH_PORT, Access, Flow, Interface, Inventory, Link, Network, Node, Vm
+from netchecks.models.subjects import SSH_PORT, Access, DhcpServer, Flow, Interface, Inventory, Link, Network, Node, Vm
 from netchecks.platform import PLATFORMS, Flows, Platform
 
-Subject = Node | Network | Vm | Interface | Link | Flow | Access
+Subject = Node | Network | Vm | Interface | Link | DhcpServer | Flow | Access
 
 #: A platform's nodes are asked for one by one where they are few, and in about so many commands where they are many.
 ACCESS_COMMANDS = 32
 
 #: Parameter name of a check -> the type of its subjects, the finest first: it determines the others.
 KINDS: dict[str, type[Any]] = {
-    "flow": Flow, "access": Access, "interface": Interface, "link": Link, "vm": Vm, "network": Network, "node": Node,
+    "flow": Flow, "access": Access, "interface": Interface, "dhcp_server": DhcpServer, "link": Link, "vm": Vm, "network": Network,
+    "node": Node,
 }
 
 
@@ -29,6 +30,7 @@ class World:
     inventory: Inventory
     links: tuple[Link, ...]
     accesses: tuple[Access, ...]
+    dhcp_servers: tuple[DhcpServer, ...]
     flows: tuple[Flow, ...]
     index: Flows
     _hops: dict[str, tuple[Hop, ...]] = field(default_factory=dict, compare=False)
@@ -38,6 +40,7 @@ class World:
         """Give every subject of one type, in the order of the inventory."""
         same: dict[type[Any], Sequence[Any]] = {
             Flow: self.flows, Access: self.accesses, Interface: self.inventory.interfaces, Link: self.links,
+            DhcpServer: self.dhcp_servers,
             Vm: self.inventory.vms, Network: self.inventory.networks, Node: self.inventory.nodes,
         }
         return same[kind]
@@ -79,7 +82,9 @@ def build(inventory: Inventory) -> World:
             _add(flows, flow)
     for flow in inventory.flows:
         _add(flows, flow)
-    return World(inventory, tuple(_links(inventory)), tuple(_accesses(inventory)), tuple(flows.values()), Flows.of(flows.values()))
+    servers = tuple(server for network in inventory.networks for server in dhcp_servers(network))
+    accesses = tuple(_accesses(inventory))
+    return World(inventory, tuple(_links(inventory)), accesses, servers, tuple(flows.values()), Flows.of(flows.values()))
 
 
 def _add(flows: dict[str, Flow], flow: Flow) -> None:
@@ -129,25 +134,36 @@ def _manages(names: tuple[str, ...] | None, node: Node, source: Node) -> bool:
     if node.connection.backend not in {"ssh", "safe-ssh", "paramiko"}:
         return False
     return node != source and "hypervisor" in node.roles if names is None else node.name in names
+def dhcp_servers(network: Network) -> tuple[DhcpServer, ...]:
+    """Give the DHCP servers of a network that can be looked at."""
+    declared = network.dhcp.servers if network.dhcp else ()
+    return tuple(
+        DhcpServer(f"{network}@{one.node}", network, one.node, one.addresses, one.log) for one in declared if one.node is not None
+    )
 
 
 def parts(subject: Subject) -> tuple[Subject, ...]:
     """Give the subjects that this one is made of, each once."""
-    direct: list[Subject] = []
-    if isinstance(subject, Flow):
-        direct = [subject.source, subject.network, *((subject.interface,) if subject.interface else ())]
-    elif isinstance(subject, Interface):
-        direct = [subject.vm, subject.network, subject.node, *subject.network.routers]
-    elif isinstance(subject, (Vm, Link, Access)):
-        direct = [subject.node]
-    elif isinstance(subject, Network):
-        direct = [end.node for end in subject.attachments]
     found: dict[tuple[type[Any], str], Subject] = {}
-    for part in direct:
+    for part in _direct(subject):
         found.setdefault((type(part), part.name), part)
-        if not isinstance(part, Network):  # a network's other nodes have nothing to do with one of its interfaces
+        if not isinstance(part, Network | DhcpServer):  # a network's other nodes have nothing to do with one of its interfaces
             found.update({(type(other), other.name): other for other in parts(part)})
     return tuple(found.values())
+
+
+def _direct(subject: Subject) -> list[Subject]:
+    if isinstance(subject, Flow):
+        servers = dhcp_servers(subject.network) if subject.protocol == "dhcp" else ()
+        own = [subject.source, subject.network, *((subject.interface,) if subject.interface else ())]
+        return [*own, *servers, *(server.node for server in servers)]  # which listen at the same time
+    if isinstance(subject, Interface):
+        return [subject.vm, subject.network, subject.node, *subject.network.routers, *dhcp_servers(subject.network)]
+    if isinstance(subject, DhcpServer):
+        return [subject.node, subject.network, *(end.node for end in subject.network.attachments)]
+    if isinstance(subject, Network):
+        return [end.node for end in subject.attachments]
+    return [subject.node] if isinstance(subject, Vm | Link | Access) else []
 
 
 def place_of(subject: Subject) -> Node | None:
@@ -184,6 +200,8 @@ def _fill(subject: Any, finest: str, kinds: frozenset[str]) -> list[dict[str, Su
         row |= {"interface": subject.interface, "vm": subject.interface.vm} if subject.interface else {}
     elif finest == "interface":
         row |= {"vm": subject.vm, "network": subject.network, "node": subject.node}
+    elif finest == "dhcp_server":
+        row |= {"network": subject.network, "node": subject.node}
     elif finest in {"link", "vm", "access"}:
         row |= {"node": subject.node}
     elif finest == "network" and "node" in kinds:

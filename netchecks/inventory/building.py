@@ -9,17 +9,20 @@ from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
-from netchecks.inventory.entries import InterfaceEntry, NetworkEntry, NodeEntry, RouteEntry, SubnetEntry, VmEntry, WayEntry
+from netchecks.inventory.entries import DhcpEntry, InterfaceEntry, NetworkEntry, NodeEntry, RouteEntry, SubnetEntry, VmEntry, WayEntry
 from netchecks.inventory.gathering import Gathered
 from netchecks.inventory.problems import Problems
 from netchecks.inventory.site import Object, Site, objects
 from netchecks.inventory.tree import Mapping, find
 from netchecks.models.subjects import (
+    Advertised,
     Attachment,
     Connection,
+    DeclaredDhcpServer,
     DeclaredLink,
     DeclaredPlatform,
     DeclaredRoute,
+    Dhcp,
     Guest,
     Interface,
     Network,
@@ -200,9 +203,22 @@ def _network(network: Object[NetworkEntry], site: Site) -> Network:
         vlan=written.vlan,
         resolvers=written.resolvers,
         probe_from=_probe_from(network, site),
+        dhcp=_dhcp(network, written.dhcp, site) if written.dhcp else None,
+        advertised=Advertised(frozenset(told.routers), told.managed, told.other) if (told := written.advertised) else None,
         routers=_routers(network, attachments, site),
         outside=written.outside,
     )
+
+
+def _dhcp(network: Object[NetworkEntry], entry: DhcpEntry, site: Site) -> Dhcp:
+    servers: list[DeclaredDhcpServer] = []
+    for index, server in enumerate(entry.servers):
+        place = network.place("dhcp", "servers", index, "node")
+        node = site.look_up(site.nodes, server.node, "node", place) if server.node else None
+        if node and any(node == other.node for other in servers):
+            site.problems.add(place, f"found the node {node.name!r} again, expected all addresses of its server in one place", "node again")
+        servers.append(DeclaredDhcpServer(server.addresses, node, server.log))
+    return Dhcp(tuple(servers), entry.ranges, entry.known_only)
 
 
 def _subnet(entry: SubnetEntry) -> Subnet:

@@ -32,6 +32,7 @@ def check(site: Site) -> None:
 
 def _check_network(network: Network, written: Object[NetworkEntry], site: Site) -> None:
     _check_bridges(network, written, site)
+    _check_dhcp(network, written, site)
     seen: list[tuple[Prefix, Place]] = []
     for index, subnet in enumerate(network.subnets):
         place = written.place("subnets", index, "cidr")
@@ -69,6 +70,32 @@ def _check_gateway(network: Network, subnet: Subnet, written: Object[NetworkEntr
         site.problems.add(place, f"found '{gateway}', expected an address inside its subnet {subnet.prefix}")
     elif network.kind == "switching" and _is_end(gateway, subnet.prefix):
         site.problems.add(place, _end(gateway, subnet.prefix))
+
+
+def _check_dhcp(network: Network, written: Object[NetworkEntry], site: Site) -> None:
+    """Note what no server or router of the network can send from, and what none may offer."""
+    for index, server in enumerate(network.dhcp.servers if network.dhcp else ()):
+        for at, address in enumerate(server.addresses):
+            _check_link_local(address, written.place("dhcp", "servers", index, "addresses", at), site)
+        if not server.addresses and "dhcp" not in written.damaged:
+            message = "found a DHCP server without an address, expected those that it sends from"
+            site.problems.add(written.place("dhcp", "servers", index), message)
+    for index, some in enumerate(network.dhcp.ranges if network.dhcp else ()):
+        if not any(some.first in subnet.prefix and some.last in subnet.prefix for subnet in network.subnets):
+            listing = listed([str(subnet.prefix) for subnet in network.subnets])
+            message = f"found '{some}', expected a range inside a subnet of the network {network.name!r}: {listing}"
+            site.problems.add(written.place("dhcp", "ranges", index), message)
+    for index, router in enumerate(written.written.advertised.routers if written.written.advertised else ()):
+        place = written.place("advertised", "routers", index)
+        _check_link_local(router, place, site)
+        if router.version != 6:  # noqa: PLR2004 - IPv6
+            site.problems.add(place, f"found '{router}', expected the link-local IPv6 address that the router sends from")
+
+
+def _check_link_local(address: Address, place: Place, site: Site) -> None:
+    """Note an IPv6 address that no such message comes from (RFC 4861 section 4.2, RFC 8415 section 18.3)."""
+    if address.version == 6 and not address.is_link_local:  # noqa: PLR2004 - IPv6
+        site.problems.add(place, f"found '{address}', expected the link-local address (fe80::...) that it sends from")
 
 
 def _is_end(address: Address, prefix: Prefix) -> bool:

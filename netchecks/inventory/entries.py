@@ -21,6 +21,7 @@ from netchecks.inventory.fields import (
     Key,
     Kind,
     Line,
+    LogFile,
     Mac,
     Mtu,
     Name,
@@ -28,6 +29,7 @@ from netchecks.inventory.fields import (
     OnLink,
     Port,
     Prose,
+    Range,
     Reach,
     Role,
     Speed,
@@ -146,6 +148,43 @@ class AttachmentEntry(Written):
         return {"anyOf": [{"type": "string"}, whole]}
 
 
+class DhcpServerEntry(Written):
+    """A DHCP server that may answer on a network."""
+
+    model_config = _required("addresses")
+
+    addresses: tuple[Host, ...] = Field((), description="Its addresses; of IPv6 the link-local one that it sends from.")
+    node: Name = Field("", description="The node it runs on, where that is one of this inventory.")
+    log: LogFile = Field("", description="The file of its log, where that is not found by itself.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address_alone(cls, data: Any) -> Any:
+        return {"addresses": [data]} if isinstance(data, str) else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Tell editors that an address alone will do."""
+        whole = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [{"type": "string"}, whole]}
+
+
+class DhcpEntry(Written):
+    """How VMs get their addresses."""
+
+    servers: tuple[DhcpServerEntry, ...] = Field(description="The servers that may answer.")
+    ranges: tuple[Range, ...] = Field((), description="What may be offered; any address of the subnets where not given.")
+    known_only: Yes = Field(default=False, description="True where clients that the servers do not know get nothing.")
+
+
+class AdvertisedEntry(Written):
+    """What routers shall advertise to VMs."""
+
+    routers: tuple[Host, ...] = Field((), description="The routers, by link-local address; empty: there shall be none.")
+    managed: Yes | None = Field(None, description="The flag M: addresses come by DHCPv6.")
+    other: Yes | None = Field(None, description="The flag O: resolvers and the like come by DHCPv6.")
+
+
 class SubnetEntry(Written):
     """A subnet of a network."""
 
@@ -169,6 +208,8 @@ class NetworkEntry(Written):
     subnets: tuple[SubnetEntry, ...] = Field((), description="Its subnets, of both families.")
     resolvers: tuple[Host, ...] = Field((), description="DNS servers that VMs on it use.")
     probe_from: tuple[Names, ...] | None = Field(None, description="Nodes that try to reach its VMs; else the controllers.")
+    dhcp: DhcpEntry | None = Field(None, description="How its VMs get their addresses, where that is by DHCP.")
+    advertised: AdvertisedEntry | None = Field(None, description="What routers shall advertise on it (IPv6).")
     routers: tuple[Names, ...] | None = Field(None, description="Nodes that shall know the way to its VMs; else those of the role router.")
     outside: tuple[Host, ...] = Field((), description="Addresses beyond its gateways that its VMs shall reach.")
 

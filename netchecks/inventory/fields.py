@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from netchecks.inventory.problems import did_you_mean, shown
 from netchecks.inventory.ranges import placeholder_in
-from netchecks.models.subjects import Address, AddressOnLink, Prefix
+from netchecks.models.subjects import Address, AddressOnLink, AddressRange, Prefix
 
 #: testinfra 10.2's backends and our own ``netns``. Held equal to testinfra's by a test: importing it here costs 0.2 s.
 BACKENDS = (
@@ -176,6 +176,18 @@ def address(found: object) -> Address:
     return value
 
 
+def address_range(found: object) -> AddressRange:
+    """Read a range of addresses such as ``10.20.0.100-10.20.0.199``; one address alone is a range too."""
+    expected = "a range of addresses such as 10.20.0.100-10.20.0.199"
+    if not isinstance(found, str):
+        wrong(found, expected)
+    low, _, high = (part.strip() for part in found.partition("-"))
+    first, last = _parsed(ip_address, low, expected), _parsed(ip_address, high or low, expected)
+    if first.version != last.version or int(first) > int(last):
+        wrong(found, expected, ", the smaller address first")
+    return AddressRange(first, last)
+
+
 def _no_host(value: IPv4Address | IPv6Address) -> str:
     """Say why an address cannot be one host's, or nothing."""
     broadcast = value == IPv4Address("255.255.255.255")
@@ -273,6 +285,7 @@ Mac = Annotated[str, PlainValidator(mac), _json("A MAC address, in quotes.")]
 Host = Annotated[Address, PlainValidator(address), _json("An IPv4 or IPv6 address without a prefix length.")]
 Cidr = Annotated[Prefix, PlainValidator(prefix), _json("A subnet such as 10.20.0.0/24.")]
 To = Annotated[Prefix | str, PlainValidator(destination), _json("A subnet, an address, or 'default'.")]
+Range = Annotated[AddressRange, PlainValidator(address_range), _json("A range of addresses such as 10.20.0.100-10.20.0.199.")]
 OnLink = Annotated[AddressOnLink, PlainValidator(address_on_link), _json("An address with its prefix length.")]
 Port = Annotated[int, *_number(1, LAST_PORT, "a port")]
 Mtu = Annotated[int, *_number(SMALLEST_MTU, LARGEST_MTU, "an MTU in bytes")]
@@ -291,6 +304,7 @@ Role = Annotated[str, *_syntax(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "the name of
 Unit = Annotated[str, *_syntax(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,254}", "the name of a systemd unit")]
 Word = Annotated[str, PlainValidator(word), _json("One word of a command, without spaces.")]
 Tool = Annotated[str, *_syntax(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}", "the name of a command, without its path")]
+LogFile = Annotated[str, *_syntax(r"/[^\s]{1,1023}", "an absolute path, without spaces")]
 DnsName = Annotated[str, *_syntax(
     rf"(?=.{{1,{LONGEST_DNS_NAME}}}\.?$)[A-Za-z0-9_]([A-Za-z0-9_-]{{0,62}})(\.[A-Za-z0-9_][A-Za-z0-9_-]{{0,62}})*\.?",
     "a DNS name (an international one in its xn-- form)",

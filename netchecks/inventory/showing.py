@@ -98,8 +98,26 @@ def _network(network: Network) -> dict[str, Any]:
         "resolvers": list(map(str, network.resolvers)),
         "probe_from": [node.name for node in network.probe_from],
         "routers": [node.name for node in network.routers],
-        **_given({"outside": list(map(str, network.outside))}),
+        **_given({"dhcp": _dhcp(network), "advertised": _advertised(network), "outside": list(map(str, network.outside))}),
     }
+
+
+def _dhcp(network: Network) -> dict[str, Any] | None:
+    dhcp = network.dhcp
+    if dhcp is None:
+        return None
+    servers = [
+        _given({"addresses": list(map(str, one.addresses)), "node": one.node.name if one.node else "", "log": one.log})
+        for one in dhcp.servers
+    ]
+    return {"servers": servers, **_given({"ranges": list(map(str, dhcp.ranges))}), "known_only": dhcp.known_only}
+
+
+def _advertised(network: Network) -> dict[str, Any] | None:
+    told = network.advertised
+    if told is None:
+        return None
+    return {"routers": sorted(map(str, told.routers)), **_given({"managed": told.managed, "other": told.other})}
 
 
 def _subnet(subnet: Subnet) -> dict[str, Any]:

@@ -134,7 +134,8 @@ class _Links:
         """Give every interface of the place, and the far ends of its cables, their addresses."""
         for device, interface in place.interfaces.items():
             for address in interface.addresses:
-                self._address(name, device, address)
+                if ":" in address or not interface.by_dhcp:
+                    self._address(name, device, address)
             if interface.to:
                 for address in interface.to.addresses:
                     self._address(interface.to.place, interface.to.name, address)
@@ -191,8 +192,8 @@ def _in_child(namespace: str, action: Any) -> None:
 
 
 def start_daemons(lab: state.State, name: str, place: Place) -> None:
-    """Start the daemons of a place and the TCP servers of a guest."""
-    for daemon in place.daemons:
+    """Start the daemons of a place and the TCP servers of a guest. Those of a node that is a host are its systemd's."""
+    for daemon in place.daemons if not (place.node and lab.rooted) else ():
         start(lab, name, daemon.name, ["sh", "-c", f"exec {daemon.run}"])
     if place.vm:
         for port in place.vm.tcp:
@@ -210,6 +211,7 @@ def start(lab: state.State, place: str, name: str, argv: list[str]) -> None:
         process = subprocess.Popen(
             ["ip", "netns", "exec", lab.netns(place), "sh", str(script)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            env={**os.environ, "PROGRAMS": str(Path(__file__).parent)},
         )
     script.with_suffix(".pid").write_text(f"{process.pid}\n", encoding="ascii")
 

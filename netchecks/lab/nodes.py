@@ -12,7 +12,7 @@ from pathlib import Path
 from netchecks.errors import LabError
 from netchecks.lab import boot, virsh
 from netchecks.lab.state import State
-from netchecks.lab.topology import Place, Topology
+from netchecks.lab.topology import Daemon, Place, Topology
 
 HERE = Path(__file__).parent
 
@@ -100,6 +100,17 @@ def node_files(topology: Topology, name: str, place: Place) -> dict[str, str]:
         "etc/lab/node.xml": virsh.node_xml(topology, name),
         **boot.files(place),
         **(place.node.files if place.node else {}),
+        **{path: text for daemon in place.daemons for path, text in _service(daemon).items()},
+    }
+
+
+def _service(daemon: Daemon) -> dict[str, str]:
+    """Give the files that make a daemon a service of the node's systemd."""
+    units = "etc/systemd/system"
+    return {
+        f"etc/lab/{daemon.name}.sh": f"exec {daemon.run}\n",
+        f"{units}/{daemon.name}.service": f"[Unit]\nDescription={daemon.name}\n[Service]\nExecStart=/bin/sh /etc/lab/{daemon.name}.sh\n",
+        f"{units}/lab.target.d/{daemon.name}.conf": f"[Unit]\nWants={daemon.name}.service\n",
     }
 
 

@@ -60,7 +60,10 @@ class Port(Strict):
 
 
 class Interface(Strict):
-    """An interface of a place: a bridge, or one end of a cable (a veth pair) whose other end is ``to``."""
+    """An interface of a place: a bridge, or one end of a cable (a veth pair) whose other end is ``to``.
+
+    ``by_dhcp``: a client of the place gets its IPv4 addresses; they stand here as what is meant.
+    """
 
     kind: Literal["veth", "bridge"] = "veth"
     to: Port | None = None
@@ -68,6 +71,7 @@ class Interface(Strict):
     mac: Mac | None = None
     mtu: int = Field(default=1500, ge=68, le=65535)
     addresses: tuple[Address, ...] = ()
+    by_dhcp: bool = False
 
 
 class Route(Strict):
@@ -80,7 +84,10 @@ class Route(Strict):
 
 
 class Daemon(Strict):
-    """A program that runs in the place as long as the lab stands, in the foreground, by ``sh -c``."""
+    """A program that runs in the place as long as the lab stands, in the foreground, by ``sh -c``.
+
+    Of a node that is a host of its own it is a systemd service of that name. ``$PROGRAMS``: the folder of the lab's own ones.
+    """
 
     name: str
     run: str

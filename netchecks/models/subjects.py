@@ -15,7 +15,7 @@ AddressOnLink: TypeAlias = IPv4Interface | IPv6Interface
 #: RFC 4253 section 4.1.
 SSH_PORT = 22
 
-Protocol: TypeAlias = Literal["arp", "ndp", "icmp", "tcp", "udp"]
+Protocol: TypeAlias = Literal["arp", "ndp", "icmp", "tcp", "udp", "dhcp", "ra"]
 
 
 class _Named:
@@ -154,6 +154,60 @@ class Attachment:
     uplink: str
 
 
+@dataclass(frozen=True, slots=True)
+class AddressRange:
+    """Addresses from ``first`` to ``last``, both of them too, of one family."""
+
+    first: Address
+    last: Address
+
+    def __contains__(self, address: Address) -> bool:
+        """Tell whether an address is one of them."""
+        return address.version == self.first.version and int(self.first) <= int(address) <= int(self.last)
+
+    def __str__(self) -> str:
+        """Give it as it is written."""
+        return f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredDhcpServer:
+    """A DHCP server that may answer. ``addresses``: by which it is known, of IPv6 the link-local one that it sends from.
+
+    ``node``: where it runs; None where nobody can look at it. ``log``: a file, where it is not found by itself.
+    """
+
+    addresses: tuple[Address, ...]
+    node: Node | None = None
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dhcp:
+    """How a network's VMs get their addresses. Any of ``servers`` may answer: two are as right as one.
+
+    ``ranges``: what may be offered; of a family without any, every address of the network's subnets.
+    ``known_only``: clients that the servers do not know get nothing, rightly.
+    """
+
+    servers: tuple[DeclaredDhcpServer, ...]
+    ranges: tuple[AddressRange, ...] = ()
+    known_only: bool = False
+
+    def addresses(self, family: int) -> frozenset[Address]:
+        """Give by which addresses the servers of one family are known; none: that family is not served."""
+        return frozenset(address for server in self.servers for address in server.addresses if address.version == family)
+
+
+@dataclass(frozen=True, slots=True)
+class Advertised:
+    """What routers shall advertise (RFC 4861): who, by link-local address, and the flags M and O; None: either is right."""
+
+    routers: frozenset[Address] = frozenset()
+    managed: bool | None = None
+    other: bool | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Network(_Named):
     """A network that VMs are on. ``kind``: ``switching``, ``routing`` or ``ip-fabric``. MTU in bytes.
@@ -170,6 +224,8 @@ class Network(_Named):
     vlan: int | None = None
     resolvers: tuple[Address, ...] = ()
     probe_from: tuple[Node, ...] = ()
+    dhcp: Dhcp | None = None
+    advertised: Advertised | None = None
     routers: tuple[Node, ...] = ()
     outside: tuple[Address, ...] = ()
 
@@ -284,6 +340,17 @@ class Interface(_Named):
     def queries(self) -> tuple[str, ...]:
         """What its guest asks its resolvers: the names of its VM, and its first address (a reverse look-up)."""
         return (*self.vm.names, *map(str, self.addresses[:1]))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class DhcpServer(_Named):
+    """A DHCP server of a network on a node that can be looked at. Its name is ``network@node``."""
+
+    name: str
+    network: Network
+    node: Node
+    addresses: tuple[Address, ...]
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

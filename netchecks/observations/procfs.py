@@ -187,6 +187,25 @@ def _in_use(use: dict[str, dict[str, int]], protocol: str) -> int:
     return use.get(protocol, {}).get("inuse", 0) + use.get(f"{protocol}6", {}).get("inuse", 0)
 
 
+_RAW_SOCKETS = "[ ! -e /proc/net/raw6 ] || cat /proc/net/raw6"
+
+
+@observation(shell=_RAW_SOCKETS, tool="cat")
+def raw_sockets(text: str) -> tuple[int, ...]:
+    """The protocol of every raw IPv6 socket of the node: whoever has one of 58 may read router advertisements by itself.
+
+    Source: proc(5); the port of a raw socket is its protocol (net/ipv6/raw.c).
+    """
+    found = []
+    for line in lines(text):
+        match = re.match(r"\s*(?:sl\s|\d{1,10}: [0-9A-F]{32}:([0-9A-F]{4}) )", line)
+        if not match:
+            raise Unreadable("'   0: 00000000000000000000000000000000:003A ...'", line)
+        if match[1]:
+            found.append(int(match[1], 16))
+    return tuple(found)
+
+
 #: The shell's own read will do here, and is no program for each file; of /proc/sys it gets one character.
 _LINK_MODES = """
 cd /sys/class/net || exit

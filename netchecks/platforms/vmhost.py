@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_address
 
 from netchecks.errors import NotSeen
 from netchecks.flowing import attached, make_flow, make_hop, to_interface, with_samples
@@ -25,6 +26,11 @@ from netchecks.trace import traced, traced_outbound
 
 __all__ = ["PLATFORM", "flows", "has_address", "hops", "senders", "tap_of"]
 
+#: Whom a client without an address asks: RFC 2131 section 4.4.1, RFC 8415 section 7.1 (all servers and relays).
+_ALL_SERVERS = {4: ip_address("255.255.255.255"), 6: ip_address("ff02::1:2")}
+#: RFC 4291 section 2.7.1: all routers.
+_ALL_ROUTERS = ip_address("ff02::2")
+
 
 def flows(network: Network, inventory: Inventory) -> tuple[Flow, ...]:
     """Give what shall work on a network: each VM by ARP or NDP, ping and its ports; each node's gateway."""
@@ -36,7 +42,20 @@ def flows(network: Network, inventory: Inventory) -> tuple[Flow, ...]:
     for end in network.attachments:
         for subnet in network.subnets:
             found.extend(_to_gateway(end.node, network, subnet))
+        found.extend(_to_segment(end.node, network))
     return tuple(with_samples(found))
+
+
+def _to_segment(node: Node, network: Network) -> Iterator[Flow]:
+    """Give what a client asks of whoever is there: DHCP by each family that is served, and who the routers are."""
+    for family, target in _ALL_SERVERS.items():
+        # what a node sends out of its own bridge does not come to a server on that bridge
+        if network.dhcp and network.dhcp.addresses(family) and all(server.node != node for server in network.dhcp.servers):
+            needs = {f"ipv{family}", "dhcp", "own_bridge", "uplink"}
+            yield Flow(f"{node}-to-{network}-dhcp-ipv{family}", node, network, "dhcp", target, needs=frozenset(needs))
+    if network.advertised:
+        needs = {"ipv6", "ra", "own_bridge", "uplink"}
+        yield Flow(f"{node}-to-{network}-ra-ipv6", node, network, "ra", _ALL_ROUTERS, needs=frozenset(needs))
 
 
 def _to_gateway(node: Node, network: Network, subnet: Subnet) -> Iterator[Flow]:
@@ -65,6 +84,8 @@ def has_address(node: Node, network: Network, address: Address) -> bool:
 def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
     """Give the way of a flow, in the order of its packet."""
     source, network, interface = flow.source, flow.network, flow.interface
+    if flow.protocol in {"dhcp", "ra"}:
+        return _segment(flow)
     end = interface.node if interface else None
     way = [make_hop("sender", source.name, flow, ("node", source.name), *flows_of.from_source(flow))]
     if attached(source, network):
@@ -79,6 +100,15 @@ def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
     if source != end:
         way += _side(interface.node, flow, "uplink", "bridge")
     return (*way, *_guest(interface, flow, flows_of))
+
+
+def _segment(flow: Flow) -> tuple[Hop, ...]:
+    """Give the way to whoever is on the segment: a server, or a router."""
+    servers = flow.network.dhcp.servers if flow.network.dhcp and flow.protocol == "dhcp" else ()
+    about = [("dhcp_server", f"{flow.network}@{server.node}") for server in servers]
+    way = [make_hop("sender", flow.source.name, flow, ("node", flow.source.name)), *_side(flow.source, flow, "bridge", "uplink")]
+    last = make_hop("dhcp" if flow.protocol == "dhcp" else "router", flow.network.name, flow, *about)
+    return (*way, make_hop("fabric", flow.network.name, flow), last)
 
 
 def _side(node: Node, flow: Flow, *names: str) -> list[Hop]:

@@ -44,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--host", action="append", metavar="NODE", help="only this node of the inventory; may be repeated")
     group.addoption("--vm", action="append", metavar="VM", help="only this VM (and its node); may be repeated")
     group.addoption("--replay-run", metavar="DIR", help="judge what a run saw (reports/<run>) again, touching no host")
+    group.addoption("--allow-leases", action="store_true", help="take DHCP leases for test MACs, and release them at once")
     group.addoption("--netchecks-run-dir", metavar="DIR", help="folder of this run's reports and record (default: reports/<time>)")
     group.addoption("--node-timeout", type=float, default=60.0, metavar="S", help="seconds for one trip to one node (default 60)")
     group.addoption("--run-timeout", type=float, default=600.0, metavar="S", help="seconds for all the looking (default 600)")
@@ -57,7 +58,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Load the inventory, if one is in force; all its mistakes are one usage error."""
     for mark in (
         "kind(name, ...): the kinds of network that a check is about",
-        "flow(protocol, ..., to=, full=, sampled=): the flows that a check is about",
+        "flow(protocol, ..., to=, full=, sampled=, family=): the flows that a check is about",
+        "allowed(option): a check that changes something for a moment; it applies where the option (allow_leases) is given",
+        "declares(field): a check of networks of which the inventory tells this (dhcp, advertised)",
         "hop(name, layer): the hop of a flow's way whose state a check judges",
         "verdict: a check whose outcome is its flow's",
         "inside: a check of the inside of VMs; it applies to those that the inventory says how to enter",
@@ -170,8 +173,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if run is None or not own:
         return
     selection: Selection = run.selection
-    kind, flow, inside = (metafunc.definition.get_closest_marker(name) for name in ("kind", "flow", "inside"))
-    rows = [row for row in combinations(run.world, frozenset(own)) if _applies(kind, flow, row) and (inside is None or _entered(row))]
+    kind, flow, inside, declares = (metafunc.definition.get_closest_marker(name) for name in ("kind", "flow", "inside", "declares"))
+    rows = [
+        row for row in combinations(run.world, frozenset(own))
+        if _applies(kind, flow, row) and (inside is None or _entered(row)) and _declared(declares, row) and _allowed(metafunc)
+    ]
     chosen = [row for row in rows if selection.keeps(row, run.world)]
     values: list[tuple[object, ...]] = [tuple(row[kind] for kind in own) for row in chosen] or [(_NOTHING,) * len(own)]
     ids = ["-".join(str(row[kind]) for kind in own) for row in chosen] or ["nothing"]
@@ -195,6 +201,17 @@ def _applies(kind: pytest.Mark | None, flow: pytest.Mark | None, row: dict[str, 
     return flow is None or (isinstance(subject, Flow) and _wanted(flow, subject))
 
 
+def _allowed(metafunc: pytest.Metafunc) -> bool:
+    """Tell whether the user allows what a check does beyond looking."""
+    mark = metafunc.definition.get_closest_marker("allowed")
+    return mark is None or all(metafunc.config.getoption(name) for name in mark.args)
+
+
+def _declared(mark: pytest.Mark | None, row: dict[str, Subject]) -> bool:
+    networks = [s if isinstance(s, Network) else getattr(s, "network", None) for s in row.values()] if mark else []
+    return mark is None or any(getattr(network, name, None) is not None for network in networks for name in mark.args)
+
+
 def _entered(row: dict[str, Subject]) -> bool:
     """Tell whether the inventory says how to enter the VM that a check is about."""
     vms = [subject if isinstance(subject, Vm) else getattr(getattr(subject, "interface", subject), "vm", None) for subject in row.values()]
@@ -205,7 +222,7 @@ def _wanted(mark: pytest.Mark, flow: Flow) -> bool:
     to = "gateway" if flow.interface is None else "vm"
     if mark.args and flow.protocol not in mark.args:
         return False
-    own = {"to": to, "full": bool(flow.size), "sampled": flow.sampled}
+    own = {"to": to, "full": bool(flow.size), "sampled": flow.sampled, "family": flow.family}
     return all(own[name] == wanted for name, wanted in mark.kwargs.items())
 
 

@@ -47,7 +47,10 @@ def pings(flow: Flow) -> Ask:
 
 @probe("rows", where=_is_tcp, read=_read)
 def connections(flow: Flow) -> Ask:
-    """Ask a declared port three times from each of 16 ports, and reset what answers; no connection comes about."""
+    """Ask a declared port three times from each of 16 ports, and reset what answers; no connection comes about.
+
+    Without root, one connection is made from each port and closed at once.
+    """
     first = _FIRST + secrets.randbelow(_SPAN)
     ports = tuple(first + 61 * number for number in range(PORTS))
     return Ask((Series(flow.target, PORTS * TRIES, GAP, flow.port or 0, ports, _start()),), 0.0)

@@ -32,7 +32,7 @@ capture() { # number namespace device packets filter
   has tcpdump || { part "e$1-in"; echo 'missing: tcpdump'; } >"$f-e.in.pcap"
   [ -s "$f-e.in.pcap" ] || for q in in out; do
     part "e$1-$q" >"$f-e.$q.pcap"; part "c$1-$q" >"$f.$q.pcap"
-    ${2:+ip netns exec "$2"} tcpdump -n -p -U --immediate-mode -s @SNAP@ -c "$4" -Q "$q" -i "$m" -w - "$5" \
+    ${2:+ip netns exec "$2"} tcpdump -n -p -U --immediate-mode -B 1024 -s @SNAP@ -c "$4" -Q "$q" -i "$m" -w - "$5" \
       </dev/null >>"$f.$q.pcap" 2>>"$f-e.$q.pcap" & c="$c $!"
   done
 }
@@ -85,13 +85,29 @@ udp_() { # number target port seconds
     if has bash; then
       $t "$4" bash -c 'exec 3<>"/dev/udp/$1/$2" && cat "$3" >&3 && dd bs=65535 count=1 <&3 >>"$4"' bash "$2" "$3" "$p.u$1" "$p-d$1"; s=$?
     else
-      $t "$4" nc -u -w 2 "$2" "$3" <"$p.u$1" >>"$p-d$1"; s=$?
+      # some end at the end of their input, and wait for no answer
+      { cat "$p.u$1"; sleep "$4"; } | $t "$4" nc -u -w "$4" "$2" "$3" >>"$p-d$1"; s=$?
       { read -r line; read -r line; read -r line || [ -n "$line" ]; } <"$p-d$1" && return 0
       [ "$s" != 0 ] || s=124
     fi
     case $s in 124 | 137 | 143) ;; *) break ;; esac
   done
   return "$s"
+}
+row_() { # target packets gap port ports
+  if [ "$4" = 0 ]; then
+    has ping || { cannot 'missing: ping'; return; }
+    case $iputils in *iputils*) ;; *) cannot 'impossible: the ping there sends one a second'; return ;; esac
+    case $1 in *:*) if has ping6; then g=ping6; else g='ping -6'; fi ;; *) g=ping ;; esac
+    if [ "$(id -u)" = 0 ]; then $g -n -c "$2" -i "$3" -W 1 -s 32 "$1"; else $g -n -c 12 -i 0.2 -W 1 -s 32 "$1"; fi
+    return
+  fi
+  z=0 j=
+  while [ "$z" -lt "$5" ]; do
+    z=$((z+1))
+    { o=$(tcp_ "$1" "$4" 2 2>&1); s=$?; case $o in *efused*) s=0 ;; esac; [ "$s" != 99 ] || echo "$o"; echo "row $z $s"; } & j="$j $!"
+  done
+  wait $j
 }
 iputils=$(ping -V 2>&1)
 # Frames and packets: as they are by perl, else those that another tool sends alike. Each line says what became of which.

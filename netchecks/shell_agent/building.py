@@ -12,7 +12,7 @@ from math import ceil
 from typing import Any
 
 from netchecks.packet_filter import SNAP
-from netchecks.probe import Action, Capture, Connect, Datagram, Echo, Frames, Packets
+from netchecks.probe import Action, Capture, Connect, Datagram, Echo, Frames, Packets, Series
 from netchecks.shell_agent.equivalents import words
 from netchecks.shell_agent.filtering import expression
 
@@ -20,14 +20,16 @@ from netchecks.shell_agent.filtering import expression
 MAGIC = "netchecks-shell 1"
 #: Actions at a time that have a process of their own, and the seconds in which they all have to begin.
 LANES, PATIENCE = 32, 30.0
+#: Devices that are listened to at once: two processes each, of 2.4 MB and a buffer of 1 MiB (measured with tcpdump 4.99).
+DEVICES = 24
 #: Seconds that the captures may take until they listen.
 OPENING = 4.0
 #: What the script runs, as ``netchecks commands`` tells it. Of two for the same the first that the node has.
 TOOLS = (
-    "tcpdump -n -p -U --immediate-mode -s 320 -c COUNT -Q in|out -i DEVICE -w - FILTER  (in ip netns exec NAMESPACE where one is named)",
+    "tcpdump -n -p -U --immediate-mode -B 1024 -s 320 -c COUNT -Q in|out -i DEVICE -w - FILTER, where need be in ip netns exec",
     "ping -n -c 1 -w COUNT -s BYTES [-M do] ADDRESS",
     "bash -c 'exec 3<>/dev/tcp/ADDRESS/PORT', or nc -z -w SECONDS ADDRESS PORT, or curl -s -v telnet://ADDRESS:PORT",
-    "bash -c 'exec 3<>/dev/udp/ADDRESS/PORT' with cat and dd, or nc -u -w 2 ADDRESS PORT",
+    "bash -c 'exec 3<>/dev/udp/ADDRESS/PORT' with cat and dd, or nc -u -w SECONDS ADDRESS PORT",
     "perl netchecks/shell_agent/sender.pl, for frames and packets as they are; or for those of them that these send alike",
     "arping -c 1 -w 1 -I DEVICE -s OWN_ADDRESS ADDRESS",
     "ping -n -c 1 -W 1 -s 15 -p MARK -I OWN_ADDRESS ADDRESS",
@@ -46,16 +48,17 @@ def _text(name: str) -> str:
     return "\n".join(line for line in lines if line and not line.startswith("#")) + "\n"
 
 
-def program(actions: Sequence[Action], sources: Sources, seconds: float) -> tuple[str, float]:
+def program(actions: Sequence[Action], every: Sources, seconds: float) -> tuple[str, float]:
     """Give the script, which expects its folder in ``$d``, and the seconds that it may take.
 
-    ``seconds``: how long captures stay open, at least.
+    ``every``: all that is to be listened to. ``seconds``: how long captures stay open, at least.
     """
+    sources = dict(list(every.items())[:DEVICES])
     nonce = "N" + secrets.token_hex(12)
     patience = min(max(seconds, _worst(actions)), PATIENCE)
     parts = [
         _text("agent.sh").replace("@N@", nonce).replace("@SNAP@", str(SNAP)),
-        _file("-job", f"\n{nonce} job\n{_job(actions, sources)}", nonce),
+        _file("-job", f"\n{nonce} job\n{_job(actions, every)}", nonce),
         # the shell counts in whole seconds, and cuts what is behind the point
         *_payloads(actions), *_captures(sources), f"u; zero=$U; stop=$((${{U%.*}}+{ceil(patience) + 1}))\n", *_lanes(actions),
         *_sending(actions, sources, nonce), _ending(seconds, nonce),
@@ -69,7 +72,7 @@ def _file(name: str, text: str, nonce: str) -> str:
 
 
 def _job(actions: Sequence[Action], sources: Sources) -> str:
-    """Say what the reading has to know: it may be long after, from a record."""
+    """Say what the reading has to know: it may be long after, from a record. A capture without a limit is not made."""
     programs: list[Any] = []
     captures = {}
     for number, some in enumerate(sources.values()):
@@ -77,7 +80,7 @@ def _job(actions: Sequence[Action], sources: Sources) -> str:
             if wanted["program"] not in programs:
                 programs.append(wanted["program"])
             captures[key] = {"most": wanted["most"], "file": number, "program": programs.index(wanted["program"])}
-    limits = [_most(some) for some in sources.values()]
+    limits = [_most(some) for some in sources.values()][:DEVICES]
     kinds = [[type(action).__name__, len(_frames(action))] for action in actions]
     return json.dumps({"actions": kinds, "captures": captures, "limits": limits, "programs": programs}, separators=(",", ":"))
 
@@ -96,6 +99,8 @@ def _longest(actions: Sequence[Action]) -> float:
 
 
 def _seconds(action: Action) -> float:
+    if isinstance(action, Series):
+        return action.count * action.gap + 2
     return float(action.count) if isinstance(action, Echo) else action.seconds if isinstance(action, (Connect, Datagram)) else 0.0
 
 
@@ -133,6 +138,8 @@ def _tool(number: int, action: Action) -> list[str]:
         return ["echo_", str(action.target), str(len(action.message) - 8), str(action.count), str(int(action.fragment))]
     if isinstance(action, Connect):
         return ["tcp_", str(action.target), str(action.port), str(ceil(action.seconds))]
+    if isinstance(action, Series):
+        return ["row_", str(action.target), str(action.count), f"{action.gap:g}", str(action.port), str(len(action.ports))]
     if isinstance(action, Datagram):
         return ["udp_", str(number), str(action.target), str(action.port), str(ceil(action.seconds / 2))]
     return []

@@ -34,7 +34,10 @@ class Source:
 def captures(job: Mapping[str, Any], parts: Mapping[str, bytes], began: float, clock: float) -> dict[str, Any]:
     """Give what each capture is about, by its key. ``began``, ``clock``: one moment, as uptime and as time of day, in seconds."""
     sources = [_source(number, limit, parts, began, clock) for number, limit in enumerate(job["limits"])]
-    return {key: _kept(wanted, job["programs"], sources[wanted["file"]]) for key, wanted in job["captures"].items()}
+    why = lacking("impossible", f"at more than {len(sources)} devices nobody listens")
+    known = dict(enumerate(sources))
+    beyond = Source((), None, 0, {"error": why, "impossible": True})
+    return {key: _kept(wanted, job["programs"], known.get(wanted["file"], beyond)) for key, wanted in job["captures"].items()}
 
 
 def _source(number: int, limit: int, parts: Mapping[str, bytes], began: float, clock: float) -> Source:

@@ -14,6 +14,8 @@ from netchecks.shell_agent.captured import CANNOT, captures, lacking
 #: Of timeout(1), that of busybox too.
 _TIMED_OUT = (124, 137, 143)
 _SENT = re.compile(r"^(\d+) packets transmitted", re.MULTILINE)
+_TRIED = re.compile(r"^row (\d{1,4}) (\d{1,3})$", re.MULTILINE)
+_BACK = re.compile(r"bytes from .*?[ :](?:icmp_)?seq=(\d{1,5})")
 _MTU = re.compile(r"(?:from (\S+?):? .*)?mtu ?= ?(\d+)", re.IGNORECASE)
 _ERRNO = re.compile(r"^error (\[Errno (\d+)\] .*)$")
 _DENIED = {"1", "13"}  # EPERM, EACCES
@@ -72,7 +74,7 @@ def _by_tool(number: int, kind: str, parts: Mapping[str, bytes], began: float) -
         return result | {"outcome": cannot[1], "error": lacking(cannot[1], cannot[2]), "sent": 0}
     if data:
         result["data"] = [round(float(ended) - began, 2), base64.b64encode(data).decode()]
-    read = {"Echo": _echo, "Connect": _connection, "Datagram": _datagram}[kind]
+    read = {"Echo": _echo, "Connect": _connection, "Datagram": _datagram, "Series": _row}[kind]
     return result | read(int(status), text, data)
 
 
@@ -93,6 +95,21 @@ def _connection(status: int, text: str, _data: bytes) -> dict[str, Any]:
 def _datagram(status: int, text: str, data: bytes) -> dict[str, Any]:
     outcome, error = ("answered", "") if data or status == 0 else _said(status, text)
     return {"outcome": outcome, "error": error, "sent": text.count("one sent")}
+
+
+def _row(status: int, text: str, _data: bytes) -> dict[str, Any]:
+    """Read a row: pings by their numbers, connections by theirs, as nobody chose the ports that they were made from."""
+    tried = sorted((int(number), int(ended)) for number, ended in _TRIED.findall(text))
+    answered, numbers = [int(ended == 0) for _, ended in tried], [number for number, _ in tried]
+    sent = len(tried) or sum(map(int, _SENT.findall(text)))
+    if not tried:
+        back = set(map(int, _BACK.findall(text)))
+        answered = [int(number in back) for number in range(1, sent + 1)]
+    if not sent:
+        outcome, error = _said(status, text)
+        return {"outcome": outcome, "error": error, "sent": 0}
+    row = base64.b64encode(json.dumps([answered, numbers]).encode()).decode()
+    return {"outcome": "sent", "error": "", "sent": sent, "data": [0.0, row]}
 
 
 def _said(status: int, text: str) -> tuple[str, str]:

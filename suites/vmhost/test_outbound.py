@@ -26,6 +26,8 @@ def test_outbound_reaches_tap(interface: Interface, outbound_traces: By[Interfac
     Remedy: guest owner: look at the guest's firewall (output), routes and addresses
     Source: VMmanager knowledge base, the guest's diagnosis, step 3: not visible at the VM's interface
     """
+    if not interface.vm.runs:
+        return
     for trace in outbound_traces[interface].traces:
         tap = _at(trace, "tap", interface)
         if trace.answered or tap.of("request", "asked") or (trace.unsent and any(word in str(trace.unsent) for word in _NO_WAY)):
@@ -48,6 +50,8 @@ def test_outbound_leaves_uplink(interface: Interface, outbound_traces: By[Interf
     Remedy: node administrator: follow it from the tap to the uplink: bridge fdb show, nft list ruleset, tc filter show
     Source: VMmanager knowledge base, the guest's diagnosis, step 3: lost between the two interfaces
     """
+    if not interface.vm.runs:
+        return
     node, outbound = interface.node, outbound_traces[interface]
     if outbound.lost and len(outbound.lost) == outbound.watched:
         message = f"{node}: {interface}'s broadcasts come to its tap, and none leaves by the uplink: {outbound.lost[0]}"

@@ -14,6 +14,8 @@ from netchecks.models.subjects import Flow, Network, Node
 from netchecks.models.table import Table
 from netchecks.seen import By, note
 
+#: RFC 6335 section 6: no connection is made from these; a row without chosen ports counts from 1.
+LAST_SYSTEM_PORT = 1023
 #: Kinds of devices (rtnetlink) that stay: hardware has none.
 _STAYS = frozenset({"", "bond", "team", "vlan"})
 
@@ -30,9 +32,10 @@ def test_packets_are_not_lost(flow: Flow, rows: By[Flow, Row]) -> None:
     dead = dead_ports(row) if row.ports else ()
     if dead:
         place, where = stretch(flow, rows.seen())
+        which = f" ({', '.join(map(str, sorted(dead)))})" if min(dead) > LAST_SYSTEM_PORT else ""  # else nobody chose the ports
         raise Wrong(
             "path.partial_by_port", f"{_asked(flow)}: of {len(row.by_port)} source ports, {len(dead)} never get through and the others "
-            f"always do ({', '.join(map(str, sorted(dead)))}): one of several ways is bad, {where}", place=place,
+            f"always do{which}: one of several ways is bad, {where}", place=place,
             certain=True, hop="fabric", layer="forwards",
             remedy="find the bad member of the bond, LAG or ECMP group there; take it out until it is repaired",
         )

@@ -15,8 +15,9 @@ from netchecks.probe import PROBES, Got, Series
 from netchecks.probes import row
 from tests.engine import namespaces
 from tests.engine.namespaces import Wire
-from tests.engine.test_agent import OLDEST, pythons, run
+from tests.engine.test_agent import NOBODY, OLDEST, python, pythons, run
 
+assert python, "a fixture"
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
 TARGETS = {4: "198.51.100.3", 6: "fd00:b::3"}
@@ -98,6 +99,24 @@ def test_silence_and_an_answer_that_is_none_are_zeros(own: Wire) -> None:
     assert (got.outcome, read(got)[0]) == ("sent", [0] * 32)
     own.a.sh("ip route del default")
     assert asked(own, 4).outcome == "failed"  # this machine knows no way: the answers of its flows say so
+
+
+def test_without_rights_the_kernel_s_own_sockets_serve(own: Wire, python: str) -> None:
+    """Pings by its ICMP sockets, and connections that are closed at once; nothing says that it was denied."""
+    own.a.sh("sysctl -qw net.ipv4.ping_group_range='0 2147483647'")
+    own.router.sh("nft 'table inet t { chain f { type filter hook forward priority 0; tcp sport & 1 == 1 drop; }; }'")
+    wanted = [Series(ip_address(target), 48, 0.005, port, PORTS if port else ()) for target in TARGETS.values() for port in (0, 4444)]
+    every = run(own.a, *wanted, seconds=0.0, python=python, prefix=(*NOBODY, "--no-new-privs"))
+    assert [got.outcome for got in every] == ["sent"] * 4
+    for pings, asked_for in (every[:2], every[2:]):
+        assert read(pings) == ([1] * 48, [])
+        assert read(asked_for) == ([int(not port % 2) for port in PORTS] * 3, [*PORTS] * 3)
+
+
+def test_without_any_right_it_says_so(own: Wire, python: str) -> None:
+    own.a.sh("sysctl -qw net.ipv4.ping_group_range='1 0'")
+    (got,) = run(own.a, Series(ip_address(TARGETS[4]), 4, 0.005), seconds=0.0, python=python, prefix=(*NOBODY, "--no-new-privs"))
+    assert got.outcome == "denied"
 
 
 def test_the_probes_ask_in_bounds() -> None:

@@ -8,11 +8,12 @@ import pytest
 
 import netchecks.platforms
 from netchecks import inventory, world
-from netchecks.models.subjects import Flow, Interface, Link, Network, Node, Vm
+from netchecks.models.subjects import DhcpServer, Flow, Interface, Link, Network, Node, Vm
 from netchecks.world import KINDS, Selection, Subject, World
 
 assert netchecks.platforms, "fills itself"
 EXAMPLE = Path(__file__).parents[2] / "inventories" / "examples" / "switching.yaml"
+WITH_DHCP = EXAMPLE.with_name("dhcp.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +60,16 @@ def test_each_combination_is_consistent(switching: World) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_rows_of_the_right_type(switching: World, managed: World, kind: str) -> None:
-    found = world.combinations(managed if kind == "access" else switching, frozenset({kind}))
+    made = {"access": managed, "dhcp_server": world.build(inventory.load([WITH_DHCP]))}.get(kind, switching)
+    found = world.combinations(made, frozenset({kind}))
     assert found
     assert all(type(row[kind]) is KINDS[kind] for row in found)
     assert all(set(world.complete(row)) >= {kind} for row in found)
 
 
-@pytest.mark.parametrize("example", ["switching", "managed"])
-def test_relations_hold_both_ways(request: pytest.FixtureRequest, example: str) -> None:
-    made = request.getfixturevalue(example)
+@pytest.mark.parametrize("example", ["switching", "managed", "dhcp"])
+def test_relations_hold_both_ways(switching: World, managed: World, example: str) -> None:
+    made = {"switching": switching, "managed": managed, "dhcp": world.build(inventory.load([WITH_DHCP]))}[example]
     for one in KINDS.values():
         for subject in made.all(one):
             for other in KINDS.values():
@@ -80,6 +82,25 @@ def test_a_platform_is_asked_where_it_runs_about_the_node_it_manages(managed: Wo
     assert (str(world.place_of(first)), world.parts(first)) == ("manager", (first.node,))
     assert [Selection(frozenset({host})).keeps({"access": first}, managed) for host in ("node1", "node2", "manager")] == [True, False, False]
     assert world.complete({"access": second}) == {"access": second, "node": second.node}
+
+
+def test_a_dhcp_server_has_to_do_with_those_who_may_ask_it() -> None:
+    made = world.build(inventory.load([WITH_DHCP]))
+    (server,) = made.dhcp_servers
+    assert (str(server), str(world.place_of(server)), [str(one) for one in made.related(server, Node)]) == (
+        "lan@dhcp1", "dhcp1", ["dhcp1", "node1", "node2"],
+    )
+    asking = [flow for flow in made.flows if flow.protocol == "dhcp"]
+    assert [flow.name for flow in asking] == [f"node{n}-to-lan-dhcp-ipv{family}" for n in (1, 2) for family in (4, 6)]
+    for flow in asking:
+        assert {str(node) for node in made.related(flow, Node)} == {str(flow.source), "dhcp1"}, "which listens at the same time"
+        assert [hop.name for hop in made.hops(flow)] == ["sender", "bridge", "uplink", "fabric", "dhcp"]
+        assert ("dhcp_server", "lan@dhcp1") in made.hops(flow)[-1].about
+    (vm42,) = made.inventory.interfaces
+    assert [str(node) for node in made.related(vm42, Node)] == ["node1"]
+    assert list(made.related(vm42, DhcpServer)) == [server]
+    assert rows(made, "dhcp_server", "node") == [{"dhcp_server": "lan@dhcp1", "node": "dhcp1"}]
+    assert Selection(hosts=frozenset({"node1"})).keeps({"dhcp_server": server}, made), "its answers are what node1 waits for"
 
 
 def test_a_subject_has_to_do_with_its_parts(switching: World) -> None:

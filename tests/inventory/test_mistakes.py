@@ -70,8 +70,8 @@ IN_NODE = [
     ("routes: [{to: everywhere, dev: a}]", "found 'everywhere', expected a subnet, an address or 'default'"),
 ]
 IN_NETWORK = [
-    ("brigde: br0", ("found the field 'brigde', expected one of kind, bridge, uplink, nodes, mtu, vlan, subnets, resolvers, probe_from, routers, outside; "
-     "did you mean 'bridge'?")),
+    ("brigde: br0", ("found the field 'brigde', expected one of kind, bridge, uplink, nodes, mtu, vlan, subnets, resolvers, probe_from, dhcp, "
+     "advertised, routers, outside; did you mean 'bridge'?")),
     ("mtu: 500", "found '500', expected an MTU in bytes from 576 to 65535"),
     ("mtu: 100000", "found '100000', expected an MTU in bytes from 576 to 65535"),
     ("mtu: 1000", "found '1000', expected at least 1280: the network has an IPv6 subnet"),
@@ -88,6 +88,27 @@ IN_NETWORK = [
     ("resolvers: [224.0.0.1]", "found '224.0.0.1', expected an IPv4 or IPv6 address of one host, this one is a group (multicast)"),
     ("resolvers: [dns.example]", "found 'dns.example', expected an IPv4 or IPv6 address"),
     ("resolvers: ['fe80::1%eth0']", "found 'fe80::1%eth0', expected an IPv4 or IPv6 address without a zone ('%...')"),
+    ("dhcp: 10.20.0.2", "found '10.20.0.2', expected a mapping of fields"),
+    ("dhcp: {servers: 10.20.0.2}", "found '10.20.0.2', expected a list ('[a, b]', or lines that begin with '- ')"),
+    ("dhcp: {servers: [x]}", "found 'x', expected an IPv4 or IPv6 address"),
+    ("dhcp: {servers: [{address: 10.20.0.2}]}", "found the field 'address', expected one of addresses, node, log; did you mean 'addresses'?"),
+    ("dhcp: {servers: [{addresses: []}]}", "found a DHCP server without an address, expected those that it sends from"),
+    ("dhcp: {servers: [{addresses: [10.20.0.2], node: nod1}]}", ("found the node 'nod1', expected one of admin, node1; did you mean "
+     "'node1'?")),
+    ("dhcp: {servers: [{addresses: [10.20.0.2], node: node1}, {addresses: [10.20.0.3], node: node1}]}",
+     "found the node 'node1' again, expected all addresses of its server in one place"),
+    ("dhcp: {servers: [{addresses: [10.20.0.2], log: dnsmasq.log}]}", "found 'dnsmasq.log', expected an absolute path, without spaces"),
+    ("dhcp: {servers: ['fd20::2']}", "found 'fd20::2', expected the link-local address (fe80::...) that it sends from"),
+    ("dhcp: {servers: [10.20.0.2], ranges: ['10.20.0.9-10.20.0.1']}", ("found '10.20.0.9-10.20.0.1', expected a range of addresses such as "
+     "10.20.0.100-10.20.0.199, the smaller address first")),
+    ("dhcp: {servers: [10.20.0.2], ranges: ['10.20.0.9-fd20::1']}", ("found '10.20.0.9-fd20::1', expected a range of addresses such as "
+     "10.20.0.100-10.20.0.199, the smaller address first")),
+    ("dhcp: {servers: [10.20.0.2], ranges: [10.30.0.1-10.30.0.9]}", ("found '10.30.0.1-10.30.0.9', expected a range inside a subnet of the "
+     "network 'lan': 10.20.0.0/24, fd20::/64")),
+    ("dhcp: {servers: [10.20.0.2], known_only: maybe}", "found 'maybe', expected true or false"),
+    ("advertised: {routers: ['fd20::1']}", "found 'fd20::1', expected the link-local address (fe80::...) that it sends from"),
+    ("advertised: {routers: [10.20.0.1]}", "found '10.20.0.1', expected the link-local IPv6 address that the router sends from"),
+    ("advertised: {managd: true}", "found the field 'managd', expected one of routers, managed, other; did you mean 'managed'?"),
 ]
 IN_INTERFACE = [
     ("adresses: []", "found the field 'adresses', expected one of network, mac, addresses, tap; did you mean 'addresses'?"),

@@ -7,10 +7,12 @@ import pytest
 from netchecks.causes.fabric import frr_has_what_the_kernel_lacks
 from netchecks.models.frr import BgpNeighbour, FrrDaemons, Ospf, OspfNeighbour
 from netchecks.models.table import Table
+from netchecks.models.traces import Point, Seen, Sighting, Trace
 from netchecks.parsing import address, prefix
 from suites.vmhost import test_fabric as checks
+from suites.vmhost import test_trace as traces
 from tests.suites.node.given import UNSEEN, by, notes_of, wrong
-from tests.suites.vmhost.routed import FABRIC, NODE1, TAPS, VM60, addresses, links, of, routes, ways
+from tests.suites.vmhost.routed import FABRIC, NODE1, TAPS, VM60, addresses, flow_to, links, lost, of, routes, ways
 
 RECORDED = Path(__file__).parents[2] / "observations"
 DOMAINS = by("domains", node1=TAPS)
@@ -228,3 +230,31 @@ def test_frr_has_no_more_than_the_kernel(told, name):
     text = recorded("frr_routes", name).replace("10.60.0.142", "10.60.0.160").replace("10.60.0.144", "10.60.0.160")
     frr_has_what_the_kernel_lacks(VM60, ways(VM60, **told), of("frr_routes", VM60, text))
     assert address("10.60.0.160") in VM60.addresses
+
+
+# -- what is followed --------------------------------------------------------------------------------------------------
+
+
+def followed(flow, *, tap="vnet60", sent=(0.0,)):
+    """Nothing of the flow is seen anywhere."""
+    at = [Seen(Point(flow.source.name, "sender", "eth0" if flow.source != NODE1 else "vnet60", leaves=True))]
+    if flow.source != NODE1:
+        asked = (Sighting("request", 0.0, "02:00:00:00:00:01", "02:00:00:00:00:02", turn=0),)
+        at = [Seen(at[0].point, asked), Seen(Point("node1", "uplink", "eth0", leaves=False))]
+    return of("traces", flow, Trace(flow.name, (*at, Seen(Point("node1", "tap", tap, leaves=True))), sent))
+
+
+@pytest.mark.parametrize("state", ["down", "dark", "gone"])
+def test_what_nobody_is_told_of_is_not_looked_for_at_the_uplink(state):
+    outside, own = flow_to(VM60), flow_to(VM60, source=NODE1)
+    traces.test_request_reaches_uplink(outside, lost(outside)[0], followed(outside), links(vnet60=state))
+    traces.test_request_reaches_tap(own, lost(own)[0], followed(own), links(vnet60=state))
+    traces.test_request_reaches_tap(own, lost(own)[0], followed(own, tap=""), links(vnet60=state))
+
+
+def test_what_is_told_of_is_looked_for():
+    outside, own = flow_to(VM60), flow_to(VM60, source=NODE1)
+    with wrong("upstream.request_lost", "none came to node1's uplink eth0"):
+        traces.test_request_reaches_uplink(outside, lost(outside)[0], followed(outside), links())
+    with wrong("sender.drops_request", "do not leave it by vnet60"):
+        traces.test_request_reaches_tap(own, lost(own)[0], followed(own), links())

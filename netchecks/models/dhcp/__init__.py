@@ -1,0 +1,1 @@
+"""DHCP: messages on the wire, what servers keep and say, and the verdict from all of it. Knows no platform."""
