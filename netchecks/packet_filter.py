@@ -153,28 +153,33 @@ def broadcasts(senders: Sequence[str]) -> Program:
     return ((_LOAD_WORD, 0, 0, 2), *_where(0xFFFFFFFF, [(_LOAD_HALF, 0, 0, 0), *_where(0xFFFF, [*steps, _drop()]), _drop()]), _drop())
 
 
-def keeps(program: Program, data: bytes) -> bool:
-    """Tell whether a program keeps a frame, as the kernel would: a load from behind its end drops it."""
+def kept(program: Program, data: bytes) -> int:
+    """Give how many bytes a program keeps of a frame, 0 for none, as the kernel would: a load from behind its end drops it."""
     loaded = index = at = 0
     while True:
         code, yes, no, value = program[at]
         at += 1
         if code == _RETURN:
-            return value > 0
+            return value
         if code in _LOADS:
             length, indexed = _LOADS[code]
             offset = value + (index if indexed else 0)
             if offset + length > len(data):
-                return False
+                return 0
             loaded = int.from_bytes(data[offset:offset + length], "big")
         elif code == _HEADER_LENGTH:
             if value >= len(data):
-                return False
+                return 0
             index = (data[value] & 15) * 4
         elif code == _EQUAL:
             at += yes if loaded == value else no
         else:
             loaded, index, at = _simple(code, value, loaded, index, at)
+
+
+def most(program: Program) -> int:
+    """Give how many bytes a program keeps of a frame at most."""
+    return max(value for code, _, _, value in program if code == _RETURN)
 
 
 def _simple(code: int, value: int, loaded: int, index: int, at: int) -> tuple[int, int, int]:

@@ -67,7 +67,7 @@ def test_probes_say_what_they_would_send(inventory: Path, capsys: pytest.Capture
     text = printed(capsys, f"--inventory-file={inventory}", "--vm=vm1")
     assert "\nsudo -n timeout -k 1 SECONDS python3 -\n" in text
     assert "\nsudo -n timeout -k 1 SECONDS sh -s\n" in text
-    assert "\n#   tcpdump -n -p -U --immediate-mode -B 1024 -s 320 " in text, "what the script would run stands there too"
+    assert "\n#   tcpdump -n -p -U --immediate-mode -B 1024 -s BYTES " in text, "what the script would run stands there too"
     assert "connect 10.20.0.11 port 22" in text
     assert "echo 10.20.0.11 64 bytes" in text
 

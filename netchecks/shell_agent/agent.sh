@@ -23,7 +23,7 @@ esac
 { part t; echo "$U $W"; } >"$p-t"
 
 # Never in promiscuous mode, which would mask faults. AppArmor lets tcpdump write to names that end so, and to no others.
-capture() { # number namespace device packets filter
+capture() { # number namespace device packets bytes filter
   f=$p-c$1 m=$3
   case $3 in mac:*)
     m=$(${2:+ip netns exec "$2"} ip -o link show | sed -n "s,^[0-9]*: \([^:@]*\)[:@].* link/ether ${3#mac:} .*,\1,p" | head -n 1)
@@ -32,7 +32,7 @@ capture() { # number namespace device packets filter
   has tcpdump || { part "e$1-in"; echo 'missing: tcpdump'; } >"$f-e.in.pcap"
   [ -s "$f-e.in.pcap" ] || for q in in out; do
     part "e$1-$q" >"$f-e.$q.pcap"; part "c$1-$q" >"$f.$q.pcap"
-    ${2:+ip netns exec "$2"} tcpdump -n -p -U --immediate-mode -B 1024 -s @SNAP@ -c "$4" -Q "$q" -i "$m" -w - "$5" \
+    ${2:+ip netns exec "$2"} tcpdump -n -p -U --immediate-mode -B 1024 -s "$5" -c "$4" -Q "$q" -i "$m" -w - "$6" \
       </dev/null >>"$f.$q.pcap" 2>>"$f-e.$q.pcap" & c="$c $!"
   done
 }

@@ -11,8 +11,8 @@ from importlib.resources import files
 from math import ceil
 from typing import Any
 
-from netchecks.packet_filter import SNAP, WHOLE
-from netchecks.probe import Action, Capture, Connect, Datagram, Echo, Frames, Packets, Series
+from netchecks.packet_filter import most
+from netchecks.probe import Action, Capture, Connect, Datagram, Echo, Frames, Lease, Packets, Series
 from netchecks.shell_agent.equivalents import words
 from netchecks.shell_agent.filtering import expression
 
@@ -26,7 +26,7 @@ DEVICES = 24
 OPENING = 4.0
 #: What the script runs, as ``netchecks commands`` tells it. Of two for the same the first that the node has.
 TOOLS = (
-    "tcpdump -n -p -U --immediate-mode -B 1024 -s 320 -c COUNT -Q in|out -i DEVICE -w - FILTER, where need be in ip netns exec",
+    "tcpdump -n -p -U --immediate-mode -B 1024 -s BYTES -c COUNT -Q in|out -i DEVICE -w - FILTER, where need be in ip netns exec",
     "ping -n -c 1 -w COUNT -s BYTES [-M do] ADDRESS",
     "bash -c 'exec 3<>/dev/tcp/ADDRESS/PORT', or nc -z -w SECONDS ADDRESS PORT, or curl -s -v telnet://ADDRESS:PORT",
     "bash -c 'exec 3<>/dev/udp/ADDRESS/PORT' with cat and dd, or nc -u -w SECONDS ADDRESS PORT",
@@ -57,7 +57,7 @@ def program(actions: Sequence[Action], every: Sources, seconds: float) -> tuple[
     nonce = "N" + secrets.token_hex(12)
     patience = min(max(seconds, _worst(actions)), PATIENCE)
     parts = [
-        _text("agent.sh").replace("@N@", nonce).replace("@SNAP@", str(_kept(sources))),
+        _text("agent.sh").replace("@N@", nonce),
         _file("-job", f"\n{nonce} job\n{_job(actions, every)}", nonce),
         # the shell counts in whole seconds, and cuts what is behind the point
         *_payloads(actions), *_captures(sources), f"u; zero=$U; stop=$((${{U%.*}}+{ceil(patience) + 1}))\n", *_lanes(actions),
@@ -83,11 +83,6 @@ def _job(actions: Sequence[Action], sources: Sources) -> str:
     limits = [_most(some) for some in sources.values()][:DEVICES]
     kinds = [[type(action).__name__, len(_frames(action))] for action in actions]
     return json.dumps({"actions": kinds, "captures": captures, "limits": limits, "programs": programs}, separators=(",", ":"))
-
-
-def _kept(sources: Sources) -> int:
-    """Give how many bytes tcpdump keeps of a frame: all where messages in them are to be read, as in the agent's own captures."""
-    return WHOLE if any(capture.udp_ports for some in sources.values() for _, _, capture in some) else SNAP
 
 
 def _most(some: Sequence[tuple[str, Mapping[str, Any], Capture]]) -> int:
@@ -125,7 +120,8 @@ def _payloads(actions: Sequence[Action]) -> Iterator[str]:
 
 def _captures(sources: Sources) -> Iterator[str]:
     for number, ((namespace, device), some) in enumerate(sources.items()):
-        told = (str(number), namespace, device, str(_most(some)), expression([capture for _, _, capture in some]))
+        size = max(most(wanted["program"]) for _, wanted, _ in some)
+        told = (str(number), namespace, device, str(_most(some)), str(size), expression([capture for _, _, capture in some]))
         yield f"capture {shlex.join(told)}\n"
     if sources:
         yield f"k=0; {'; '.join(f'opened {number}' for number in range(len(sources)))}\n"
@@ -147,7 +143,7 @@ def _tool(number: int, action: Action) -> list[str]:
         return ["row_", str(action.target), str(action.count), f"{action.gap:g}", str(action.port), str(len(action.ports))]
     if isinstance(action, Datagram):
         return ["udp_", str(number), str(action.target), str(action.port), str(ceil(action.seconds / 2))]
-    return []
+    return ["cannot", "impossible: nothing there takes a lease"] if isinstance(action, Lease) else []
 
 
 def _sending(actions: Sequence[Action], sources: Sources, nonce: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from netchecks.packet_filter import keeps
+from netchecks.packet_filter import kept
 
 _DENIED = re.compile(r"permission|not permitted", re.IGNORECASE)
 _DROPPED = re.compile(r"^(\d+) packets? dropped by kernel", re.MULTILINE)
@@ -88,7 +88,7 @@ def frames_of(data: bytes) -> tuple[list[tuple[float, bytes]], bool]:
 def _kept(wanted: Mapping[str, Any], programs: list[Any], source: Source) -> dict[str, Any]:
     """Give what one capture is about: tcpdump keeps for all at its device together, and somewhat more."""
     program, most = programs[wanted["program"]], int(wanted["most"])
-    rows = [row for row in source.packets if keeps(program, row[2])]
+    rows = [(at, out, data[:size]) for at, out, data in source.packets if (size := kept(program, data))]
     packets = [(at, out, base64.b64encode(data).decode()) for at, out, data in rows[:most]]
     dropped = source.dropped + len(rows) - len(packets)
     return {"error": "", "opened": source.opened, "packets": packets, "dropped": dropped} | dict(source.why)

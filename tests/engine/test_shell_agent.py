@@ -20,7 +20,7 @@ from scapy.layers.l2 import Ether
 
 from netchecks import send
 from netchecks.errors import NotSeen, Unreadable, Why
-from netchecks.probe import Action, Ask, Capture, Connect, Datagram, Echo, Frames, Got, Packets
+from netchecks.probe import Action, Ask, Capture, Connect, Datagram, Echo, Frames, Got, Lease, Packets
 from netchecks.shell_agent.captured import frames_of
 from tests.engine import namespaces, test_agent
 from tests.engine.conftest import SHELLS, Shell, commands_with, wait
@@ -251,6 +251,22 @@ def test_a_flood_is_bounded_and_said(own: Wire, tools: Tools) -> None:
     assert len(capture.packets) <= 5000
     assert capture.dropped > 0
     assert answer.outcome == "answered"
+
+
+@needs_root
+@needs_tcpdump
+def test_what_is_asked_for_by_port_is_kept_whole(net: Wire, tools: Tools) -> None:
+    """The message in it is what one wants to read, while marks are in the first 320 bytes."""
+    long = bytes(Ether(src="02:00:00:00:00:99", dst="ff:ff:ff:ff:ff:ff") / IP(dst="255.255.255.255") / UDP(sport=68, dport=67) / bytes(900))
+    capture, _ = tools.run(net.a, Capture("wire", (LLDP,), (67,)), Frames("wire", (long, frame(LLDP, bytes(900))), 0.1))
+    assert [len(data) for _, _, _, data in capture.packets] == [len(long), 320]
+
+
+@needs_root
+def test_a_lease_is_not_taken(net: Wire, tools: Tools) -> None:
+    lease = Lease("wire", b"d", b"q", b"l", b"abcd", ("192.0.2.2",), (0, 4), (0, 4))
+    (got,) = tools.run(net.a, lease)
+    assert (got.outcome, got.sent, reason(got)) == ("impossible", 0, Why.NOT_POSSIBLE)
 
 
 @needs_root
