@@ -112,14 +112,15 @@ class Look:
             return
         self.ready[node.name].set()
         if probes:
-            await self._together(node, place, channel, probes, around=not inside)
-        if inside:
+            await self._together(node, place, channel, probes)
+        elif inside:
             await self._afterwards(node, place, channel)
 
-    async def _together(
-        self, node: Place, place: PlaceRecord, channel: Channel, probes: list[tuple[str, Probe, Subject]], *, around: bool,
-    ) -> None:
-        """Send and listen at the same time as the other places on the way of these probes."""
+    async def _together(self, node: Place, place: PlaceRecord, channel: Channel, probes: list[tuple[str, Probe, Subject]]) -> None:
+        """Send and listen at the same time as the other places on the way of these probes; what is read after them comes behind.
+
+        Inside a guest that is what it begins itself: its own probes take longer than theirs who ask it.
+        """
         others = self._others(node, probes)
         await _all_set(self.ready[name] for name in others)
         self.tell(node.name, "probing")
@@ -128,9 +129,12 @@ class Look:
         between = _PAUSE
         if asks:
             between, layout = send.job(asks), send.layout(asks)
-        jobs = [between, *(self._around(node) if around else [])]
         self.armed[node.name].set()
+        if isinstance(node, Guest) and not asks:
+            await self._afterwards(node, place, channel)
+            return
         await _all_set(self.armed[name] for name in others)
+        jobs = [between, *self._around(node)]
         await self._trip(channel, place, jobs, "probes", layout=layout)
 
     async def _afterwards(self, guest: Place, place: PlaceRecord, channel: Channel) -> None:

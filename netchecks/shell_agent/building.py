@@ -11,7 +11,7 @@ from importlib.resources import files
 from math import ceil
 from typing import Any
 
-from netchecks.packet_filter import SNAP
+from netchecks.packet_filter import SNAP, WHOLE
 from netchecks.probe import Action, Capture, Connect, Datagram, Echo, Frames, Packets, Series
 from netchecks.shell_agent.equivalents import words
 from netchecks.shell_agent.filtering import expression
@@ -57,7 +57,7 @@ def program(actions: Sequence[Action], every: Sources, seconds: float) -> tuple[
     nonce = "N" + secrets.token_hex(12)
     patience = min(max(seconds, _worst(actions)), PATIENCE)
     parts = [
-        _text("agent.sh").replace("@N@", nonce).replace("@SNAP@", str(SNAP)),
+        _text("agent.sh").replace("@N@", nonce).replace("@SNAP@", str(_kept(sources))),
         _file("-job", f"\n{nonce} job\n{_job(actions, every)}", nonce),
         # the shell counts in whole seconds, and cuts what is behind the point
         *_payloads(actions), *_captures(sources), f"u; zero=$U; stop=$((${{U%.*}}+{ceil(patience) + 1}))\n", *_lanes(actions),
@@ -83,6 +83,11 @@ def _job(actions: Sequence[Action], sources: Sources) -> str:
     limits = [_most(some) for some in sources.values()][:DEVICES]
     kinds = [[type(action).__name__, len(_frames(action))] for action in actions]
     return json.dumps({"actions": kinds, "captures": captures, "limits": limits, "programs": programs}, separators=(",", ":"))
+
+
+def _kept(sources: Sources) -> int:
+    """Give how many bytes tcpdump keeps of a frame: all where messages in them are to be read, as in the agent's own captures."""
+    return WHOLE if any(capture.udp_ports for some in sources.values() for _, _, capture in some) else SNAP
 
 
 def _most(some: Sequence[tuple[str, Mapping[str, Any], Capture]]) -> int:

@@ -18,6 +18,8 @@ _TRIED = re.compile(r"^row (\d{1,4}) (\d{1,3})$", re.MULTILINE)
 _BACK = re.compile(r"bytes from .*?[ :](?:icmp_)?seq=(\d{1,5})")
 _MTU = re.compile(r"(?:from (\S+?):? .*)?mtu ?= ?(\d+)", re.IGNORECASE)
 _ERRNO = re.compile(r"^error (\[Errno (\d+)\] .*)$")
+#: What a node without python3 does not do; a capture is told apart.
+_NOT_BY_SHELL = {"Capture": "", "Lease": "a lease is only taken where the node has python3"}
 _DENIED = {"1", "13"}  # EPERM, EACCES
 _TOO_BIG = ("message too long", "frag needed", "packet too big", "mtu=")
 _UNREACHABLE = ("unreachable", "no route to host", "not permitted")
@@ -63,7 +65,7 @@ def _parts(stdout: bytes) -> dict[str, bytes]:
 def _by_tool(number: int, kind: str, parts: Mapping[str, bytes], began: float) -> dict[str, Any]:
     """Read what came of an action that has a process of its own; of a capture nothing, as it is told apart."""
     if kind == "Capture" or f"a{number} end" not in parts:
-        late = "" if kind == "Capture" else "its turn did not come in time"
+        late = _NOT_BY_SHELL.get(kind, "its turn did not come in time")
         return {"outcome": "failed" if late else "", "error": late, "seconds": 0.0, "sent": 0}
     since, _, raw = parts[f"a{number}"].partition(b"\n")
     status, ended = parts[f"a{number} end"].split()

@@ -26,7 +26,7 @@ def test_outbound_reaches_tap(interface: Interface, outbound_traces: By[Interfac
     Remedy: guest owner: look at the guest's firewall (output), routes and addresses
     Source: VMmanager knowledge base, the guest's diagnosis, step 3: not visible at the VM's interface
     """
-    if not interface.vm.runs:
+    if not _followed(interface):
         return
     for trace in outbound_traces[interface].traces:
         tap = _at(trace, "tap", interface)
@@ -50,7 +50,7 @@ def test_outbound_leaves_uplink(interface: Interface, outbound_traces: By[Interf
     Remedy: node administrator: follow it from the tap to the uplink: bridge fdb show, nft list ruleset, tc filter show
     Source: VMmanager knowledge base, the guest's diagnosis, step 3: lost between the two interfaces
     """
-    if not interface.vm.runs:
+    if not _followed(interface):
         return
     node, outbound = interface.node, outbound_traces[interface]
     if outbound.lost and len(outbound.lost) == outbound.watched:
@@ -64,6 +64,11 @@ def test_outbound_leaves_uplink(interface: Interface, outbound_traces: By[Interf
         _must_have_looked(uplink)
         message = f"{node}: {interface}'s pings are at its tap {tap.point.device}, and none leaves by the uplink {uplink.point.device}"
         raise Wrong("node.drops_outbound", message, place=node.name, breaks=_BREAKS)
+
+
+def _followed(interface: Interface) -> bool:
+    """A bridge without an uplink leads nowhere: nothing shall leave the node."""
+    return interface.vm.runs and bool(interface.network.at(interface.node).uplink)
 
 
 def _at(trace: Trace, hop: str, interface: Interface) -> Seen:

@@ -3,6 +3,7 @@
 import pytest
 
 from netchecks.causes import segment as causes
+from netchecks.models.bridges import FdbEntry
 from netchecks.models.table import Table
 from netchecks.observe import OBSERVATIONS
 from tests.suites.vmhost.given import (
@@ -58,9 +59,19 @@ def test_a_switch_that_reflects_nothing_there(given, where, segment):
 # -- a MAC that two use ----------------------------------------------------------------------------------------------
 
 
+def learned(*flags):
+    entry = FdbEntry(MAC, "eth0", "br0", flags=frozenset(flags))
+    return _by("fdb", {"node1": (NODE1, (entry,))})
+
+
 def test_a_vm_that_answers_while_its_mac_is_elsewhere():
     with wrong("mac.duplicate", f"somebody else sends with vm42-1's MAC {MAC}", certain=True, owner="guest owner"):
-        causes.mac_is_used_twice(VM42, answers({ARP: answered(MAC)}))
+        causes.mac_is_used_twice(VM42, answers({ARP: answered(MAC)}), learned())
+
+
+@pytest.mark.parametrize("flag", ["static", "sticky", "permanent"])
+def test_a_mac_that_somebody_wrote_into_the_bridge(flag):
+    causes.mac_is_used_twice(VM42, answers({ARP: answered(MAC)}), learned(flag))
 
 
 @pytest.mark.parametrize("given", [
@@ -73,7 +84,7 @@ def test_a_vm_that_answers_while_its_mac_is_elsewhere():
 ])
 def test_a_mac_that_may_have_moved(given):
     """Silent at its own node: it may run elsewhere now. Reflected: it is the switch. Seen from elsewhere: it proves nothing here."""
-    causes.mac_is_used_twice(VM42, answers(given))
+    causes.mac_is_used_twice(VM42, answers(given), learned())
 
 
 def test_another_vms_address_is_answered_with_this_mac():

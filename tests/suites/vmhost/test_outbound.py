@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from netchecks.causes import outbound as causes
 from netchecks.errors import NotSeen, Why
+from netchecks.models.subjects import Interface
 from netchecks.models.traces import Outbound, Point, Seen, Sighting, Trace
 from netchecks.seen import By
 from suites.vmhost import test_outbound as checks
@@ -94,3 +96,12 @@ def test_a_watched_guest_of_which_nothing_leaves() -> None:
     line = "ARP who has 10.20.0.1? tell 10.20.0.142"
     with wrong("node.drops_outbound", line, breaks={"outbound"}, place="node1"):
         checks.test_outbound_leaves_uplink(VM42, facts(watched=1, lost=(line,)))
+
+
+@pytest.mark.parametrize("interface", [
+    replace(VM42, vm=replace(VM42.vm, runs=False)),
+    replace(VM42, network=replace(VM42.network, attachments=tuple(replace(end, uplink="") for end in VM42.network.attachments))),
+], ids=["off", "a bridge without an uplink"])
+def test_nothing_is_followed_where_nothing_shall_leave(interface: Interface) -> None:
+    checks.test_outbound_reaches_tap(interface, _by("outbound_traces", {}))
+    checks.test_outbound_leaves_uplink(interface, _by("outbound_traces", {}))
