@@ -82,7 +82,7 @@ def to_json(report: Report) -> dict[str, Any]:
     return cleaned | {
         # Names of the inventory and of checks, of which there may be 50,000: only what was said of a failure is cleaned.
         "checks": [_check(item) for item in report.checks],
-        "places": [_place(report, name) for name in report.seen.places],
+        "places": [_place(report, name) for name in sorted(report.seen.places)],
     }
 
 
