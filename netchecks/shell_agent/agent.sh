@@ -5,6 +5,7 @@ export LC_ALL=C LANG=C TMPDIR="$d"
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; export PATH
 p=$d/agent c= t=timeout n='@N@'
 has() { command -v "$1" >/dev/null 2>&1; }
+for x in date sed head cat; do has "$x" || { echo "neither python3 nor $x: not found" >&2; exit 127; }; done
 case $(timeout --version 2>/dev/null) in *coreutils*) t='timeout --foreground' ;; esac
 u() { read -r U _ </proc/uptime; }
 nap() { sleep "$1" 2>/dev/null || sleep 1; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ class Tracing:
 
     lab: Lab
     process: subprocess.Popen[str]
+    folder: Path
 
     def listening(self, place: str) -> int:
         """Count the captures of a place."""
@@ -44,22 +46,30 @@ class Tracing:
         assert wait(lambda: not any(map(self.listening, PLACES)), seconds), {place: self.listening(place) for place in PLACES}
         assert wait(lambda: not controllers(self.lab, "10.99.0.1"), seconds), "an ssh stays on the controller"
         assert wait(lambda: not controllers(self.lab, AGENT), seconds), "an agent stays on the controller or in a guest"
+        assert wait(lambda: not self.files(), seconds), self.files()
         self.process.communicate(timeout=20)
+
+    def files(self) -> list[str]:
+        """Give what the scripts of the places on this machine have in their folder for temporary files."""
+        return [path.name for path in self.folder.glob("netchecks.*")]
 
 
 @pytest.fixture
-def tracing(rooted_lab: Lab) -> Iterator[Tracing]:
+def tracing(rooted_lab: Lab, tmp_path: Path) -> Iterator[Tracing]:
     argv = [sys.executable, "-m", "netchecks", "trace", "--inventory-file", str(rooted_lab.inventory), "--vm", "vm42", "--from", "controller"]
     process = subprocess.Popen(
         rooted_lab.wrap("controller", argv), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
-    found = Tracing(rooted_lab, process)
+    found = Tracing(rooted_lab, process, tmp_path)
     try:
         assert wait(lambda: all(map(found.listening, PLACES)), 30), "nobody listens"
+        assert len(found.files()) == 2, "of the controller and of the guest"
         yield found
     finally:
         process.kill()
         process.communicate()
+        wait(lambda: not found.files(), 10)  # the lab may be taken down next, and nobody would remove them
 
 
 def test_a_killed_ssh_ends_its_agent_and_the_trace_goes_on(tracing: Tracing) -> None:
