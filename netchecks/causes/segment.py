@@ -14,7 +14,7 @@ from netchecks.seen import By
 
 @cause(
     "vmhost.bridge_knows_mac", "vmhost.arp_is_answered", "vmhost.ndp_is_answered", "vmhost.vm_answers_ping",
-    "vmhost.tcp_port_answers", "vmhost.mtu_is_consistent",
+    "vmhost.tcp_port_answers", "vmhost.mtu_is_consistent", "vmhost.packets_are_not_lost",
 )
 def switch_reflects_frames(node: Node, network: Network, answers: By[Flow, Answer]) -> None:
     """What leaves by the uplink comes back in by it, so the bridge learns its own VMs' MACs at the uplink."""

@@ -150,7 +150,7 @@ def test_other_kinds_of_networks_imply_no_such_flows():
     (flow_of("udp", source=CONTROLLER), {"ipv4", "arp", "udp", "udp53", "unicast", "routed", "uplink"}),
     (flow_of("arp", LAN), {"ipv4", "arp", "own_bridge", "uplink"}),
     (flow_of("icmp", LAN, NODE2, 6), {"ipv6", "ndp", "icmp", "unicast", "own_bridge", "uplink"}),
-], ids=str)
+], ids=lambda value: str(value) if isinstance(value, Flow) else "needs")
 def test_what_a_flow_needs(flow_, needs):
     assert flow_.needs == needs
 
