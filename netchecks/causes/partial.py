@@ -13,8 +13,8 @@ from netchecks.seen import By
 @cause("vmhost.vm_answers_ping", "vmhost.tcp_port_answers", "vmhost.mtu_is_consistent", "vmhost.udp_port_answers")
 def packets_are_lost_now_and_then(flow: Flow, answers: By[Flow, Answer], rows: By[Flow, Row]) -> None:
     """Some of a row of packets to the same VM from the same place are lost: so were those of this flow, by chance."""
-    if answers[flow].outcome != "silent":
-        return
+    if answers[flow].outcome != "silent" or any(answer.reflected for answer in answers.seen().values()):
+        return  # a switch that reflects frames loses some too, and that is told
     seen = rows.seen()
     same = {one: row for one, row in seen.items() if one.interface == flow.interface and one.source == flow.source}
     dead = {one: row for one, row in same.items() if row.ports and dead_ports(row)}
