@@ -5,7 +5,9 @@
 PYTHON := .venv/bin/python
 #: More arguments for pytest: make test ARGS="-k inventory -x"
 ARGS ?=
-PYTEST = $(PYTHON) -m coverage run -m pytest -W error $(ARGS)
+#: Most tests wait for packets and for each other's time-outs: three files at a time on two cores, each file in one process.
+WORKERS ?= -n 3 --dist loadfile
+PYTEST = $(PYTHON) -m coverage run -m pytest -W error $(WORKERS) $(ARGS)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -85,6 +85,7 @@ async def _both(process: asyncio.subprocess.Process, limit: int) -> tuple[bytes,
         stdout = await _read(process.stdout, limit)
         if len(stdout) >= limit:
             _kill(process)
+            await _drain(process.stdout)
         stderr = await error
     finally:
         error.cancel()
@@ -103,11 +104,17 @@ async def _read(stream: asyncio.StreamReader | None, limit: int) -> bytes:
     return bytes(got)
 
 
+async def _drain(stream: asyncio.StreamReader | None) -> None:
+    """Read what was still on its way: asyncio tells the end of a process when its pipes have ended, and a full one does not."""
+    while stream is not None and await stream.read(1 << 16):
+        pass
+
+
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         _kill(process)
-        await process.wait()
     process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - unread output would keep its pipes open
+    await process.wait()
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -90,7 +91,8 @@ def full(rooted_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Full:
         on(rooted_lab, node, "systemctl start dbus")  # as on every host: the lab's begins when it is first asked
     before = states(rooted_lab)
     watchers = {node: watch(rooted_lab, node, folder / node) for node in NODES}
-    done = run(rooted_lab, folder / "run")
+    (folder / "tmp").mkdir()
+    done = run(rooted_lab, folder / "run", tmp=folder / "tmp")
     for watcher in watchers.values():
         watcher.terminate()
         watcher.communicate(timeout=10)
@@ -101,11 +103,12 @@ def full(rooted_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Full:
     return Full(done.returncode, done.stdout, folder / "run", differences, {node: frames(folder / node) for node in NODES})
 
 
-def run(lab: Lab, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the suites in the controller."""
+def run(lab: Lab, folder: Path, *arguments: str, tmp: Path = Path("/tmp")) -> subprocess.CompletedProcess[str]:
+    """Run the suites in the controller; what runs there itself, and in guests, has its temporary files in ``tmp``."""
     argv = [sys.executable, "-m", "pytest", "suites", f"--inventory-file={lab.inventory}", f"--netchecks-run-dir={folder}", "-p", "no:cacheprovider"]
     done: subprocess.CompletedProcess[str] = lab.exec(
         "controller", [*argv, *arguments], cwd=ROOT, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=200, check=False,
+        env={**os.environ, "TMPDIR": str(tmp)},
     )
     return done
 
@@ -138,10 +141,9 @@ def test_a_full_run_changes_nothing(full: Full) -> None:
     assert full.differences == []
 
 
-@pytest.mark.usefixtures("full")
-def test_a_full_run_leaves_nothing(rooted_lab: Lab) -> None:
+def test_a_full_run_leaves_nothing(rooted_lab: Lab, full: Full) -> None:
     assert [left(rooted_lab, node) for node in NODES] == [[], []]
-    assert on(rooted_lab, "lab", "ls -d /tmp/netchecks.* 2>/dev/null").split() == []
+    assert [path.name for path in (full.folder.parent / "tmp").glob("netchecks.*")] == []
 
 
 @pytest.mark.usefixtures("full")
