@@ -5,8 +5,8 @@
 PYTHON := .venv/bin/python
 #: More arguments for pytest: make test ARGS="-k inventory -x"
 ARGS ?=
-#: Most tests wait for packets and for each other's time-outs: three files at a time on two cores, each file in one process.
-WORKERS ?= -n 3 --dist loadfile
+#: Most tests wait for packets and time-outs: two files at a time, each file in one process.
+WORKERS ?= -n 2 --dist loadfile
 PYTEST = $(PYTHON) -m coverage run -m pytest -W error $(WORKERS) $(ARGS)
 
 help: ## this list
