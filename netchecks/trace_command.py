@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -61,9 +60,7 @@ def run(args: argparse.Namespace) -> int:
     seen = record.Record()
     wanted = _planned(flows, chosen)
     board = Board(sys.stdout, flows, facts.make(seen, wanted))
-    with tempfile.TemporaryDirectory(prefix="netchecks-") as scratch:
-        folder = Path(scratch)
-        waves.look(waves.Look(chosen, wanted, seen, waves.Limits(), board.hear, lambda place: record.write_place(folder, place)))
+    waves.look(waves.Look(chosen, wanted, seen, waves.Limits(), board.hear, lambda _place: None))  # nothing is kept on this machine
     traces = {flow: _trace(facts.make(seen, wanted), flow) for flow in flows}
     board.end(traces)
     if args.pcap:
