@@ -155,7 +155,7 @@ def parts(subject: Subject) -> tuple[Subject, ...]:
 def _direct(subject: Subject) -> list[Subject]:
     if isinstance(subject, Flow):
         servers = dhcp_servers(subject.network) if subject.protocol == "dhcp" else ()
-        own = [subject.source, subject.network, *((subject.interface,) if subject.interface else ())]
+        own = [subject.source, subject.network, *(end for end in (subject.interface, subject.peer) if end)]
         return [*own, *servers, *(server.node for server in servers)]  # which listen at the same time
     if isinstance(subject, Interface):
         return [subject.vm, subject.network, subject.node, *subject.network.routers, *dhcp_servers(subject.network)]
