@@ -75,8 +75,9 @@ def _wrong(flow: Flow, transfer: Transfer, node: Node, limit: RateLimit) -> Wron
     wanted, side = flow.wanted(transfer.direction) or 0, "out of" if limit.direction == "egress" else "in by"
     ends = (flow.source, flow.end_name) if transfer.direction == "out" else (flow.end_name, flow.source)
     return Wrong(
-        "throughput.limited", f"{ends[0]} to {ends[1]} ({flow.target}): {shown(transfer.rate or 0)}, expected {shown(wanted)}: "
+        "throughput.limited",
+        f"{ends[0]} to {ends[1]} ({flow.target}): {shown(transfer.rate or 0)} at the receiver, expected {shown(wanted)}: "
         f"{node} lets {shown(limit.rate)} {side} {limit.device} ({limit.kind})", place=node.name, certain=True,
         remedy=f"look who has set it, and raise or remove it there: tc -s qdisc show dev {limit.device}, tc class show dev {limit.device}; "
-               f"where libvirt has: virsh domiftune",
+               "where libvirt has: virsh domiftune",
     )

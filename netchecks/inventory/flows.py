@@ -196,6 +196,8 @@ def _flow(source: Node, target: _Target, way: _Way, name: str) -> Flow:
 def _measured(flow: Flow, target: _Target, written: Object[FlowEntry], site: Site) -> Flow:
     """Give the flow with what it shall carry, noting one that nobody can receive."""
     entry, place = written.written.throughput, written.place("to")
+    if "throughput" in written.damaged:
+        return flow  # that is told already
     server: Node | Guest | None = target.node if target.interface is None else target.interface.vm.sender
     if entry is None or server is None:
         who, expected = (f"'{target.address}'", "the address of a link of a node") if target.interface is None else (

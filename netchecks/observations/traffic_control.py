@@ -140,14 +140,15 @@ printf '%s\n' "$q" | awk '$2 ~ /^(htb|hfsc|cbq)$/ && !seen[$5]++ { print $5 }' |
 done || exit
 echo @end
 """
-#: Behind which word a limit stands, by the kind of qdisc or class; of htb a class may borrow up to its ceiling.
-_BEHIND = {"tbf": ("rate",), "netem": ("rate",), "cake": ("bandwidth",), "fq": ("maxrate",), "htb": ("ceil", "rate"), "cbq": ("rate",)}
+#: Behind which word a limit stands, by the kind of qdisc or class.
+_BEHIND = {"tbf": "rate", "netem": "rate", "cake": "bandwidth", "fq": "maxrate", "htb": "ceil", "cbq": "rate"}
 
 
 @observation(shell=_LIMITS, tool="tc")
 def rate_limits(text: str) -> tuple[RateLimit, ...]:
     """What qdiscs and their classes let out of each device, in bit/s. What filters police is among the filters.
 
+    A class of htb may borrow up to its ceiling from the one above; one at the root has nobody to borrow from.
     Source: iproute2's tc/q_tbf.c, q_netem.c, q_cake.c, q_fq.c, q_htb.c, q_hfsc.c, q_cbq.c; rates: tc/tc_util.c, tc_print_rate.
     """
     parts = blocks(text, "@") if lines(text) else []
@@ -170,12 +171,12 @@ def _limit(line: str, device: str) -> RateLimit | None:
     if len(words) < 3 or not own:  # noqa: PLR2004 - class, kind, handle
         raise Unreadable("'qdisc tbf 8001: dev eth0 root ...'", line)
     kind = words[1]
-    told = _upper(words) if kind == "hfsc" else next(filter(None, (after(words, name) for name in _BEHIND.get(kind, ()))), "")
+    told = _upper(words) if kind == "hfsc" else after(words, "rate" if kind == "htb" and "root" in words else _BEHIND.get(kind, ""))
     if not told or told == "unlimited":
         return None
     return RateLimit(own, "egress", kind, rate(told), whole=not device and "root" in words)
 
 
 def _upper(words: list[str]) -> str:
-    """Give hfsc's upper limit: ``ul m1 0bit d 0us m2 10Mbit``."""
+    """Give hfsc's upper limit: ``ul m1 0bit d 0us m2 10Mbit``; ``sc`` and ``ls`` are shares, no limits."""
     return after(words[words.index("ul"):], "m2") if "ul" in words else ""

@@ -62,10 +62,10 @@ def _said(flow: Flow, slow: Iterable[Transfer]) -> str:
 
 def _one(flow: Flow, transfer: Transfer) -> str:
     ends = (str(flow.source), flow.end_name) if transfer.direction == "out" else (flow.end_name, str(flow.source))
-    again = f", {transfer.retransmits} segments sent again" if transfer.retransmits is not None else ""
+    again = f", {transfer.retransmits} retransmits" if transfer.retransmits is not None else ""
     cpu = f", the sender's CPU at {transfer.sender_cpu:.0f} %" if transfer.sender_cpu is not None else ""
     wanted = flow.wanted(transfer.direction) or 0
-    return f"{ends[0]} to {ends[1]} ({flow.target}): {shown(transfer.rate or 0)}, expected {shown(wanted)}{again}{cpu}"
+    return f"{ends[0]} to {ends[1]} ({flow.target}): {shown(transfer.rate or 0)} at the receiver, expected {shown(wanted)}{again}{cpu}"
 
 
 def _place(flow: Flow, throughputs: By[Flow, tuple[Transfer, ...]]) -> tuple[str, str]:
