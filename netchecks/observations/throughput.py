@@ -22,7 +22,7 @@ DEADLINE = 40.0
 #: each ends with its transfer, or when nobody has come. None has a timeout(1): that would put it out of reach of who ends us.
 _SERVER = r"""
 command -v iperf3 >/dev/null || exit 127
-a=$1; p=$2; shift 2
+a="$1"; p="$2"; shift 2
 taken() { grep -qs ":$(printf %04X "$p") [0-9A-F]*:[0-9A-F]* 01 " /proc/net/tcp /proc/net/tcp6; }
 serve() {
   iperf3 -s -1 -B "$a" -p "$p" 2>&1 & q=$!
@@ -42,7 +42,7 @@ echo @end
 _CLIENT = r"""
 command -v iperf3 >/dev/null || exit 127
 c=; case $(iperf3 --help 2>&1) in *--connect-timeout*) c="--connect-timeout 3000" ;; esac
-a=$1; p=$2; shift 2
+a="$1"; p="$2"; shift 2
 ask() {
   n=0
   while :; do
