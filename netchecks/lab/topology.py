@@ -151,13 +151,14 @@ class Place(Strict):
 class Topology(Strict):
     """A whole lab. ``networks`` goes into the inventory as it stands. ``count``: how often a repeated place is made.
 
-    ``needs``: ``rooted`` where its daemons need a host of their own.
+    ``needs``: ``rooted`` where its daemons need a host of their own. ``programs``: what it needs beside what every lab does.
     """
 
     version: Literal[1]
     name: str
     title: str
     needs: Literal["", "rooted"] = ""
+    programs: tuple[str, ...] = ()
     count: int = Field(default=1, ge=1, le=250)
     sysctl: dict[str, str | int] = {}
     places: dict[str, Place]
