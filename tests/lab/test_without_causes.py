@@ -37,7 +37,10 @@ CASES = [
 ]
 
 #: The same in the lab vmhost-fabric.
-FABRIC_CASES = [("frr_has_what_the_kernel_lacks", "kernel-route-missing-frr-has-it", {"node1"})]
+FABRIC_CASES = [
+    ("frr_has_what_the_kernel_lacks", "kernel-route-missing-frr-has-it", {"node1"}),
+    ("firewall_drops_sessions", "neighbour-filtered", {"node1"}),
+]
 
 
 def test_every_cause_has_its_case():
