@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from netchecks.inventory.entries import NetworkEntry, VmEntry
+from netchecks.inventory.neutron import check_neutron
 from netchecks.inventory.problems import listed
 from netchecks.inventory.site import Object, Site
 from netchecks.inventory.tree import Place
@@ -14,6 +15,8 @@ from netchecks.models.subjects import Address, Interface, Network, Prefix, Subne
 
 #: IPv6 needs this MTU (RFC 8200 §5).
 SMALLEST_IPV6_MTU = 1280
+#: Kinds whose VMs are on one segment with their gateway.
+_SEGMENTS = frozenset({"switching", "neutron"})
 #: From these prefix lengths on, the first and last address are hosts (RFC 3021, RFC 6164).
 _FIRST_WITHOUT_NETWORK_ADDRESS = {4: 31, 6: 127}
 
@@ -32,6 +35,7 @@ def check(site: Site) -> None:
 
 def _check_network(network: Network, written: Object[NetworkEntry], site: Site) -> None:
     _check_bridges(network, written, site)
+    check_neutron(network, written, site)
     _check_dhcp(network, written, site)
     seen: list[tuple[Prefix, Place]] = []
     for index, subnet in enumerate(network.subnets):
@@ -66,9 +70,9 @@ def _check_gateway(network: Network, subnet: Subnet, written: Object[NetworkEntr
         return
     if gateway.version != subnet.family:
         site.problems.add(place, f"found '{gateway}', expected an IPv{subnet.family} address: the subnet is {subnet.prefix}")
-    elif network.kind == "switching" and gateway not in subnet.prefix and not gateway.is_link_local:
+    elif network.kind in _SEGMENTS and gateway not in subnet.prefix and not gateway.is_link_local:
         site.problems.add(place, f"found '{gateway}', expected an address inside its subnet {subnet.prefix}")
-    elif network.kind == "switching" and _is_end(gateway, subnet.prefix):
+    elif network.kind in _SEGMENTS and _is_end(gateway, subnet.prefix):
         site.problems.add(place, _end(gateway, subnet.prefix))
 
 
@@ -121,7 +125,7 @@ def _check_addresses(interface: Interface, vm: Object[VmEntry], index: int, site
         if not inside:
             message = f"found '{address}', expected an address of the network {network.name!r}: {listed(map(str, prefixes))}"
             site.problems.add(place, message, "outside")
-        elif network.kind == "switching" and _is_end(address, inside[0]):
+        elif network.kind in _SEGMENTS and _is_end(address, inside[0]):
             site.problems.add(place, _end(address, inside[0]), "end")
 
 

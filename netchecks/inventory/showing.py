@@ -99,7 +99,17 @@ def _network(network: Network) -> dict[str, Any]:
         "probe_from": [node.name for node in network.probe_from],
         "routers": [node.name for node in network.routers],
         **_given({"dhcp": _dhcp(network), "advertised": _advertised(network), "outside": list(map(str, network.outside))}),
+        **_given({"neutron": _neutron(network)}),
     }
+
+
+def _neutron(network: Network) -> dict[str, Any] | None:
+    known = network.neutron
+    if known is None:
+        return None
+    given = {"physical_network": known.physical_network, "segmentation_id": known.segment or None, "bridge": known.bridge}
+    bridges = {"integration_bridge": known.integration_bridge, "tunnel_bridge": known.tunnel_bridge}
+    return {"id": known.id, "type": known.type, **_given(given), **bridges}
 
 
 def _dhcp(network: Network) -> dict[str, Any] | None:
