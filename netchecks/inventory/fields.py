@@ -24,7 +24,8 @@ BACKENDS = (
     "ssh", "local", "netns", "safe-ssh", "paramiko", "salt", "docker", "podman", "ansible",
     "kubectl", "winrm", "lxc", "openshift", "chroot",
 )  # fmt: skip
-KINDS = ("switching", "routing", "ip-fabric")
+KINDS = ("switching", "routing", "ip-fabric", "nova-network")
+MANAGERS = ("flat-dhcp", "flat", "vlan")
 FAMILIES = (4, 6)
 SYSTEMS = ("linux", "windows")
 
@@ -296,6 +297,7 @@ Family = Annotated[int, PlainValidator(family), WithJsonSchema({"enum": list(FAM
 Backend = Annotated[str, PlainValidator(partial(one_of, words=BACKENDS)), WithJsonSchema({"enum": list(BACKENDS)})]
 System = Annotated[str, PlainValidator(partial(one_of, words=SYSTEMS)), WithJsonSchema({"enum": list(SYSTEMS)})]
 Kind = Annotated[str, PlainValidator(partial(one_of, words=KINDS)), WithJsonSchema({"enum": list(KINDS)})]
+Manager = Annotated[str, PlainValidator(partial(one_of, words=MANAGERS)), WithJsonSchema({"enum": list(MANAGERS)})]
 Until = Annotated[str, PlainValidator(until), _json("The last day of the waiver, such as 2027-01-31.")]
 Reach = Annotated[str, *_syntax(r"[^\s]{1,255}", "an address, a host name or the name of a container, without spaces")]
 User = Annotated[str, *_syntax(r"[A-Za-z0-9_][A-Za-z0-9_.@\\+-]{0,63}\$?", "the name of a user")]
