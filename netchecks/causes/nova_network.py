@@ -13,7 +13,7 @@ from netchecks.seen import By
 @cause("vmhost.vm_answers_ping")
 def instance_drops_icmp(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:
     """The ping comes to the instance, which does not answer it, but a declared port: it drops ICMP. A security group shows before."""
-    if flow.network.nova is None or answers[flow].came_back:
+    if flow.translated is None or answers[flow].came_back:
         return
     tap = next((seen for seen in traces[flow].points if seen.point.hop == "tap"), None)
     ports = [one for one, answer in answers.seen().items() if one.protocol == "tcp" and answer.came_back and one.target == flow.target]
