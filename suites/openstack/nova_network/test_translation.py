@@ -117,7 +117,7 @@ def test_gate_forwards(interface: Interface, sysctls: By[Node, Table[str]]) -> N
     gate = interface.gate
     if sysctls[gate].get("net.ipv4.ip_forward") == "0":
         raise Wrong(
-            "node.does_not_forward", f"{gate}: net.ipv4.ip_forward is 0, expected 1: it is the router of {interface}", place=gate.name,
+            "forwarding.off", f"{gate}: net.ipv4.ip_forward is 0, expected 1: it is the router of {interface}", place=gate.name,
             breaks=_FLOATING, remedy="sysctl -w net.ipv4.ip_forward=1",
         )
 
