@@ -127,6 +127,8 @@ class VmRole(Strict):
     """The place is the inside of a VM of the inventory. ``tcp``: the ports that it listens on.
 
     ``entered``: the inventory says that it can be entered, by its network namespace. ``names``: what it shall resolve.
+    ``domain``: its libvirt name, where that is another one than the place's. ``floating``: addresses translated to its own; it is
+    these that the outside reaches.
     """
 
     node: str
@@ -134,6 +136,8 @@ class VmRole(Strict):
     tcp: tuple[int, ...] = ()
     entered: bool = False
     names: tuple[str, ...] = ()
+    domain: str = ""
+    floating: tuple[str, ...] = ()
 
 
 class Place(Strict):
@@ -219,8 +223,9 @@ def listeners(topology: Topology, *, rooted: bool) -> list[tuple[str, int]]:
     """Give every address and port that has to answer the controller by TCP in a healthy lab, both families."""
     wanted = [(place.node.address, 22) for place in topology.nodes().values() if place.node and rooted]
     for place in topology.vms().values():
-        addresses = [address.split("/")[0] for interface in place.interfaces.values() for address in interface.addresses]
-        wanted += [(address, port) for address in addresses for port in (place.vm.tcp if place.vm else ())]
+        assert place.vm is not None
+        own = [address.split("/")[0] for interface in place.interfaces.values() for address in interface.addresses]
+        wanted += [(address, port) for address in place.vm.floating or own for port in place.vm.tcp]
     return wanted + [(str(one), 53) for network in topology.networks.values() for one in network.get("resolvers", ())]
 
 

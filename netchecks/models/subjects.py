@@ -5,9 +5,12 @@ A subject's ``str`` is its name and its pytest id; its ``repr`` too, so that no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal, TypeAlias
+
+from netchecks.models.nova_network import DeclaredDatabase, DeclaredNova
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Prefix: TypeAlias = IPv4Network | IPv6Network
@@ -231,10 +234,11 @@ class NeutronNetwork:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Network(_Named):
-    """A network that VMs are on. ``kind``: ``switching``, ``routing``, ``ip-fabric`` or ``neutron``. MTU in bytes.
+    """A network that VMs are on. ``kind``: ``switching``, ``routing``, ``ip-fabric``, ``neutron`` or ``nova-network``. MTU in bytes.
 
-    ``routers``: beyond the nodes' uplinks, they shall know the way to its VMs. ``neutron``: of that kind, what Neutron knows of it.
-    ``outside``: addresses beyond its gateways that its VMs shall reach.
+    ``routers``: beyond the nodes' uplinks, they shall know the way to its VMs. ``outside``: addresses beyond its gateways that its VMs
+    shall reach. ``neutron``, ``nova``: of these kinds, how OpenStack manages it. ``database_way``: to the node whose configuration
+    holds the credentials for nova's database.
     """
 
     name: str
@@ -250,6 +254,13 @@ class Network(_Named):
     routers: tuple[Node, ...] = ()
     outside: tuple[Address, ...] = ()
     neutron: NeutronNetwork | None = None
+    nova: DeclaredNova | None = None
+    database_way: Connection | None = None
+
+    @property
+    def database(self) -> DeclaredDatabase | None:
+        """The database of nova, where it may be looked into."""
+        return self.nova.database if self.nova else None
 
     def at(self, node: Node) -> Attachment:
         """Give the node's end of this network. Raises KeyError where the node is not on it."""
@@ -300,6 +311,7 @@ class Interface(_Named):
 
     ``mac`` is lower case with colons. ``tap`` is empty unless declared: then it is found by MAC.
     ``siblings``: addresses of other VMs of the network that answer ping, on the same node and on another one.
+    ``floating``: addresses that its gate translates to its own first one.
     """
 
     name: str
@@ -309,11 +321,18 @@ class Interface(_Named):
     addresses: tuple[Address, ...] = ()
     tap: str = ""
     siblings: tuple[Address, ...] = ()
+    floating: tuple[Address, ...] = ()
 
     @property
     def node(self) -> Node:
         """The node the VM is on."""
         return self.vm.node
+
+    @property
+    def gate(self) -> Node:
+        """The node that routes, translates and serves for it: its own, but on a nova-network with one network host that one."""
+        host = self.network.nova.host if self.network.nova else ""
+        return next((end.node for end in self.network.attachments if end.node.name == host), self.node)
 
     @property
     def uplink(self) -> str:
@@ -333,7 +352,9 @@ class Interface(_Named):
 
     @property
     def gateways(self) -> tuple[Address, ...]:
-        """The gateways of the subnets that its addresses are in."""
+        """The gateways of the subnets that its addresses are in; on a nova-network the addresses of its gate there."""
+        if self.network.nova is not None:
+            return self._own_of(self.gate)
         return tuple(
             subnet.gateway for subnet in self.network.subnets
             if subnet.gateway is not None and any(address in subnet.prefix for address in self.addresses)
@@ -342,8 +363,11 @@ class Interface(_Named):
     @property
     def node_addresses(self) -> tuple[Address, ...]:
         """The declared addresses of its node in the subnets that its own are in."""
+        return self._own_of(self.node)
+
+    def _own_of(self, node: Node) -> tuple[Address, ...]:
         prefixes = [s.prefix for s in self.network.subnets if any(address in s.prefix for address in self.addresses)]
-        own = (address.ip for link in self.node.links for address in link.addresses)
+        own = (address.ip for link in node.links for address in link.addresses)
         return tuple(address for address in own if any(address in prefix for prefix in prefixes))
 
     @property
@@ -381,6 +405,27 @@ class DhcpServer(_Named):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Database(_Named):
+    """nova's database, as far as it is about one network: asked from this machine. Its name is ``nova@`` and the network's."""
+
+    name: str
+    network: Network
+    declared: DeclaredDatabase
+
+    @property
+    def node(self) -> Node:
+        """The place where it is asked: this machine, under a name of its own, so that a replay finds it."""
+        return Node(f"database:{self.name}", Connection("local"))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All that the asking has to know, in one word; of the credentials only where they are."""
+        way = self.network.database_way
+        told = {"declared": asdict(self.declared), "way": asdict(way) if way else None}
+        return (json.dumps(told, sort_keys=True),)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Link(_Named):
     """An interface of a node that shall be up. ``role``: ``uplink``, ``bridge`` or ``declared``."""
 
@@ -398,6 +443,7 @@ class Flow(_Named):
     ``needs``: what the way has to carry (``ipv4``, ``broadcast``, ``full_size`` ...); a broken state that breaks
     none of them cannot be this flow's cause. ``required`` is false where silence is no failure by itself.
     ``sampled``: a row of packets is sent along it, to see whether some are lost.
+    ``translated``: what the target becomes on the way (a floating address), where it becomes another one.
     """
 
     name: str
@@ -412,6 +458,7 @@ class Flow(_Named):
     needs: frozenset[str] = frozenset()
     sampled: bool = False
     namespace: str = ""
+    translated: Address | None = None
 
     @property
     def family(self) -> Literal[4, 6]:
