@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from netchecks.inventory.entries import NetworkEntry, VmEntry
+from netchecks.inventory.neutron import check_neutron
+from netchecks.inventory.nova_network import check_floating, check_nova
 from netchecks.inventory.problems import listed
 from netchecks.inventory.site import Object, Site
 from netchecks.inventory.tree import Place
 from netchecks.models.subjects import Address, Interface, Network, Prefix, Subnet
 
+#: Kinds whose VMs are on a bridge that leads to their subnet.
+_BRIDGED = frozenset({"switching", "nova-network"})
 #: IPv6 needs this MTU (RFC 8200 §5).
 SMALLEST_IPV6_MTU = 1280
+#: Kinds whose VMs are on one segment with their gateway.
+_SEGMENTS = frozenset({"switching", "neutron", "nova-network"})
 #: From these prefix lengths on, the first and last address are hosts (RFC 3021, RFC 6164).
 _FIRST_WITHOUT_NETWORK_ADDRESS = {4: 31, 6: 127}
 
@@ -26,13 +32,16 @@ def check(site: Site) -> None:
             _check_network(network, written, site)
     for interface, vm, index in site.interfaces:
         _check_addresses(interface, vm, index, site)
+        check_floating(interface, vm, index, site)
     _check_connections(site)
     _check_twice(site)
 
 
 def _check_network(network: Network, written: Object[NetworkEntry], site: Site) -> None:
     _check_bridges(network, written, site)
+    check_neutron(network, written, site)
     _check_dhcp(network, written, site)
+    check_nova(network, written, site)
     seen: list[tuple[Prefix, Place]] = []
     for index, subnet in enumerate(network.subnets):
         place = written.place("subnets", index, "cidr")
@@ -49,9 +58,9 @@ def _check_network(network: Network, written: Object[NetworkEntry], site: Site) 
 def _check_bridges(network: Network, written: Object[NetworkEntry], site: Site) -> None:
     """Note a switching network without a bridge: it is nothing else."""
     lacking = [attachment.node.name for attachment in network.attachments if not attachment.bridge]
-    if site.complete and network.kind == "switching" and lacking and not written.damaged & {"bridge", "nodes"}:
+    if site.complete and network.kind in _BRIDGED and lacking and not written.damaged & {"bridge", "nodes"}:
         place = written.place("bridge") if "bridge" in written.own else written.key.place
-        message = f"the switching network {network.name!r} names no bridge on {listed(lacking)}, expected the field 'bridge'"
+        message = f"the {network.kind} network {network.name!r} names no bridge on {listed(lacking)}, expected the field 'bridge'"
         site.problems.add(place, message)
     for attachment in network.attachments:
         if attachment.bridge and attachment.bridge == attachment.uplink:
@@ -66,9 +75,9 @@ def _check_gateway(network: Network, subnet: Subnet, written: Object[NetworkEntr
         return
     if gateway.version != subnet.family:
         site.problems.add(place, f"found '{gateway}', expected an IPv{subnet.family} address: the subnet is {subnet.prefix}")
-    elif network.kind == "switching" and gateway not in subnet.prefix and not gateway.is_link_local:
+    elif network.kind in _SEGMENTS and gateway not in subnet.prefix and not gateway.is_link_local:
         site.problems.add(place, f"found '{gateway}', expected an address inside its subnet {subnet.prefix}")
-    elif network.kind == "switching" and _is_end(gateway, subnet.prefix):
+    elif network.kind in _SEGMENTS and _is_end(gateway, subnet.prefix):
         site.problems.add(place, _end(gateway, subnet.prefix))
 
 
@@ -121,7 +130,7 @@ def _check_addresses(interface: Interface, vm: Object[VmEntry], index: int, site
         if not inside:
             message = f"found '{address}', expected an address of the network {network.name!r}: {listed(map(str, prefixes))}"
             site.problems.add(place, message, "outside")
-        elif network.kind == "switching" and _is_end(address, inside[0]):
+        elif network.kind in _SEGMENTS and _is_end(address, inside[0]):
             site.problems.add(place, _end(address, inside[0]), "end")
 
 
@@ -200,6 +209,8 @@ def _uses_of_interface(interface: Interface, vm: Object[VmEntry], index: int) ->
     for at, address in enumerate(interface.addresses):
         place = vm.place("interfaces", index, "addresses", at)
         yield _Use("address", str(address), _scope(interface.network, address), whose, place)
+    for at, address in enumerate(interface.floating):
+        yield _Use("floating address", str(address), "", whose, vm.place("interfaces", index, "floating", at))
 
 
 def _scope(network: Network, address: Address) -> str:

@@ -23,9 +23,11 @@ from netchecks.inventory.fields import (
     Line,
     LogFile,
     Mac,
+    Manager,
     Mtu,
     Name,
     Names,
+    NetworkType,
     OnLink,
     Port,
     Prose,
@@ -33,6 +35,7 @@ from netchecks.inventory.fields import (
     Rate,
     Reach,
     Role,
+    Segment,
     Speed,
     SysctlKey,
     System,
@@ -41,6 +44,7 @@ from netchecks.inventory.fields import (
     Unit,
     Until,
     User,
+    Uuid,
     Version,
     Vlan,
     Word,
@@ -189,6 +193,20 @@ class AdvertisedEntry(Written):
     other: Yes | None = Field(None, description="The flag O: resolvers and the like come by DHCPv6.")
 
 
+class NeutronEntry(Written):
+    """What Neutron knows of a network of kind neutron: 'openstack network show'."""
+
+    model_config = _required("id")
+
+    id: Uuid = Field("", description="The network's UUID.")
+    type: NetworkType = Field("vlan", description="provider:network_type: vlan, flat, vxlan or gre.")
+    physical_network: Name = Field("", description="provider:physical_network, of vlan and flat.")
+    segmentation_id: Segment | None = Field(None, description="provider:segmentation_id: the VLAN, the VNI or the key.")
+    bridge: Device = Field("", description="The bridge of the physical network; what the agent's bridge_mappings say where not given.")
+    integration_bridge: Device = Field("br-int", description="The agent's integration_bridge.")
+    tunnel_bridge: Device = Field("br-tun", description="The agent's tunnel_bridge.")
+
+
 class SubnetEntry(Written):
     """A subnet of a network."""
 
@@ -198,12 +216,34 @@ class SubnetEntry(Written):
     gateway_answers_ping: Yes = Field(default=True, description="False where the gateway is known to be silent.")
 
 
+class DatabaseEntry(Written):
+    """nova's database, to be looked into by a user who may only read; where its credentials come from, never themselves."""
+
+    address: Reach = Field("", description="Its host; as the configuration or the option file says, where not given.")
+    port: Port = Field(3306, description="Its port.")
+    name: Word = Field("", description="Its name; as the configuration or the option file says, else nova.")
+    node: Name = Field("", description="A node whose nova configuration holds the credentials: 'config', or /etc/nova/nova.conf.")
+    config: LogFile = Field("/etc/nova/nova.conf", description="That file.")
+    option_file: Line = Field("", description="An option file of MySQL's clients (.my.cnf) on this machine, relative to this file.")
+    environment: Word = Field("", description="A variable of this machine's environment that holds user:password.")
+
+
+class NovaEntry(Written):
+    """How OpenStack's nova-network manages the network."""
+
+    manager: Manager = Field("flat-dhcp", description="flat-dhcp, flat or vlan: FlatDHCPManager, FlatManager, VlanManager.")
+    multi_host: Yes = Field(default=True, description="Each node is gateway, DHCP server and translator of its own instances.")
+    host: Name = Field("", description="Where not multi_host: the one node that is that for all.")
+    public_interface: Device = Field("", description="The interface that floating addresses are on.")
+    database: DatabaseEntry | None = Field(None, description="nova's database, where it may be looked into.")
+
+
 class NetworkEntry(Written):
     """A network that VMs are on."""
 
     model_config = _required("kind")
 
-    kind: Kind = Field("", description="switching, routing or ip-fabric.")
+    kind: Kind = Field("", description="switching, routing, ip-fabric, neutron or nova-network.")
     bridge: Device = Field("", description="The bridge on each node.")
     uplink: Device = Field("", description="The port of the bridge that leads outside.")
     nodes: tuple[AttachmentEntry, ...] | None = Field(None, description="Where it is; all hypervisors where not given.")
@@ -215,7 +255,9 @@ class NetworkEntry(Written):
     dhcp: DhcpEntry | None = Field(None, description="How its VMs get their addresses, where that is by DHCP.")
     advertised: AdvertisedEntry | None = Field(None, description="What routers shall advertise on it (IPv6).")
     routers: tuple[Names, ...] | None = Field(None, description="Nodes that shall know the way to its VMs; else those of the role router.")
+    neutron: NeutronEntry | None = Field(None, description="What Neutron knows of it, of the kind neutron.")
     outside: tuple[Host, ...] = Field((), description="Addresses beyond its gateways that its VMs shall reach.")
+    nova: NovaEntry | None = Field(None, description="How nova-network manages it; of the kind nova-network only.")
 
 
 class InterfaceEntry(Written):
@@ -227,6 +269,7 @@ class InterfaceEntry(Written):
     mac: Mac = Field("", description="Its MAC address.")
     addresses: tuple[Host, ...] = Field((), description="Its addresses, without prefix lengths.")
     tap: Device = Field("", description="Its interface on the node; found by MAC where not given.")
+    floating: tuple[Host, ...] = Field((), description="Addresses that are translated to its first one (nova-network).")
 
 
 class GuestEntry(WayEntry):

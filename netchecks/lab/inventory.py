@@ -87,13 +87,14 @@ def _vm(lab: State, name: str, place: Place) -> dict[str, Any]:
     entered = {"guest": {"connection": "netns", "address": lab.netns(name)}} if place.vm.entered else {}
     return {
         "node": place.vm.node,
-        "domain": name,
+        "domain": place.vm.domain or name,
         "tcp": list(place.vm.tcp),
         **entered,
         **({"names": list(place.vm.names)} if place.vm.names else {}),
         "interfaces": [
             {"network": place.vm.network, "mac": interface.mac, "tap": interface.to.name,
-             "addresses": [address.split("/")[0] for address in interface.addresses]}
+             "addresses": [address.split("/")[0] for address in interface.addresses],
+             **({"floating": list(place.vm.floating)} if place.vm.floating else {})}
             for interface in place.interfaces.values() if interface.to
         ],
     }

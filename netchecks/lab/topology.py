@@ -50,22 +50,30 @@ class Strict(BaseModel):
 
 
 class Port(Strict):
-    """The far end of a cable: its place and name, and the bridge there that it is a port of."""
+    """The far end of a cable: its place and name, and the bridge there that it is a port of.
+
+    Of a bridge of Open vSwitch: ``tag``, the VLAN of an access port; ``trunks``, the VLANs that may pass, all where none is
+    named; ``id``, the UUID by which whoever plugged it knows it (external_ids:iface-id).
+    """
 
     place: str
     name: Device
     bridge: str = ""
     mac: Mac | None = None
     addresses: tuple[Address, ...] = ()
+    tag: int | None = Field(default=None, ge=1, le=4094)
+    trunks: tuple[int, ...] = ()
+    id: str = ""
 
 
 class Interface(Strict):
     """An interface of a place: a bridge, or one end of a cable (a veth pair) whose other end is ``to``.
 
+    ``kind: ovs``: a bridge of Open vSwitch (userspace datapath), made by daemons of the place itself.
     ``by_dhcp``: a client of the place gets its IPv4 addresses; they stand here as what is meant.
     """
 
-    kind: Literal["veth", "bridge"] = "veth"
+    kind: Literal["veth", "bridge", "ovs"] = "veth"
     to: Port | None = None
     bridge: str = ""
     mac: Mac | None = None
@@ -119,6 +127,8 @@ class VmRole(Strict):
     """The place is the inside of a VM of the inventory. ``tcp``: the ports that it listens on.
 
     ``entered``: the inventory says that it can be entered, by its network namespace. ``names``: what it shall resolve.
+    ``domain``: its libvirt name, where that is another one than the place's. ``floating``: addresses translated to its own; it is
+    these that the outside reaches.
     """
 
     node: str
@@ -126,6 +136,8 @@ class VmRole(Strict):
     tcp: tuple[int, ...] = ()
     entered: bool = False
     names: tuple[str, ...] = ()
+    domain: str = ""
+    floating: tuple[str, ...] = ()
 
 
 class Place(Strict):
@@ -151,13 +163,14 @@ class Place(Strict):
 class Topology(Strict):
     """A whole lab. ``networks`` goes into the inventory as it stands. ``count``: how often a repeated place is made.
 
-    ``needs``: ``rooted`` where its daemons need a host of their own.
+    ``needs``: ``rooted`` where its daemons need a host of their own. ``programs``: what it needs beside what every lab does.
     """
 
     version: Literal[1]
     name: str
     title: str
     needs: Literal["", "rooted"] = ""
+    programs: tuple[str, ...] = ()
     count: int = Field(default=1, ge=1, le=250)
     sysctl: dict[str, str | int] = {}
     places: dict[str, Place]
@@ -210,8 +223,9 @@ def listeners(topology: Topology, *, rooted: bool) -> list[tuple[str, int]]:
     """Give every address and port that has to answer the controller by TCP in a healthy lab, both families."""
     wanted = [(place.node.address, 22) for place in topology.nodes().values() if place.node and rooted]
     for place in topology.vms().values():
-        addresses = [address.split("/")[0] for interface in place.interfaces.values() for address in interface.addresses]
-        wanted += [(address, port) for address in addresses for port in (place.vm.tcp if place.vm else ())]
+        assert place.vm is not None
+        own = [address.split("/")[0] for interface in place.interfaces.values() for address in interface.addresses]
+        wanted += [(address, port) for address in place.vm.floating or own for port in place.vm.tcp]
     return wanted + [(str(one), 53) for network in topology.networks.values() for one in network.get("resolvers", ())]
 
 
@@ -263,7 +277,7 @@ def _mistakes(topology: Topology) -> list[str]:
 
 def _cable_mistakes(topology: Topology, where: str, interface: Interface) -> list[str]:
     """Check that a cable has a far end that is free."""
-    if interface.kind == "bridge":
+    if interface.kind != "veth":
         return [f"{where}: a bridge has no far end"] if interface.to else []
     if interface.to is None:
         return [f"{where}: no far end; expected to: {{place, name}}"]
@@ -278,9 +292,9 @@ def _cable_mistakes(topology: Topology, where: str, interface: Interface) -> lis
 
 
 def _is_bridge(place: Place, name: str) -> bool:
-    """Tell whether the place has that bridge."""
+    """Tell whether the place has that bridge, of either kind."""
     interface = place.interfaces.get(name)
-    return interface is not None and interface.kind == "bridge"
+    return interface is not None and interface.kind != "veth"
 
 
 def _role_mistakes(topology: Topology, name: str, place: Place) -> list[str]:

@@ -5,9 +5,12 @@ A subject's ``str`` is its name and its pytest id; its ``repr`` too, so that no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal, TypeAlias
+
+from netchecks.models.nova_network import DeclaredDatabase, DeclaredNova
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Prefix: TypeAlias = IPv4Network | IPv6Network
@@ -208,12 +211,34 @@ class Advertised:
     other: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NeutronNetwork:
+    """What Neutron knows of a network. ``type``: ``vlan``, ``flat``, ``vxlan`` or ``gre``; ``segment``: VLAN, VNI or key, 0 of flat.
+
+    ``bridge``: that of the physical network, empty: the one that the agent's mapping names.
+    """
+
+    id: str
+    type: str
+    physical_network: str = ""
+    segment: int = 0
+    bridge: str = ""
+    integration_bridge: str = "br-int"
+    tunnel_bridge: str = "br-tun"
+
+    @property
+    def is_tunnel(self) -> bool:
+        """Whether nodes carry it to each other in tunnels, not by a physical network."""
+        return self.type in {"vxlan", "gre"}
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Network(_Named):
-    """A network that VMs are on. ``kind``: ``switching``, ``routing`` or ``ip-fabric``. MTU in bytes.
+    """A network that VMs are on. ``kind``: ``switching``, ``routing``, ``ip-fabric``, ``neutron`` or ``nova-network``. MTU in bytes.
 
-    ``routers``: beyond the nodes' uplinks, they shall know the way to its VMs.
-    ``outside``: addresses beyond its gateways that its VMs shall reach.
+    ``routers``: beyond the nodes' uplinks, they shall know the way to its VMs. ``outside``: addresses beyond its gateways that its VMs
+    shall reach. ``neutron``, ``nova``: of these kinds, how OpenStack manages it. ``database_way``: to the node whose configuration
+    holds the credentials for nova's database.
     """
 
     name: str
@@ -228,6 +253,14 @@ class Network(_Named):
     advertised: Advertised | None = None
     routers: tuple[Node, ...] = ()
     outside: tuple[Address, ...] = ()
+    neutron: NeutronNetwork | None = None
+    nova: DeclaredNova | None = None
+    database_way: Connection | None = None
+
+    @property
+    def database(self) -> DeclaredDatabase | None:
+        """The database of nova, where it may be looked into."""
+        return self.nova.database if self.nova else None
 
     def at(self, node: Node) -> Attachment:
         """Give the node's end of this network. Raises KeyError where the node is not on it."""
@@ -278,6 +311,7 @@ class Interface(_Named):
 
     ``mac`` is lower case with colons. ``tap`` is empty unless declared: then it is found by MAC.
     ``siblings``: addresses of other VMs of the network that answer ping, on the same node and on another one.
+    ``floating``: addresses that its gate translates to its own first one.
     """
 
     name: str
@@ -287,11 +321,18 @@ class Interface(_Named):
     addresses: tuple[Address, ...] = ()
     tap: str = ""
     siblings: tuple[Address, ...] = ()
+    floating: tuple[Address, ...] = ()
 
     @property
     def node(self) -> Node:
         """The node the VM is on."""
         return self.vm.node
+
+    @property
+    def gate(self) -> Node:
+        """The node that routes, translates and serves for it: its own, but on a nova-network with one network host that one."""
+        host = self.network.nova.host if self.network.nova else ""
+        return next((end.node for end in self.network.attachments if end.node.name == host), self.node)
 
     @property
     def uplink(self) -> str:
@@ -311,7 +352,9 @@ class Interface(_Named):
 
     @property
     def gateways(self) -> tuple[Address, ...]:
-        """The gateways of the subnets that its addresses are in."""
+        """The gateways of the subnets that its addresses are in; on a nova-network the addresses of its gate there."""
+        if self.network.nova is not None:
+            return self._own_of(self.gate)
         return tuple(
             subnet.gateway for subnet in self.network.subnets
             if subnet.gateway is not None and any(address in subnet.prefix for address in self.addresses)
@@ -320,8 +363,11 @@ class Interface(_Named):
     @property
     def node_addresses(self) -> tuple[Address, ...]:
         """The declared addresses of its node in the subnets that its own are in."""
+        return self._own_of(self.node)
+
+    def _own_of(self, node: Node) -> tuple[Address, ...]:
         prefixes = [s.prefix for s in self.network.subnets if any(address in s.prefix for address in self.addresses)]
-        own = (address.ip for link in self.node.links for address in link.addresses)
+        own = (address.ip for link in node.links for address in link.addresses)
         return tuple(address for address in own if any(address in prefix for prefix in prefixes))
 
     @property
@@ -352,6 +398,32 @@ class DhcpServer(_Named):
     addresses: tuple[Address, ...]
     log: str = ""
 
+    @property
+    def namespace(self) -> str:
+        """The network namespace of its node that it runs in; empty: the node's own."""
+        return f"qdhcp-{self.network.neutron.id}" if self.network.neutron else ""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Database(_Named):
+    """nova's database, as far as it is about one network: asked from this machine. Its name is ``nova@`` and the network's."""
+
+    name: str
+    network: Network
+    declared: DeclaredDatabase
+
+    @property
+    def node(self) -> Node:
+        """The place where it is asked: this machine, under a name of its own, so that a replay finds it."""
+        return Node(f"database:{self.name}", Connection("local"))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All that the asking has to know, in one word; of the credentials only where they are."""
+        way = self.network.database_way
+        told = {"declared": asdict(self.declared), "way": asdict(way) if way else None}
+        return (json.dumps(told, sort_keys=True),)
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Link(_Named):
@@ -379,10 +451,12 @@ class DeclaredThroughput:
 class Flow(_Named):
     """Traffic that shall work: from a node to an interface of a VM, or to a gateway (``interface`` is None).
 
+    ``namespace``: the network namespace of the source that it is sent from, by name; empty: the source's own.
     ``needs``: what the way has to carry (``ipv4``, ``broadcast``, ``full_size`` ...); a broken state that breaks
     none of them cannot be this flow's cause. ``required`` is false where silence is no failure by itself.
     ``sampled``: a row of packets is sent along it, to see whether some are lost.
     ``throughput``: what it shall carry, of the protocol of that name only.
+    ``translated``: what the target becomes on the way (a floating address), where it becomes another one.
     """
 
     name: str
@@ -397,6 +471,8 @@ class Flow(_Named):
     needs: frozenset[str] = frozenset()
     sampled: bool = False
     throughput: DeclaredThroughput | None = None
+    namespace: str = ""
+    translated: Address | None = None
 
     @property
     def family(self) -> Literal[4, 6]:
