@@ -26,19 +26,21 @@ a="$1"; p="$2"; shift 2
 taken() { grep -qs ":$(printf %04X "$p") [0-9A-F]*:[0-9A-F]* 01 " /proc/net/tcp /proc/net/tcp6; }
 serve() {
   iperf3 -s -1 -B "$a" -p "$p" 2>&1 & q=$!
-  ( sleep @WAIT@; taken || kill "$q" ) 2>/dev/null & w=$!
-  wait "$q"; s=$?; kill "$w" 2>/dev/null; return "$s"
+  ( sleep @WAIT@; taken || { kill "$q"; kill -USR1 $$; } ) 2>/dev/null & w=$!
+  wait "$q"; [ -z "$e" ] || wait "$q"
+  kill "$w" 2>/dev/null
 }
+e=; trap 'e=nobody' USR1
 while [ $# -gt 1 ]; do
-  for try in 1 2; do echo "@serves $1"; serve || break 2; done
+  for try in 1 2; do echo "@serves $1"; serve; [ -z "$e" ] || break 2; done
   shift 2
 done
 echo @end
 """.replace("@WAIT@", str(WAIT))
 
-#: It sends a quarter more than is declared, so that a link is not filled for nothing. Refused, or busy: the server is not there
-#: yet, or has another's client; it is asked again for eight seconds. What is too slow is measured once more, as one stall of a
-#: busy machine is no slow network; else the second server gets a transfer of one block, and is gone.
+#: It sends a quarter more than is declared, so that a link is not filled for nothing. Refused, reset or busy: the server is not
+#: there yet, is about to end, or has another's client; it is asked again for eight seconds. What is too slow is measured once
+#: more, as one stall of a busy machine is no slow network; else the second server gets a transfer of one block, and is gone.
 _CLIENT = r"""
 command -v iperf3 >/dev/null || exit 127
 c=; case $(iperf3 --help 2>&1) in *--connect-timeout*) c="--connect-timeout 3000" ;; esac
@@ -47,7 +49,7 @@ ask() {
   n=0
   while :; do
     o=$(iperf3 -c "$a" -p "$p" -J $c "$@" 2>&1); s=$?
-    case $o in *error*refused*|*error*busy*) ;; *) return ;; esac
+    case $o in *error*refused*|*error*"unable to connect"*reset*|*error*busy*) ;; *) return ;; esac
     n=$((n + 1)); [ "$n" -lt 40 ] || return
     sleep 0.2 || sleep 1
   done

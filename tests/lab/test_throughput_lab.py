@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from netchecks.lab.accuracy import default_suites
 from netchecks.lab.labs import Lab
+from netchecks.lab.making import up, why_not_rooted
 from netchecks.lab.snapshot import difference, snapshot
 from netchecks.observations.throughput import DEADLINE
 from tests.engine.conftest import wait
@@ -94,3 +96,41 @@ def test_a_run_that_is_killed_while_it_measures_leaves_no_iperf3(rooted_lab: Lab
             assert process.returncode == 2, output
             report = json.loads((folder / "report.json").read_text())
             assert {check["code"] for check in report["checks"]} == {"run.interrupted"}
+
+
+#: A lab that routes to its VMs: the flow's VM, its address, and the tap of it on node1.
+ROUTED = [("vmhost-routing", "10.40.0.142"), ("vmhost-fabric", "10.60.0.142")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("topology", "address"), ROUTED, ids=[name for name, _ in ROUTED])
+def test_in_every_kind_of_network_it_is_measured(tmp_path: Path, topology: str, address: str) -> None:
+    reason = why_not_rooted()
+    if reason:
+        pytest.skip(reason)
+    with up(topology, rooted=True, state_dir=tmp_path / "labs") as lab:
+        file = _declared(lab, tmp_path, address)
+        healthy = _routed(lab, file, tmp_path / "healthy")
+        assert healthy.returncode == 0, healthy.stdout
+        assert "2 passed" in healthy.stdout
+        on(lab, "node1", "tc qdisc add dev vm42_net0 root tbf rate 10mbit burst 16kb latency 50ms")
+        limited = _routed(lab, file, tmp_path / "limited")
+        assert "CAUSE throughput.limited at node1" in limited.stdout, limited.stdout
+        assert "node1 lets 10 Mbit/s out of vm42_net0 (tbf)" in " ".join(limited.stdout.split())
+
+
+def _declared(lab: Lab, folder: Path, address: str) -> Path:
+    """Give the lab's inventory with a way into vm42, and what it shall carry."""
+    written = yaml.safe_load(lab.inventory.read_text(encoding="utf-8"))
+    netns = lab.wrap("vm42", ["true"])
+    name = next(word for word in netns if word.startswith("nc-") and word.endswith("vm42"))
+    written["vms"]["vm42"]["guest"] = {"connection": "netns", "address": name}
+    written["flows"] = [{"from": source, "to": address, "throughput": {"rate": "50 Mbit/s", "back": "50 Mbit/s"}} for source in ("node1", "controller")]
+    file = folder / "inventory.yaml"
+    file.write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
+    return file
+
+
+def _routed(lab: Lab, file: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    line = [word if not word.startswith("--inventory-file=") else f"--inventory-file={file}" for word in argv(lab, folder, "--load-tests")]
+    return lab.exec("controller", line, capture_output=True, text=True, check=False, timeout=200)
