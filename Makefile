@@ -26,7 +26,8 @@ demo-record: ## record the run that "make demo" replays where no lab can be
 test: setup ## the tests, warnings as errors; coverage in reports/coverage.txt (ARGS="..." for pytest)
 	@sh scripts/coverage.sh $(PYTEST) -m "not slow"
 
-test-all: setup ## the slow tests too
+test-all: ## the slow tests too
+	@sh scripts/setup.sh test-all
 	@sh scripts/coverage.sh $(PYTEST)
 
 lint: ## ruff, mypy --strict, import-linter

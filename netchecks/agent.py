@@ -3,7 +3,6 @@
 Python 3.6, standard library only, never installed: its text travels with the job in place of @JOB@. Bounded in time,
 packets and bytes; it ends when the one who started it ends.
 """
-# ruff: noqa: ANN, D, FBT, FA, UP, C901, PLR, PTH, INP001, T201, BLE001, EM, TRY, S - runs on Python 3.6 without any of our tools
 import base64
 import ctypes
 import errno

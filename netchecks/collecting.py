@@ -56,6 +56,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inventory-file", action="append", metavar="FILE", help="inventory file or folder; may be repeated")
     parser.add_argument("--host", action="append", metavar="NODE", help="only this node; may be repeated")
     parser.add_argument("--vm", action="append", metavar="VM", help="only this VM and its node; may be repeated")
+    for option, name in (("--compare", "NODE"), ("--compare-network", "NETWORK"), ("--compare-vm", "VM")):
+        parser.add_argument(option, action="append", metavar=name, help="what failures are compared with is looked at too")
     add_suites(parser)
 
 
@@ -68,7 +70,7 @@ def add_suites(parser: argparse.ArgumentParser) -> None:
 
 def arguments(args: argparse.Namespace) -> Iterator[str]:
     """Give pytest's arguments for what was selected."""
-    for option in ("inventory_file", "host", "vm"):
+    for option in ("inventory_file", "host", "vm", "compare", "compare_network", "compare_vm"):
         for value in getattr(args, option, None) or ():
             yield f"--{option.replace('_', '-')}={value}"
     if args.keyword:

@@ -75,10 +75,13 @@ echo "@N@ hello"
 # group of its own, because busybox's timeout and kill end a shell and not what it started. That of coreutils makes one
 # by itself, so that setsid is one program less to start for every command; sudo before it does not, and passes TERM on.
 # The watcher begins before there are traps: a fork of bash has its parent's until it gets to its own, and would remove
-# the folder when it is told to end that early.
+# the folder when it is told to end that early. Where all of them end at once, as with the node itself or its container,
+# nobody is left who could remove it: a later trip does, when it is a day old, longer than any run may take.
 _HEAD = """\
 (
 umask 077
+set -- "${TMPDIR:-/tmp}"/netchecks.??????????
+[ ! -d "$1" ] || find "$@" -prune -type d -user "$(id -u)" -mmin +1440 -exec rm -rf {} + >/dev/null 2>&1
 d=$(mktemp -d "${TMPDIR:-/tmp}/netchecks.XXXXXXXXXX") || { echo; echo "@N@ nodir"; echo "@N@ end"; exit; }
 l=
 printf '\\n@N@ err\\n' 2>/dev/null >"$d/sep"

@@ -35,6 +35,7 @@ class World:
     flows: tuple[Flow, ...]
     index: Flows
     _hops: dict[str, tuple[Hop, ...]] = field(default_factory=dict, compare=False)
+    _named: dict[tuple[str, str], Any] = field(default_factory=dict, compare=False)
     _related: dict[tuple[type[Any], str, type[Any]], list[Any]] = field(default_factory=dict, compare=False)
 
     def all(self, kind: type[Any]) -> Sequence[Any]:
@@ -45,6 +46,12 @@ class World:
             Vm: self.inventory.vms, Network: self.inventory.networks, Node: self.inventory.nodes,
         }
         return same[kind]
+
+    def named(self, kind: str, name: str) -> Any:
+        """Give the subject of a kind (``vm``, ``flow`` ...) by its name. Raises KeyError where there is none."""
+        if not self._named:
+            self._named.update({(one, subject.name): subject for one, type_ in KINDS.items() for subject in self.all(type_)})
+        return self._named[kind, name]
 
     def related(self, subject: Subject, kind: type[Any]) -> Sequence[Any]:
         """Give the subjects of a type that this subject has to do with; itself for its own type."""

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs what is missing, and says what: setup.sh python | demo | test
+# Installs what is missing, and says what: setup.sh python | demo | test | test-all
 #
 #   python   a virtual environment in .venv with this project and its tools, at the versions of constraints.txt
 #   demo     that, and the programs that a lab is made of; goes on without them where they cannot be installed
 #   test     that, and the programs that the tests use; ends with status 1 and the one command to run where it may not install
+#   test-all that, and what a real QEMU guest under libvirt takes
 #
 # Packages come from apt (Debian, Ubuntu), and only as root. Without anything missing it takes a moment and needs no network.
 set -eu
@@ -15,7 +16,12 @@ LAB='ip:iproute2 bridge:iproute2 tc:iproute2 ss:iproute2 nft:nftables iptables:i
   ping:iputils-ping tcpdump:tcpdump dig:bind9-dnsutils virsh:libvirt-clients conntrack:conntrack ps:procps'
 # Nodes of a rooted lab are real hosts; rule sets are tried with every tool that makes some; the script runs in every shell.
 TESTS='/usr/bin/python3:python3 sshd:openssh-server ssh:openssh-client ssh-keygen:openssh-client sudo:sudo systemctl:systemd useradd:passwd
-  setpriv:util-linux iptables-legacy:iptables ebtables-legacy:ebtables arptables-legacy:arptables busybox:busybox-static git:git'
+  setpriv:util-linux iptables-legacy:iptables ebtables-legacy:ebtables arptables-legacy:arptables busybox:busybox-static git:git
+  vtysh:frr nc:netcat-openbsd ncat:ncat curl:curl perl:perl-base arping:iputils-arping mawk:mawk gawk:gawk zstd:zstd'
+SLOW_TESTS='qemu-system-x86_64:qemu-system-x86,seabios,ipxe-qemu libvirtd:libvirt-daemon-system,libvirt-daemon-driver-qemu cpio:cpio'
+# What apt would start at the machine's next boot, though nobody asked for it: package and unit.
+DAEMONS='openssh-server:ssh.service openssh-server:ssh.socket frr:frr.service libvirt-daemon-system:libvirtd.service
+  libvirt-daemon-system:libvirtd.socket libvirt-daemon-system:libvirt-guests.service'
 
 say() { printf 'setup: %s\n' "$*"; }
 die() { say "$*" >&2; exit 1; }
@@ -25,10 +31,10 @@ die() { say "$*" >&2; exit 1; }
 missing_packages() {
   for pair in "$@"; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || echo "${pair#*:}"
-  done | sort -u | tr '\n' ' '
+  done | tr ',' '\n' | sort -u | tr '\n' ' '
 }
 
-# Debian starts the daemons it installs. A test needs sshd as a program: no port of this machine shall open for it.
+# Debian starts the daemons it installs. A test needs them as programs: no port of this machine shall open for it.
 quietly() {
   policy=/usr/sbin/policy-rc.d
   [ -e $policy ] && policy=
@@ -45,13 +51,17 @@ apt_install() {
     apt-get update -q </dev/null || return 1
     quietly apt-get install -y -q --no-install-recommends "$@" </dev/null || return 1
   fi
-  case " $* " in *" openssh-server "*) no_sshd ;; esac
+  not_at_boot "$@"
 }
 
-no_sshd() {
+not_at_boot() {
   [ -d /run/systemd/system ] || return 0
-  say "sshd is installed for the tests; it is not started: systemctl disable ssh.service ssh.socket"
-  systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
+  for pair in $DAEMONS; do
+    case " $* " in *" ${pair%%:*} "*)
+      say "${pair%%:*} is installed for the tests; it is not started: systemctl disable ${pair#*:}"
+      systemctl disable --quiet "${pair#*:}" 2>/dev/null || true ;;
+    esac
+  done
 }
 
 # install PACKAGE...: 0 when they are there now; else says what to do.
@@ -122,5 +132,8 @@ case ${1:-} in
   test)
     programs $LAB $TESTS || die "the tests need these programs"
     environment ;;
-  *) die "usage: setup.sh python | demo | test" ;;
+  test-all)
+    programs $LAB $TESTS $SLOW_TESTS || die "the tests need these programs"
+    environment ;;
+  *) die "usage: setup.sh python | demo | test | test-all" ;;
 esac

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from netchecks.inventory.entries import DhcpEntry, InterfaceEntry, NetworkEntry, NodeEntry, RouteEntry, SubnetEntry, VmEntry, WayEntry
 from netchecks.inventory.gathering import Gathered
+from netchecks.inventory.neutron import neutron_of
 from netchecks.inventory.nova_network import nova_dhcp, nova_of
 from netchecks.inventory.problems import Problems
 from netchecks.inventory.site import Object, Site, objects
@@ -208,6 +209,7 @@ def _network(network: Object[NetworkEntry], site: Site) -> Network:
         advertised=Advertised(frozenset(told.routers), told.managed, told.other) if (told := written.advertised) else None,
         routers=_routers(network, attachments, site),
         outside=written.outside,
+        neutron=neutron_of(written.neutron) if written.neutron else None,
         nova=(nova := nova_of(network, attachments, site)),
         database_way=_way_to(nova.database.node, site) if nova and nova.database else None,
     )
@@ -288,7 +290,7 @@ def _routers(network: Object[NetworkEntry], attachments: tuple[Attachment, ...],
     """
     named, own = network.written.routers, {attachment.node.name for attachment in attachments}
     if named is None:
-        if network.written.kind in {"switching", "nova-network"}:
+        if network.written.kind in {"switching", "nova-network", "neutron"}:
             return ()
         return tuple(node for node in site.nodes.values() if node is not None and "router" in node.roles and node.name not in own)
     found = (node for index, text in enumerate(named) for node in site.look_up_nodes(text, network.place("routers", index)))

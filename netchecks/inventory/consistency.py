@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from netchecks.inventory.entries import NetworkEntry, VmEntry
+from netchecks.inventory.neutron import check_neutron
 from netchecks.inventory.nova_network import check_floating, check_nova
 from netchecks.inventory.problems import listed
 from netchecks.inventory.site import Object, Site
 from netchecks.inventory.tree import Place
 from netchecks.models.subjects import Address, Interface, Network, Prefix, Subnet
 
-#: Kinds whose VMs are on a bridge that leads to their subnet.
+#: Kinds that are nothing without a bridge of the node's own.
 _BRIDGED = frozenset({"switching", "nova-network"})
 #: IPv6 needs this MTU (RFC 8200 §5).
 SMALLEST_IPV6_MTU = 1280
+#: Kinds whose VMs are on one segment with their gateway.
+_SEGMENTS = frozenset({"switching", "nova-network", "neutron"})
 #: From these prefix lengths on, the first and last address are hosts (RFC 3021, RFC 6164).
 _FIRST_WITHOUT_NETWORK_ADDRESS = {4: 31, 6: 127}
 
@@ -36,6 +39,7 @@ def check(site: Site) -> None:
 
 def _check_network(network: Network, written: Object[NetworkEntry], site: Site) -> None:
     _check_bridges(network, written, site)
+    check_neutron(network, written, site)
     _check_dhcp(network, written, site)
     check_nova(network, written, site)
     seen: list[tuple[Prefix, Place]] = []
@@ -71,9 +75,9 @@ def _check_gateway(network: Network, subnet: Subnet, written: Object[NetworkEntr
         return
     if gateway.version != subnet.family:
         site.problems.add(place, f"found '{gateway}', expected an IPv{subnet.family} address: the subnet is {subnet.prefix}")
-    elif network.kind in _BRIDGED and gateway not in subnet.prefix and not gateway.is_link_local:
+    elif network.kind in _SEGMENTS and gateway not in subnet.prefix and not gateway.is_link_local:
         site.problems.add(place, f"found '{gateway}', expected an address inside its subnet {subnet.prefix}")
-    elif network.kind in _BRIDGED and _is_end(gateway, subnet.prefix):
+    elif network.kind in _SEGMENTS and _is_end(gateway, subnet.prefix):
         site.problems.add(place, _end(gateway, subnet.prefix))
 
 
@@ -126,7 +130,7 @@ def _check_addresses(interface: Interface, vm: Object[VmEntry], index: int, site
         if not inside:
             message = f"found '{address}', expected an address of the network {network.name!r}: {listed(map(str, prefixes))}"
             site.problems.add(place, message, "outside")
-        elif network.kind in _BRIDGED and _is_end(address, inside[0]):
+        elif network.kind in _SEGMENTS and _is_end(address, inside[0]):
             site.problems.add(place, _end(address, inside[0]), "end")
 
 

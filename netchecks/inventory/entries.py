@@ -27,12 +27,14 @@ from netchecks.inventory.fields import (
     Mtu,
     Name,
     Names,
+    NetworkType,
     OnLink,
     Port,
     Prose,
     Range,
     Reach,
     Role,
+    Segment,
     Speed,
     SysctlKey,
     System,
@@ -41,6 +43,7 @@ from netchecks.inventory.fields import (
     Unit,
     Until,
     User,
+    Uuid,
     Version,
     Vlan,
     Word,
@@ -186,6 +189,20 @@ class AdvertisedEntry(Written):
     other: Yes | None = Field(None, description="The flag O: resolvers and the like come by DHCPv6.")
 
 
+class NeutronEntry(Written):
+    """What Neutron knows of a network of kind neutron: 'openstack network show'."""
+
+    model_config = _required("id")
+
+    id: Uuid = Field("", description="The network's UUID.")
+    type: NetworkType = Field("vlan", description="provider:network_type: vlan, flat, vxlan or gre.")
+    physical_network: Name = Field("", description="provider:physical_network, of vlan and flat.")
+    segmentation_id: Segment | None = Field(None, description="provider:segmentation_id: the VLAN, the VNI or the key.")
+    bridge: Device = Field("", description="The bridge of the physical network; what the agent's bridge_mappings say where not given.")
+    integration_bridge: Device = Field("br-int", description="The agent's integration_bridge.")
+    tunnel_bridge: Device = Field("br-tun", description="The agent's tunnel_bridge.")
+
+
 class SubnetEntry(Written):
     """A subnet of a network."""
 
@@ -222,7 +239,7 @@ class NetworkEntry(Written):
 
     model_config = _required("kind")
 
-    kind: Kind = Field("", description="switching, routing, ip-fabric or nova-network.")
+    kind: Kind = Field("", description="switching, routing, ip-fabric, nova-network or neutron.")
     bridge: Device = Field("", description="The bridge on each node.")
     uplink: Device = Field("", description="The port of the bridge that leads outside.")
     nodes: tuple[AttachmentEntry, ...] | None = Field(None, description="Where it is; all hypervisors where not given.")
@@ -234,6 +251,7 @@ class NetworkEntry(Written):
     dhcp: DhcpEntry | None = Field(None, description="How its VMs get their addresses, where that is by DHCP.")
     advertised: AdvertisedEntry | None = Field(None, description="What routers shall advertise on it (IPv6).")
     routers: tuple[Names, ...] | None = Field(None, description="Nodes that shall know the way to its VMs; else those of the role router.")
+    neutron: NeutronEntry | None = Field(None, description="What Neutron knows of it, of the kind neutron.")
     outside: tuple[Host, ...] = Field((), description="Addresses beyond its gateways that its VMs shall reach.")
     nova: NovaEntry | None = Field(None, description="How nova-network manages it; of the kind nova-network only.")
 

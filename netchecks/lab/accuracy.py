@@ -21,7 +21,7 @@ from typing import Any
 from netchecks.errors import LabError
 from netchecks.lab import faults
 from netchecks.lab.labs import Lab
-from netchecks.lab.making import up, why_not_rooted
+from netchecks.lab.making import missing_tools, up, why_not_rooted
 from netchecks.lab.topology import controller, load
 
 #: Severities that say something is wrong; a note does not.
@@ -104,9 +104,10 @@ def run(args: argparse.Namespace) -> int:
 
 def unfit(topology: str, *, rootless: bool) -> str:
     """Say why this lab cannot be made here, or not without root; empty where it can."""
-    if load(topology).needs != "rooted":
-        return ""
-    return "needs a rooted lab" if rootless else why_not_rooted()
+    plan = load(topology)
+    if plan.needs != "rooted":
+        return missing_tools(plan.programs)
+    return "needs a rooted lab" if rootless else why_not_rooted(plan.programs)
 
 
 def with_faults(topologies: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -208,4 +209,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--state-dir")
     add_arguments(parser)
-    sys.exit(run(parser.parse_args()))
+    try:
+        sys.exit(run(parser.parse_args()))
+    except LabError as error:
+        sys.exit(str(error))

@@ -27,7 +27,7 @@ chmod 440 "$R/etc/sudoers.d/lab"
 : >"$R/root/.profile"
 : >"$R/etc/fstab"
 rm -rf "$R"/etc/resolv.conf "$R"/etc/rc?.d "$R"/etc/ssh/sshd_config.d "$R"/etc/ssh/ssh_host_* "$R"/etc/cron* "$R"/etc/netns
-rm -rf "$R"/root/.ssh "$R"/var/log/journal
+rm -rf "$R"/root/.ssh "$R"/var/log/journal "$R"/etc/openvswitch/* "$R"/var/log/openvswitch/*
 # Nor is how the machine configures its own network at boot: each node has files that say what it is (netchecks/lab/boot.py).
 rm -rf "$R"/etc/network/interfaces "$R"/etc/network/interfaces.d/* "$R"/etc/netplan "$R"/etc/NetworkManager/system-connections \
   "$R"/etc/sysconfig/network-scripts "$R"/etc/systemd/network/* "$R"/etc/systemd/system/systemd-networkd.service \

@@ -19,7 +19,7 @@ from typing import Any
 from pyroute2 import IPRoute, netns
 
 from netchecks.errors import LabError
-from netchecks.lab import guest, state
+from netchecks.lab import guest, openvswitch, state
 from netchecks.lab.topology import Interface, Place, Topology
 
 #: linux/if_addr.h: no duplicate address detection.
@@ -42,6 +42,11 @@ def build(lab: state.State, topology: Topology) -> None:
         raise LabError(f"{topology.name}: {error}") from error
     finally:
         links.close()
+    for name, device in openvswitch.without_offload(topology):
+        _run_in(lab, name, "ethtool", ["ethtool", "-K", device, "tx", "off"])
+    for name, place in topology.places.items():
+        if openvswitch.has(place) and not (place.node and lab.rooted):
+            openvswitch.start(lab, topology, name)
     for name, place in topology.places.items():
         _set_up(lab, name, place)
     for name, place in topology.places.items():
@@ -51,10 +56,15 @@ def build(lab: state.State, topology: Topology) -> None:
 def _set_up(lab: state.State, name: str, place: Place) -> None:
     """Run what the topology wants done in the place once."""
     if place.setup:
-        argv = ["ip", "netns", "exec", lab.netns(name), "sh", "-euc", place.setup]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            raise LabError(f"{name}: setup: {done.stderr.strip()}")
+        _run_in(lab, name, "setup", ["sh", "-euc", place.setup])
+
+
+def _run_in(lab: state.State, name: str, what: str, argv: list[str]) -> None:
+    """Run a command in a place. Raises LabError with what it said."""
+    argv = ["ip", "netns", "exec", lab.netns(name), *argv]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise LabError(f"{name}: {what}: {done.stderr.strip()}")
 
 
 class _Links:
@@ -127,13 +137,13 @@ class _Links:
         far = near.to
         assert far is not None
         for where, end, bridge in ((place, device, near.bridge), (far.place, far.name, far.bridge)):
-            if bridge:
+            if bridge and not openvswitch.is_port(self.topology, where, bridge):
                 self.sockets[where].link("set", index=self.index[where, end], master=self.index[where, bridge])
 
     def _addresses(self, name: str, place: Place) -> None:
         """Give every interface of the place, and the far ends of its cables, their addresses."""
         for device, interface in place.interfaces.items():
-            for address in interface.addresses:
+            for address in interface.addresses if interface.kind != "ovs" else ():
                 if ":" in address or not interface.by_dhcp:
                     self._address(name, device, address)
             if interface.to:

@@ -17,7 +17,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from netchecks.errors import LabError
-from netchecks.lab import faults, guest, namespaces, nodes, state
+from netchecks.lab import faults, guest, namespaces, nodes, openvswitch, state
 from netchecks.lab.inventory import inventory
 from netchecks.lab.topology import Topology, controller, listeners, load
 
@@ -178,7 +178,13 @@ class Lab:
         """Give what the steps of a fault may use: NS_<place>, the place's name, and the lab's own programs."""
         known = {f"NS_{name}": self.state.netns(name) for name in self.topology.places}
         return {**known, "PATH": PATH, "PLACE": place, "PYTHON": sys.executable, "PROGRAMS": str(Path(__file__).parent),
-                "LAB": str(self.state.folder), "LC_ALL": "C.UTF-8"}
+                "LAB": str(self.state.folder), "LC_ALL": "C.UTF-8", **self._ovs_env(place)}
+
+    def _ovs_env(self, place: str) -> dict[str, str]:
+        """Say where the daemons of Open vSwitch are of a place that is no host."""
+        host = self.rooted and place in self.topology.nodes()
+        known = self.topology.places.get(place)
+        return {"OVS_RUNDIR": openvswitch.run_dir(place)} if known and openvswitch.has(known) and not host else {}
 
     def down(self) -> None:
         """Take the lab down. Does nothing when it is."""

@@ -40,7 +40,7 @@ def up(  # noqa: PLR0913 - each is an option of its own, all but the first keywo
         rooted = plan.needs == "rooted" or not why_not_rooted()
     if plan.needs == "rooted" and not rooted:
         raise LabError(f"{plan.name} needs a rooted lab: its daemons run under a systemd of their own")
-    missing = why_not_rooted() if rooted else missing_tools(NEEDED)
+    missing = why_not_rooted(plan.programs) if rooted else missing_tools((*NEEDED, *plan.programs))
     if missing:
         raise LabError(missing)
     sweep(state_dir)
@@ -132,14 +132,14 @@ def missing_tools(tools: Sequence[str]) -> str:
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
-def why_not_rooted() -> str:
-    """Say why no rooted lab can be here; empty where it can."""
+def why_not_rooted(programs: Sequence[str] = ()) -> str:
+    """Say why no rooted lab can be here, or none that needs these programs too; empty where it can."""
     if os.geteuid():
         return "a rooted lab needs root"
     mount = nodes.cgroup_mount()
     if mount is None or not os.access(mount, os.W_OK):
         return "a rooted lab needs a writable cgroup2 mount"
-    return missing_tools((*NEEDED, *NEEDED_ROOTED))
+    return missing_tools((*NEEDED, *NEEDED_ROOTED, *programs))
 
 
 def sweep(state_dir: Path | str | None = None) -> list[str]:

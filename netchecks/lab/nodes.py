@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 from netchecks.errors import LabError
-from netchecks.lab import boot, virsh
+from netchecks.lab import boot, openvswitch, virsh
 from netchecks.lab.state import State
 from netchecks.lab.topology import Daemon, Place, Topology
 
@@ -79,7 +79,8 @@ def prepare(lab: State, topology: Topology) -> None:
         for unit in place.node.units:
             wanted = files / "etc/systemd/system/lab.target.wants" / unit
             wanted.parent.mkdir(parents=True, exist_ok=True)
-            wanted.symlink_to(f"/lib/systemd/system/{unit}")
+            own = f"etc/systemd/system/{unit}"
+            wanted.symlink_to(f"/{own}" if own in place.node.files else f"/lib/systemd/system/{unit}")
     (lab.folder / "known_hosts").write_text("".join(known), encoding="ascii")
     (lab.folder / "ssh_config").write_text(ssh_config(lab.folder, topology), encoding="utf-8")
 
@@ -99,6 +100,7 @@ def node_files(topology: Topology, name: str, place: Place) -> dict[str, str]:
         "etc/resolv.conf": resolv_conf(place),
         "etc/lab/node.xml": virsh.node_xml(topology, name),
         **boot.files(place),
+        **openvswitch.node_files(topology, name),
         **(place.node.files if place.node else {}),
         **{path: text for daemon in place.daemons for path, text in _service(daemon).items()},
     }

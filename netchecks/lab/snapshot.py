@@ -38,6 +38,14 @@ ls -A /tmp /root /home/lab/.ssh /etc/lab /run/lab
 section tools; command -v bridge tcpdump dig ip
 section units; systemctl --no-pager --plain --no-legend list-units --type=service --state=active
 section processes; ps -eo user,args --no-headers
+section namespaces; for n in $(ip netns list | cut -d' ' -f1); do
+  echo "$n"; ip -n "$n" -br address | sed "s/  *$//"; ip -n "$n" route; ip netns exec "$n" nft -s list ruleset; done
+section bridges; [ ! -S /run/openvswitch/db.sock ] || {
+  timeout 5 ovs-vsctl --format=table --columns=name,tag,trunks,vlan_mode,other_config list Port | sort
+  timeout 5 ovs-vsctl --format=table --columns=name,type,options,external_ids list Interface | sort
+  for b in $(timeout 5 ovs-vsctl list-br); do
+    echo "$b"; timeout 5 ovs-ofctl -O OpenFlow14 --names --no-stats dump-flows "$b" | sed 's/cookie=0x[0-9a-f]*, //'
+  done; }
 section frr; [ ! -S /run/frr/zebra.vty ] || timeout 5 vtysh -c 'show running-config' |
   awk '/^[^ !]/ { top = $0; within = "" } /^ [^ !]/ { within = $0 } { print top " :" within " :" $0 }'
 """

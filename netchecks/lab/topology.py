@@ -50,22 +50,30 @@ class Strict(BaseModel):
 
 
 class Port(Strict):
-    """The far end of a cable: its place and name, and the bridge there that it is a port of."""
+    """The far end of a cable: its place and name, and the bridge there that it is a port of.
+
+    Of a bridge of Open vSwitch: ``tag``, the VLAN of an access port; ``trunks``, the VLANs that may pass, all where none is
+    named; ``id``, the UUID by which whoever plugged it knows it (external_ids:iface-id).
+    """
 
     place: str
     name: Device
     bridge: str = ""
     mac: Mac | None = None
     addresses: tuple[Address, ...] = ()
+    tag: int | None = Field(default=None, ge=1, le=4094)
+    trunks: tuple[int, ...] = ()
+    id: str = ""
 
 
 class Interface(Strict):
     """An interface of a place: a bridge, or one end of a cable (a veth pair) whose other end is ``to``.
 
+    ``kind: ovs``: a bridge of Open vSwitch (userspace datapath), made by daemons of the place itself.
     ``by_dhcp``: a client of the place gets its IPv4 addresses; they stand here as what is meant.
     """
 
-    kind: Literal["veth", "bridge"] = "veth"
+    kind: Literal["veth", "bridge", "ovs"] = "veth"
     to: Port | None = None
     bridge: str = ""
     mac: Mac | None = None
@@ -155,13 +163,14 @@ class Place(Strict):
 class Topology(Strict):
     """A whole lab. ``networks`` goes into the inventory as it stands. ``count``: how often a repeated place is made.
 
-    ``needs``: ``rooted`` where its daemons need a host of their own.
+    ``needs``: ``rooted`` where its daemons need a host of their own. ``programs``: what it needs beside what every lab does.
     """
 
     version: Literal[1]
     name: str
     title: str
     needs: Literal["", "rooted"] = ""
+    programs: tuple[str, ...] = ()
     count: int = Field(default=1, ge=1, le=250)
     sysctl: dict[str, str | int] = {}
     places: dict[str, Place]
@@ -268,7 +277,7 @@ def _mistakes(topology: Topology) -> list[str]:
 
 def _cable_mistakes(topology: Topology, where: str, interface: Interface) -> list[str]:
     """Check that a cable has a far end that is free."""
-    if interface.kind == "bridge":
+    if interface.kind != "veth":
         return [f"{where}: a bridge has no far end"] if interface.to else []
     if interface.to is None:
         return [f"{where}: no far end; expected to: {{place, name}}"]
@@ -283,9 +292,9 @@ def _cable_mistakes(topology: Topology, where: str, interface: Interface) -> lis
 
 
 def _is_bridge(place: Place, name: str) -> bool:
-    """Tell whether the place has that bridge."""
+    """Tell whether the place has that bridge, of either kind."""
     interface = place.interfaces.get(name)
-    return interface is not None and interface.kind == "bridge"
+    return interface is not None and interface.kind != "veth"
 
 
 def _role_mistakes(topology: Topology, name: str, place: Place) -> list[str]:

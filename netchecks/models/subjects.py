@@ -211,11 +211,32 @@ class Advertised:
     other: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NeutronNetwork:
+    """What Neutron knows of a network. ``type``: ``vlan``, ``flat``, ``vxlan`` or ``gre``; ``segment``: VLAN, VNI or key, 0 of flat.
+
+    ``bridge``: that of the physical network, empty: the one that the agent's mapping names.
+    """
+
+    id: str
+    type: str
+    physical_network: str = ""
+    segment: int = 0
+    bridge: str = ""
+    integration_bridge: str = "br-int"
+    tunnel_bridge: str = "br-tun"
+
+    @property
+    def is_tunnel(self) -> bool:
+        """Whether nodes carry it to each other in tunnels, not by a physical network."""
+        return self.type in {"vxlan", "gre"}
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Network(_Named):
-    """A network that VMs are on. ``kind``: ``switching``, ``routing``, ``ip-fabric`` or ``nova-network``. MTU in bytes.
+    """A network that VMs are on. ``kind``: ``switching``, ``routing``, ``ip-fabric``, ``nova-network`` or ``neutron``. MTU in bytes.
 
-    ``routers``: beyond the nodes' uplinks, they shall know the way to its VMs.
+    ``routers``: beyond the nodes' uplinks, they shall know the way to its VMs. ``neutron``: of that kind, what Neutron knows of it.
     ``outside``: addresses beyond its gateways that its VMs shall reach. ``nova``: how OpenStack's nova-network manages it.
     ``database_way``: to the node whose configuration holds the credentials for nova's database.
     """
@@ -232,6 +253,7 @@ class Network(_Named):
     advertised: Advertised | None = None
     routers: tuple[Node, ...] = ()
     outside: tuple[Address, ...] = ()
+    neutron: NeutronNetwork | None = None
     nova: DeclaredNova | None = None
     database_way: Connection | None = None
 
@@ -376,6 +398,11 @@ class DhcpServer(_Named):
     addresses: tuple[Address, ...]
     log: str = ""
 
+    @property
+    def namespace(self) -> str:
+        """The network namespace of its node that it runs in; empty: the node's own."""
+        return f"qdhcp-{self.network.neutron.id}" if self.network.neutron else ""
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Database(_Named):
@@ -412,6 +439,7 @@ class Link(_Named):
 class Flow(_Named):
     """Traffic that shall work: from a node to an interface of a VM, or to a gateway (``interface`` is None).
 
+    ``namespace``: the network namespace of the source that it is sent from, by name; empty: the source's own.
     ``needs``: what the way has to carry (``ipv4``, ``broadcast``, ``full_size`` ...); a broken state that breaks
     none of them cannot be this flow's cause. ``required`` is false where silence is no failure by itself.
     ``sampled``: a row of packets is sent along it, to see whether some are lost.
@@ -430,6 +458,7 @@ class Flow(_Named):
     needs: frozenset[str] = frozenset()
     sampled: bool = False
     translated: Address | None = None
+    namespace: str = ""
 
     @property
     def family(self) -> Literal[4, 6]:

@@ -122,6 +122,19 @@ def test_the_shortest_trips_are_whole_on_a_busy_machine(shell: Shell) -> None:
         assert set(pool.map(trip, range(600))) == {(1, b"")}
 
 
+def test_a_folder_that_a_dead_node_left_goes_when_it_is_a_day_old(shell: Shell) -> None:
+    old, young, strange, linked = (shell.folder / name for name in ("netchecks.aaaaaaaaaa", "netchecks.bbbbbbbbbb", "netchecks.old", "netchecks.cccccccccc"))
+    for folder in (old, young, strange):
+        folder.mkdir()
+        (folder / "0.o").write_text("left")
+    linked.symlink_to(strange)
+    for path in (old, strange, linked):
+        os.utime(path, (time.time() - 25 * 3600,) * 2, follow_symlinks=False)
+    stdout, stderr = shell.feed(script.start(NONCE) + script.trip([sh("one", "echo 7")], NONCE, sudo=False))
+    assert (b"\n7\n" in stdout, stderr) == (True, b"")
+    assert sorted(shell.folder.iterdir()) == sorted((young, strange, linked))
+
+
 # -- ways, modules, stdin --------------------------------------------------------------------------------------------
 
 

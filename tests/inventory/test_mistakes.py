@@ -71,7 +71,7 @@ IN_NODE = [
 ]
 IN_NETWORK = [
     ("brigde: br0", ("found the field 'brigde', expected one of kind, bridge, uplink, nodes, mtu, vlan, subnets, resolvers, probe_from, dhcp, "
-     "advertised, routers, outside, nova; did you mean 'bridge'?")),
+     "advertised, routers, neutron, outside, nova; did you mean 'bridge'?")),
     ("mtu: 500", "found '500', expected an MTU in bytes from 576 to 65535"),
     ("mtu: 100000", "found '100000', expected an MTU in bytes from 576 to 65535"),
     ("mtu: 1000", "found '1000', expected at least 1280: the network has an IPv6 subnet"),
@@ -196,9 +196,9 @@ def test_one_mistake_is_one_message(mistakes, added, said):
         ("10.20.0.0/24", "10.20.0.0", "5:56: found '10.20.0.0', expected a subnet such as 10.20.0.0/24 or fd20::/64"),
         ('"fd20::/64"', "10.20.0.128/25", "5:98: found '10.20.0.128/25', which overlaps '10.20.0.0/24' at 0:5:56"),
         ("kind: switching, ", "", "5:3: the field 'kind' is missing"),
-        ("kind: switching", "kind: swithcing", ("5:15: found 'swithcing', expected one of switching, routing, ip-fabric, nova-network; did you mean "
+        ("kind: switching", "kind: swithcing", ("5:15: found 'swithcing', expected one of switching, routing, ip-fabric, nova-network, neutron; did you mean "
          "'switching'?")),
-        ("kind: switching", "kind: Switching", ("5:15: found 'Switching', expected one of switching, routing, ip-fabric, nova-network; did you mean "
+        ("kind: switching", "kind: Switching", ("5:15: found 'Switching', expected one of switching, routing, ip-fabric, nova-network, neutron; did you mean "
          "'switching'?")),
         (" bridge: br0,", "", "5:3: the switching network 'lan' names no bridge on node1, expected the field 'bridge'"),
         ("node: node1, ", "", "7:3: the field 'node' is missing"),

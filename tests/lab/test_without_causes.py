@@ -13,6 +13,7 @@ import pytest
 from netchecks.cause import CAUSES
 from netchecks.lab.accuracy import default_suites
 from netchecks.lab.making import up, why_not_rooted
+from netchecks.lab.topology import load
 
 HERE = Path(__file__).parent
 
@@ -36,7 +37,10 @@ CASES = [
 ]
 
 #: The same in the lab vmhost-fabric.
-FABRIC_CASES = [("frr_has_what_the_kernel_lacks", "kernel-route-missing-frr-has-it", {"node1"})]
+FABRIC_CASES = [
+    ("frr_has_what_the_kernel_lacks", "kernel-route-missing-frr-has-it", {"node1"}),
+    ("firewall_drops_sessions", "neighbour-filtered", {"node1"}),
+]
 
 
 def test_every_cause_has_its_case():
@@ -53,7 +57,7 @@ def test_hop_order_names_the_place(rooted_lab, tmp_path, names, fault, places):
 @pytest.mark.slow
 @pytest.mark.parametrize(("names", "fault", "places"), FABRIC_CASES, ids=[case[0] for case in FABRIC_CASES])
 def test_hop_order_names_the_place_in_a_fabric(tmp_path, names, fault, places):
-    reason = why_not_rooted()
+    reason = why_not_rooted(load("vmhost-fabric").programs)
     if reason:
         pytest.skip(reason)
     with up("vmhost-fabric", rooted=True, state_dir=tmp_path / "labs") as lab:

@@ -1,0 +1,69 @@
+"""Networks of kind neutron: what Neutron knows of them, and what cannot be of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netchecks.inventory.entries import NetworkEntry, NeutronEntry
+from netchecks.inventory.fields import LAST_VLAN
+from netchecks.inventory.problems import listed
+from netchecks.inventory.site import Object, Site
+from netchecks.models.subjects import Network, NeutronNetwork
+
+#: The largest segment of each type: IEEE 802.1Q, RFC 7348 (24 bits), RFC 2890 (32 bits).
+_LARGEST = {"vlan": LAST_VLAN, "vxlan": (1 << 24) - 1, "gre": (1 << 32) - 1}
+
+
+def neutron_of(written: NeutronEntry) -> NeutronNetwork:
+    """Give what is written as a subject's part."""
+    return NeutronNetwork(
+        written.id, written.type, written.physical_network, written.segmentation_id or 0, written.bridge, written.integration_bridge,
+        written.tunnel_bridge,
+    )
+
+
+def check_neutron(network: Network, written: Object[NetworkEntry], site: Site) -> None:
+    """Note what a network of kind neutron lacks, and what of it stands at others."""
+    if "neutron" in written.damaged or "kind" in written.damaged or not site.complete:
+        return
+    if network.kind != "neutron":
+        if network.neutron is not None:
+            message = f"found 'neutron' at the network {network.name!r} of kind {network.kind or 'none'}, expected kind: neutron"
+            site.problems.add(written.place("neutron"), message)
+        return
+    for field, message in _misplaced(network, written):
+        site.problems.add(written.place(field), message)
+    if network.neutron is None:
+        site.problems.add(written.key.place, "the field 'neutron' is missing: what Neutron knows of the network", "missing neutron")
+        return
+    for field, message in _lacking(network.neutron):
+        site.problems.add(written.place("neutron", field), f"the neutron network {network.name!r} {message}", f"neutron {field}")
+
+
+def _misplaced(network: Network, written: Object[NetworkEntry]) -> Iterator[tuple[str, str]]:
+    known = network.neutron
+    if any(end.bridge for end in network.attachments) and "nodes" not in written.damaged:
+        names = "bridge, integration_bridge, tunnel_bridge"
+        yield "bridge", f"found 'bridge', but the bridges of a neutron network stand under 'neutron' ({names})"
+    if network.vlan is not None:
+        yield "vlan", "found 'vlan', but the VLAN of a neutron network is its 'segmentation_id', under 'neutron'"
+    without = [end.node.name for end in network.attachments if not end.uplink]
+    if known is not None and not known.is_tunnel and without and not written.damaged & {"uplink", "nodes"}:
+        where = f"the neutron network {network.name!r} names no uplink on {listed(without)}"
+        yield "uplink", f"{where}, expected the NIC of its physical network"
+
+
+def _lacking(known: NeutronNetwork) -> Iterator[tuple[str, str]]:
+    if not known.id:
+        yield "id", "has no 'id', expected its UUID"
+    if not known.is_tunnel and not known.physical_network:
+        yield "physical_network", f"is of type {known.type} and has no 'physical_network'"
+    if known.is_tunnel and known.physical_network:
+        yield "physical_network", f"is of type {known.type}, which has no 'physical_network'"
+    if known.type == "flat" and known.segment:
+        yield "segmentation_id", "is flat and has no 'segmentation_id'"
+    if known.type != "flat" and not known.segment:
+        yield "segmentation_id", f"is of type {known.type} and has no 'segmentation_id'"
+    largest = _LARGEST.get(known.type, known.segment)
+    if known.segment > largest:
+        yield "segmentation_id", f"has the segmentation ID {known.segment}, expected one up to {largest} for the type {known.type}"
