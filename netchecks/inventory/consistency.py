@@ -86,7 +86,7 @@ def _check_dhcp(network: Network, written: Object[NetworkEntry], site: Site) -> 
     for index, server in enumerate(network.dhcp.servers if network.dhcp else ()):
         for at, address in enumerate(server.addresses):
             _check_link_local(address, written.place("dhcp", "servers", index, "addresses", at), site)
-        if not server.addresses and "dhcp" not in written.damaged:
+        if not server.addresses and written.written.dhcp and "dhcp" not in written.damaged:
             message = "found a DHCP server without an address, expected those that it sends from"
             site.problems.add(written.place("dhcp", "servers", index), message)
     for index, some in enumerate(network.dhcp.ranges if network.dhcp else ()):

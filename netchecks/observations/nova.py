@@ -175,7 +175,10 @@ if command -v curl >/dev/null 2>&1; then
 elif command -v wget >/dev/null 2>&1; then
   e=$(wget -T 4 -O /dev/null "$u" 2>&1); r=$?
   s=$(printf '%s\n' "$e" | sed -n 's:.*\(HTTP/[0-9.]*\|ERROR\) \([0-9][0-9][0-9]\)[ .\:].*:\2:p' | tail -n 1)
-  if [ "$r" -eq 0 ]; then echo "@http 200"; elif [ -n "$s" ]; then echo "@http $s"; else echo "@failed wget $(printf '%s\n' "$e" | tail -n 1)"; fi
+  if [ "$r" -eq 0 ]; then echo "@http 200"
+  elif [ -n "$s" ]; then echo "@http $s"
+  else echo "@failed wget $(printf '%s\n' "$e" | tail -n 1)"
+  fi
 else
   echo 'neither curl nor wget: command not found' >&2; exit 127
 fi
