@@ -83,6 +83,8 @@ def _traits(subject: Any) -> tuple[Any, ...]:
         return (subject.protocol, subject.family, subject.port, subject.size, subject.source, asked)
     if isinstance(subject, Link):
         return (subject.node, subject.role, subject.device if subject.role == "declared" else "")
+    if isinstance(subject, Database):
+        return (subject.network,)  # it is asked from this machine: no node of the inventory is its own
     return (subject.source, subject.node) if isinstance(subject, Access) else (subject.network, subject.node)
 
 

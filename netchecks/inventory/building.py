@@ -290,7 +290,7 @@ def _routers(network: Object[NetworkEntry], attachments: tuple[Attachment, ...],
     """
     named, own = network.written.routers, {attachment.node.name for attachment in attachments}
     if named is None:
-        if network.written.kind in {"switching", "neutron", "nova-network"}:
+        if network.written.kind in {"switching", "nova-network", "neutron"}:
             return ()
         return tuple(node for node in site.nodes.values() if node is not None and "router" in node.roles and node.name not in own)
     found = (node for index, text in enumerate(named) for node in site.look_up_nodes(text, network.place("routers", index)))

@@ -14,12 +14,12 @@ from netchecks.inventory.site import Object, Site
 from netchecks.inventory.tree import Place
 from netchecks.models.subjects import Address, Interface, Network, Prefix, Subnet
 
-#: Kinds whose VMs are on a bridge that leads to their subnet.
+#: Kinds that are nothing without a bridge of the node's own.
 _BRIDGED = frozenset({"switching", "nova-network"})
 #: IPv6 needs this MTU (RFC 8200 §5).
 SMALLEST_IPV6_MTU = 1280
 #: Kinds whose VMs are on one segment with their gateway.
-_SEGMENTS = frozenset({"switching", "neutron", "nova-network"})
+_SEGMENTS = frozenset({"switching", "nova-network", "neutron"})
 #: From these prefix lengths on, the first and last address are hosts (RFC 3021, RFC 6164).
 _FIRST_WITHOUT_NETWORK_ADDRESS = {4: 31, 6: 127}
 
@@ -86,7 +86,7 @@ def _check_dhcp(network: Network, written: Object[NetworkEntry], site: Site) -> 
     for index, server in enumerate(network.dhcp.servers if network.dhcp else ()):
         for at, address in enumerate(server.addresses):
             _check_link_local(address, written.place("dhcp", "servers", index, "addresses", at), site)
-        if not server.addresses and "dhcp" not in written.damaged:
+        if not server.addresses and written.written.dhcp and "dhcp" not in written.damaged:
             message = "found a DHCP server without an address, expected those that it sends from"
             site.problems.add(written.place("dhcp", "servers", index), message)
     for index, some in enumerate(network.dhcp.ranges if network.dhcp else ()):

@@ -243,7 +243,7 @@ class NetworkEntry(Written):
 
     model_config = _required("kind")
 
-    kind: Kind = Field("", description="switching, routing, ip-fabric, neutron or nova-network.")
+    kind: Kind = Field("", description="switching, routing, ip-fabric, nova-network or neutron.")
     bridge: Device = Field("", description="The bridge on each node.")
     uplink: Device = Field("", description="The port of the bridge that leads outside.")
     nodes: tuple[AttachmentEntry, ...] | None = Field(None, description="Where it is; all hypervisors where not given.")

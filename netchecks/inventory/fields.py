@@ -25,10 +25,10 @@ BACKENDS = (
     "ssh", "local", "netns", "safe-ssh", "paramiko", "salt", "docker", "podman", "ansible",
     "kubectl", "winrm", "lxc", "openshift", "chroot",
 )  # fmt: skip
-KINDS = ("switching", "routing", "ip-fabric", "neutron", "nova-network")
+KINDS = ("switching", "routing", "ip-fabric", "nova-network", "neutron")
+MANAGERS = ("flat-dhcp", "flat", "vlan")
 #: Neutron's provider:network_type, as far as it is carried by Open vSwitch.
 NETWORK_TYPES = ("vlan", "flat", "vxlan", "gre")
-MANAGERS = ("flat-dhcp", "flat", "vlan")
 FAMILIES = (4, 6)
 SYSTEMS = ("linux", "windows")
 
@@ -323,12 +323,12 @@ Family = Annotated[int, PlainValidator(family), WithJsonSchema({"enum": list(FAM
 Backend = Annotated[str, PlainValidator(partial(one_of, words=BACKENDS)), WithJsonSchema({"enum": list(BACKENDS)})]
 System = Annotated[str, PlainValidator(partial(one_of, words=SYSTEMS)), WithJsonSchema({"enum": list(SYSTEMS)})]
 Kind = Annotated[str, PlainValidator(partial(one_of, words=KINDS)), WithJsonSchema({"enum": list(KINDS)})]
+Manager = Annotated[str, PlainValidator(partial(one_of, words=MANAGERS)), WithJsonSchema({"enum": list(MANAGERS)})]
 NetworkType = Annotated[str, PlainValidator(partial(one_of, words=NETWORK_TYPES)), WithJsonSchema({"enum": list(NETWORK_TYPES)})]
 Segment = Annotated[int, *_number(1, LAST_SEGMENT, "a segmentation ID")]
 Uuid = Annotated[str, *_syntax(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "a UUID in lower case, such as that of 'openstack network show'",
 )]  # fmt: skip
-Manager = Annotated[str, PlainValidator(partial(one_of, words=MANAGERS)), WithJsonSchema({"enum": list(MANAGERS)})]
 Until = Annotated[str, PlainValidator(until), _json("The last day of the waiver, such as 2027-01-31.")]
 Reach = Annotated[str, *_syntax(r"[^\s]{1,255}", "an address, a host name or the name of a container, without spaces")]
 User = Annotated[str, *_syntax(r"[A-Za-z0-9_][A-Za-z0-9_.@\\+-]{0,63}\$?", "the name of a user")]

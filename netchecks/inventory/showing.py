@@ -100,17 +100,8 @@ def _network(network: Network) -> dict[str, Any]:
         "probe_from": [node.name for node in network.probe_from],
         "routers": [node.name for node in network.routers],
         **_given({"dhcp": _dhcp(network), "advertised": _advertised(network), "outside": list(map(str, network.outside))}),
-        **_given({"neutron": _neutron(network), "nova": _nova(network)}),
+        **_given({"nova": _nova(network), "neutron": _neutron(network)}),
     }
-
-
-def _neutron(network: Network) -> dict[str, Any] | None:
-    known = network.neutron
-    if known is None:
-        return None
-    given = {"physical_network": known.physical_network, "segmentation_id": known.segment or None, "bridge": known.bridge}
-    bridges = {"integration_bridge": known.integration_bridge, "tunnel_bridge": known.tunnel_bridge}
-    return {"id": known.id, "type": known.type, **_given(given), **bridges}
 
 
 def _nova(network: Network) -> dict[str, Any] | None:
@@ -129,6 +120,15 @@ def _database(declared: DeclaredDatabase | None) -> dict[str, Any] | None:
     return _given({
         "address": declared.address, "name": declared.name, "port": declared.port, "node": declared.node, declared.source: declared.value,
     })
+
+
+def _neutron(network: Network) -> dict[str, Any] | None:
+    known = network.neutron
+    if known is None:
+        return None
+    given = {"physical_network": known.physical_network, "segmentation_id": known.segment or None, "bridge": known.bridge}
+    bridges = {"integration_bridge": known.integration_bridge, "tunnel_bridge": known.tunnel_bridge}
+    return {"id": known.id, "type": known.type, **_given(given), **bridges}
 
 
 def _dhcp(network: Network) -> dict[str, Any] | None:

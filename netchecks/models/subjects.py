@@ -234,11 +234,11 @@ class NeutronNetwork:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Network(_Named):
-    """A network that VMs are on. ``kind``: ``switching``, ``routing``, ``ip-fabric``, ``neutron`` or ``nova-network``. MTU in bytes.
+    """A network that VMs are on. ``kind``: ``switching``, ``routing``, ``ip-fabric``, ``nova-network`` or ``neutron``. MTU in bytes.
 
-    ``routers``: beyond the nodes' uplinks, they shall know the way to its VMs. ``outside``: addresses beyond its gateways that its VMs
-    shall reach. ``neutron``, ``nova``: of these kinds, how OpenStack manages it. ``database_way``: to the node whose configuration
-    holds the credentials for nova's database.
+    ``routers``: beyond the nodes' uplinks, they shall know the way to its VMs. ``neutron``: of that kind, what Neutron knows of it.
+    ``outside``: addresses beyond its gateways that its VMs shall reach. ``nova``: how OpenStack's nova-network manages it.
+    ``database_way``: to the node whose configuration holds the credentials for nova's database.
     """
 
     name: str
@@ -471,8 +471,8 @@ class Flow(_Named):
     needs: frozenset[str] = frozenset()
     sampled: bool = False
     throughput: DeclaredThroughput | None = None
-    namespace: str = ""
     translated: Address | None = None
+    namespace: str = ""
 
     @property
     def family(self) -> Literal[4, 6]:

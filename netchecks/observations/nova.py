@@ -30,14 +30,14 @@ OPTIONS = (
 
 #: Filtered where it stands, so that no secret leaves the node. Of several files the later ones win (oslo.config).
 _CONFIG = r"""
-seen=
+w="$1" seen=
 for f in /usr/share/nova/nova-dist.conf /etc/nova/nova.conf /etc/nova/nova-compute.conf /etc/nova/nova-network.conf; do
   [ -e "$f" ] || continue
   seen=1; printf '@file %s\n' "$f"
-  awk -v wanted="$1" '
+  awk -v wanted=" $w " '
     { sub(/^[ \t]*(--)?/, ""); at = index($0, "="); if (!at) next
       name = substr($0, 1, at - 1); gsub(/[ \t-]/, "_", name); sub(/_+$/, "", name)
-      if (index(" " wanted " ", " " name " ")) { value = substr($0, at + 1); sub(/^[ \t]+/, "", value); sub(/[ \t\r]+$/, "", value)
+      if (index(wanted, " " name " ")) { value = substr($0, at + 1); sub(/^[ \t]+/, "", value); sub(/[ \t\r]+$/, "", value)
         print name "=" value } }' "$f" || exit
 done
 [ -n "$seen" ] || { echo 'no nova.conf found in /etc/nova' >&2; exit 1; }
@@ -140,7 +140,7 @@ def _floating(row: Mapping[str, Any]) -> FloatingRow:
 
 #: Under the domain's name (to Grizzly) or its UUID; the domain itself says where, also when neither is so.
 _CONSOLE = r"""
-d=$1; set --
+d="$1"; set --
 [ -n "${LIBVIRT_DEFAULT_URI:-}" ] || [ "$(id -u)" = 0 ] || set -- -c qemu:///system
 x=$(virsh -q -r "$@" dumpxml --domain="$d" 2>/dev/null) || x=
 u=$(printf '%s\n' "$x" | sed -n 's:.*<uuid>\([0-9a-f-]*\)</uuid>.*:\1:p' | head -n 1)
@@ -173,9 +173,12 @@ if command -v curl >/dev/null 2>&1; then
   s=$(curl -s -o /dev/null -m 4 --noproxy '*' -w '%{http_code}' "$u"); r=$?
   [ "$r" -eq 0 ] && echo "@http $s" || echo "@failed curl $r"
 elif command -v wget >/dev/null 2>&1; then
-  e=$(wget -T 4 -q -O /dev/null "$u" 2>&1); r=$?
-  case $e in *" 404"*|*" 403"*|*" 401"*|*" 500"*|*" 503"*) echo "@http ${e##* }"; exit 0 ;; esac
-  [ "$r" -eq 0 ] && echo "@http 200" || echo "@failed wget $e"
+  e=$(wget -T 4 -O /dev/null "$u" 2>&1); r=$?
+  s=$(printf '%s\n' "$e" | sed -n 's:.*\(HTTP/[0-9.]*\|ERROR\) \([0-9][0-9][0-9]\)[ .\:].*:\2:p' | tail -n 1)
+  if [ "$r" -eq 0 ]; then echo "@http 200"
+  elif [ -n "$s" ]; then echo "@http $s"
+  else echo "@failed wget $(printf '%s\n' "$e" | tail -n 1)"
+  fi
 else
   echo 'neither curl nor wget: command not found' >&2; exit 127
 fi

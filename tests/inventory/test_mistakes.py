@@ -212,10 +212,10 @@ def test_one_mistake_is_one_message(mistakes, added, said):
         ("10.20.0.0/24", "10.20.0.0", "5:56: found '10.20.0.0', expected a subnet such as 10.20.0.0/24 or fd20::/64"),
         ('"fd20::/64"', "10.20.0.128/25", "5:98: found '10.20.0.128/25', which overlaps '10.20.0.0/24' at 0:5:56"),
         ("kind: switching, ", "", "5:3: the field 'kind' is missing"),
-        ("kind: switching", "kind: swithcing", ("5:15: found 'swithcing', expected one of switching, routing, ip-fabric, neutron, nova-network; "
-         "did you mean 'switching'?")),
-        ("kind: switching", "kind: Switching", ("5:15: found 'Switching', expected one of switching, routing, ip-fabric, neutron, nova-network; "
-         "did you mean 'switching'?")),
+        ("kind: switching", "kind: swithcing", ("5:15: found 'swithcing', expected one of switching, routing, ip-fabric, nova-network, neutron; did you mean "
+         "'switching'?")),
+        ("kind: switching", "kind: Switching", ("5:15: found 'Switching', expected one of switching, routing, ip-fabric, nova-network, neutron; did you mean "
+         "'switching'?")),
         (" bridge: br0,", "", "5:3: the switching network 'lan' names no bridge on node1, expected the field 'bridge'"),
         ("node: node1, ", "", "7:3: the field 'node' is missing"),
         ("node: node1", "node: node2", "7:16: found the node 'node2', expected one of admin, node1; did you mean 'node1'?"),
