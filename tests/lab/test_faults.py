@@ -49,11 +49,12 @@ BREAKS = {
     **dict.fromkeys((
         "tap-not-in-bridge", "tap-in-another-bridge", "tap-down", "tap-ebpf-drops", "domain-shut-off", "domain-paused",
         "throughput-tap-down", "domain-link-unplugged", "guest-interface-down", "port-no-unicast", "tap-missing", "tap-blocking", "guest-drops-everything",
+        "no-python-tap-not-in-bridge", "no-python-no-perl-tap-not-in-bridge",
     ), VM42 | {"node:vm42"}),
-    **dict.fromkeys(("trace-upstream-drops", "uplink-wrong-vlan"), NODE1 | {"node:gateway"}),
+    **dict.fromkeys(("trace-upstream-drops", "uplink-wrong-vlan", "no-python-upstream-drops"), NODE1 | {"node:gateway"}),
     **dict.fromkeys((
         "trace-upstream-drops-one-vm", "trace-request-dropped-before-tap", "trace-request-dropped-behind-uplink",
-        "trace-reply-dropped-before-uplink", "gateway-stale-neighbour", "sender-drops",
+        "trace-reply-dropped-before-uplink", "gateway-stale-neighbour", "sender-drops", "no-python-request-dropped-before-tap",
     ), VM42),
     **dict.fromkeys(("trace-reply-dropped-behind-tap", "trace-anti-spoofing", "fdb-static-at-another-port"), VM42 | {"node:vm42"}),
     "trace-upstream-drops-replies": ways(*ALL4),
