@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal, TypeAlias
 
+from netchecks.models.neutron import NeutronNetwork
+
 Address: TypeAlias = IPv4Address | IPv6Address
 Prefix: TypeAlias = IPv4Network | IPv6Network
 AddressOnLink: TypeAlias = IPv4Interface | IPv6Interface
@@ -208,27 +210,6 @@ class Advertised:
     other: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NeutronNetwork:
-    """What Neutron knows of a network. ``type``: ``vlan``, ``flat``, ``vxlan`` or ``gre``; ``segment``: VLAN, VNI or key, 0 of flat.
-
-    ``bridge``: that of the physical network, empty: the one that the agent's mapping names.
-    """
-
-    id: str
-    type: str
-    physical_network: str = ""
-    segment: int = 0
-    bridge: str = ""
-    integration_bridge: str = "br-int"
-    tunnel_bridge: str = "br-tun"
-
-    @property
-    def is_tunnel(self) -> bool:
-        """Whether nodes carry it to each other in tunnels, not by a physical network."""
-        return self.type in {"vxlan", "gre"}
-
-
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Network(_Named):
     """A network that VMs are on. ``kind``: ``switching``, ``routing``, ``ip-fabric`` or ``neutron``. MTU in bytes.
@@ -340,6 +321,22 @@ class Interface(_Named):
         )
 
     @property
+    def first_address(self) -> str:
+        """Its first IPv4 address; empty where it has none."""
+        return next((str(address) for address in self.addresses if address.version == 4), "")  # noqa: PLR2004 - IPv4
+
+    @property
+    def first_gateway(self) -> str:
+        """Its first IPv4 gateway; empty where it has none."""
+        return next((str(address) for address in self.gateways if address.version == 4), "")  # noqa: PLR2004 - IPv4
+
+    @property
+    def segment(self) -> int:
+        """The VLAN that its network has at the uplink; 0: no tag."""
+        known = self.network.neutron
+        return known.segment if known and known.type == "vlan" else self.network.vlan or 0
+
+    @property
     def node_addresses(self) -> tuple[Address, ...]:
         """The declared addresses of its node in the subnets that its own are in."""
         prefixes = [s.prefix for s in self.network.subnets if any(address in s.prefix for address in self.addresses)]
@@ -412,6 +409,16 @@ class Flow(_Named):
     needs: frozenset[str] = frozenset()
     sampled: bool = False
     namespace: str = ""
+
+    @property
+    def at_uplink(self) -> bool:
+        """It is asked out of the source's uplink itself, with the network's tag: the node has no other end of it."""
+        return self.network.kind == "neutron" and self.interface is None and not self.namespace
+
+    @property
+    def asker(self) -> str:
+        """Who sends it, as a person names it."""
+        return f"{self.source} in {self.namespace}" if self.namespace else self.source.name
 
     @property
     def family(self) -> Literal[4, 6]:

@@ -21,6 +21,7 @@ from netchecks.taps import tap_of
 from netchecks.world import end_of
 
 
+@pytest.mark.kind("switching", "routing", "ip-fabric")
 @pytest.mark.flow("arp", "ndp", "icmp", "tcp", "udp")
 @pytest.mark.hop("tap", "policy")
 def test_firewall_lets_through(
