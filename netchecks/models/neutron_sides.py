@@ -64,6 +64,30 @@ def peer_of(port: OvsPort) -> str:
     return port.first.options.get("peer", "") if port.first else ""
 
 
+def behind_trunk(bridge: OvsBridge, integration: OvsBridge) -> OvsPort | None:
+    """Give the port of the integration bridge behind which a trunk's parent port is.
+
+    A trunk has a bridge of its own (tbr-...), a patch pair without a tag for the parent and tagged ones for its subports.
+    Source: Neutron, services/trunk/drivers/openvswitch/agent/trunk_manager.py.
+    """
+    for port in bridge.ports.values() if bridge.name.startswith("tbr-") else ():
+        other = integration.ports.get(peer_of(port)) if port.kind == "patch" and port.tag is None else None
+        if other is not None:
+            return other
+    return None
+
+
+def is_ovn(integration: OvsBridge | None) -> bool:
+    """Tell whether OVN's controller writes the flows of an integration bridge: it has neither local VLANs nor Neutron's agent.
+
+    Source: ovn-controller(8): the patch ports of localnet ports, and what they are marked with.
+    """
+    ports = integration.ports.values() if integration else ()
+    return any(port.name.startswith("patch-br-int-to-") or "ovn-localnet-port" in port.other_config for port in ports) or any(
+        "ovn-installed" in one.external_ids for port in ports for one in port.interfaces
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Tables:
     """The flows of the two bridges of a side."""

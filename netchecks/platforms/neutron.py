@@ -81,7 +81,7 @@ def _switched(flow: Flow) -> Flow:
 def _from_agent(flow: Flow, namespace: str) -> Flow:
     """Give a flow as one that begins in a DHCP agent's namespace: there it is on the segment itself."""
     local = flow.interface is not None and flow.interface.node == flow.source
-    needs = (flow.needs | {"switched"}) - {"routed", "own_bridge"} - ({"uplink"} if local else set())
+    needs = (flow.needs | {"switched", "from_agent"}) - {"routed", "own_bridge"} - ({"uplink"} if local else set())
     return replace(flow, name=flow.name.replace("-to-", "-dhcp-to-", 1), namespace=namespace, needs=frozenset(needs))
 
 
@@ -101,7 +101,7 @@ def _in_vlan(node: Node, network: Network) -> Iterator[Flow]:
             yield make_flow(node, network, "arp", subnet.gateway, None)
     served = network.dhcp.servers if network.dhcp else ()
     if network.dhcp and network.dhcp.addresses(_IPV4) and all(server.node != node for server in served):
-        needs = frozenset({"ipv4", "dhcp", "uplink"})
+        needs = frozenset({"ipv4", "dhcp", "uplink", "switched"})
         yield Flow(f"{node}-to-{network}-dhcp-ipv4", node, network, "dhcp", _ALL_SERVERS, needs=needs)
 
 

@@ -166,7 +166,15 @@ def arp_in_vlan(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Ta
 # -- in a namespace ----------------------------------------------------------------------------------------------------
 
 
-@probe("answers", where=_is_arp_in_namespace, read=_read)
+def _read_in_namespace(flow: Flow, got: tuple[Got, ...]) -> Answer:
+    """Read what answers the namespace itself: a switch floods answers to others until it has learned where they are."""
+    served = flow.network.dhcp.servers if flow.network.dhcp else ()
+    own = {address.packed for server in served if server.node == flow.source for address in server.addresses}
+    inside = tuple(packet for packet in got[0].packets if packet[3][20:22] != REPLY.to_bytes(2, "big") or packet[3][38:42] in own)
+    return _read(flow, (replace(got[0], packets=inside), *got[1:]))
+
+
+@probe("answers", where=_is_arp_in_namespace, read=_read_in_namespace)
 def arp_in_namespace(flow: Flow, dhcp_namespaces: By[DhcpServer, Namespace]) -> Ask:
     """Ask in a network namespace of the node, with the address that it has there."""
     server = next((one for one in dhcp_namespaces if one.namespace == flow.namespace and one.node == flow.source), None)
@@ -177,7 +185,7 @@ def arp_in_namespace(flow: Flow, dhcp_namespaces: By[DhcpServer, Namespace]) -> 
     if not mac or address is None:
         raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source}: {flow.namespace} has no address of the subnet of {flow.target} to ask with")
     frame = _request(mac, str(address.ip), flow.target, "ff:ff:ff:ff:ff:ff")
-    answered = ((20, b"\0\2"), (28, flow.target.packed))
+    answered = ((20, b"\0\2"), (28, flow.target.packed), (38, address.ip.packed))
     tries = tuple(Frames(device, (frame,), at, unless=answered, namespace=flow.namespace) for at in TRIES)
     return Ask((Capture(device, (ARP,), namespace=flow.namespace), *tries), WINDOW)
 
@@ -186,8 +194,10 @@ def own_address(flow: Flow, addresses: Table[tuple[InterfaceAddress, ...]], devi
     """Give the node's address in the target's subnet, else 0.0.0.0 (TRAPS: never somebody else's).
 
     Who routes to a VM may have none there: then it is one of that device, else of another, as the kernel does it
-    (Linux net/ipv4/devinet.c, inet_select_addr).
+    (Linux net/ipv4/devinet.c, inet_select_addr). A guest without a way to such an address would drop the question as a martian.
     """
+    if flow.network.neutron is not None and flow.interface is not None and not flow.interface.gateways:
+        return "0.0.0.0"  # noqa: S104 - sent, not bound
     prefixes = [subnet.prefix for subnet in flow.network.subnets if flow.target in subnet.prefix]
     own = [a for a in addresses.get(device, ()) if a.address.version == 4]  # noqa: PLR2004 - IPv4
     inside = [a for a in own if any(a.address.ip in prefix for prefix in prefixes)]

@@ -6,7 +6,7 @@ import pytest
 
 from netchecks.errors import Wrong
 from netchecks.models.neutron import AgentConfig, NeutronNetwork
-from netchecks.models.neutron_sides import peer_of
+from netchecks.models.neutron_sides import is_ovn, peer_of
 from netchecks.models.openvswitch import OpenFlowPort, OvsBridge, OvsDaemon, bridge_of
 from netchecks.models.subjects import Network, Node
 from netchecks.models.table import Table
@@ -134,6 +134,8 @@ def test_patch_ports_are_joined(network: Network, node: Node, ovs_bridges: Bridg
     side = seen_side(network, node, ovs_bridges, neutron_configs)
     if _known(network).is_tunnel or side.provider is None or side.integration is None or side.outer is not None:
         return
+    if is_ovn(side.integration):
+        return  # its patch ports are made as they are needed
     patches = [port for bridge in (side.provider, side.integration) for port in bridge.ports.values() if port.kind == "patch"]
     shown = "; ".join(f"{port.name} (peer {peer_of(port) or 'none'})" for port in patches) or "no patch ports at all"
     both = any(peer_of(port) for port in side.provider.ports.values() if port.kind == "patch")

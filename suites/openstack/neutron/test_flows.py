@@ -8,7 +8,7 @@ import pytest
 
 from netchecks.errors import Wrong
 from netchecks.models.neutron import AgentConfig, NeutronNetwork
-from netchecks.models.neutron_sides import Side, Tables, local_vlan, packet
+from netchecks.models.neutron_sides import Side, Tables, is_ovn, local_vlan, packet
 from netchecks.models.openflow import Decision, FlowTable, OpenFlow, translating
 from netchecks.models.openvswitch import OvsBridge, OvsDaemon, OvsPort
 from netchecks.models.ovs_traces import OvsWay
@@ -45,7 +45,7 @@ def _ground(
         return None
     side = seen_side(network, node, bridges, configs)
     macs = macs_of(network, node, inventory)
-    if side.outer is None or side.inner is None or not (side.local_ports(macs) or _serves(network, node)):
+    if is_ovn(side.integration) or side.outer is None or side.inner is None or not (side.local_ports(macs) or _serves(network, node)):
         return None
     tables = seen_tables(node, side, flows, daemons)
     return _Ground(side, tables, local_vlan(side, tables, macs))

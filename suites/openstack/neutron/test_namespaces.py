@@ -22,6 +22,8 @@ from netchecks.platforms.neutron import macs_of, seen_side, seen_tables
 from netchecks.seen import By
 
 _BREAKS = frozenset({"switched"})
+#: What is sent from inside; what others ask of the server comes to its device all the same.
+_FROM_INSIDE = frozenset({"from_agent"})
 
 
 @pytest.mark.kind("neutron")
@@ -60,7 +62,8 @@ def test_dhcp_namespace_has_address(dhcp_server: DhcpServer, dhcp_namespaces: By
         shown = ", ".join(f"{text} on {device}" for device, text in found.addresses) or "none"
         raise Wrong(
             "dhcp.namespace_without_address", f"{node}: {dhcp_server.namespace} of {dhcp_server.network} has the addresses {shown}, "
-            f"expected {' or '.join(sorted(map(str, wanted)))}", place=node.name, remedy=f"on {node}: systemctl restart neutron-dhcp-agent",
+            f"expected {' or '.join(sorted(map(str, wanted)))}", place=node.name, breaks=_FROM_INSIDE,
+            remedy=f"on {node}: systemctl restart neutron-dhcp-agent",
         )
     down = sorted({held[address] for address in wanted & held.keys()} - found.up)
     if down:
@@ -133,8 +136,9 @@ def test_namespace_firewall_lets_through(
         tool = verdict.tool
         raise Wrong(
             f"firewall.{tool}_drops", f"{flow.source}: in {flow.namespace}, {flow.protocol.upper()} to {flow.target}: {verdict}",
-            place=flow.source.name, remedy=f"on {flow.source}: ip netns exec {flow.namespace}: remove the rule ({verdict.chain}: "
-            f"{verdict.rule}), or restart the DHCP agent",
+            place=flow.source.name, breaks=_FROM_INSIDE,
+            remedy=f"on {flow.source}: ip netns exec {flow.namespace}: remove the rule ({verdict.chain}: {verdict.rule}), or restart the "
+            "DHCP agent",
         )
     if verdict.outcome == "unknown":
         raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source}: in {flow.namespace}: {verdict}")

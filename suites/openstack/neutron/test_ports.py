@@ -8,7 +8,7 @@ from netchecks.errors import Wrong
 from netchecks.models.domains import Domain
 from netchecks.models.links import Link as Device
 from netchecks.models.neutron import AgentConfig, NeutronNetwork
-from netchecks.models.neutron_sides import local_vlan
+from netchecks.models.neutron_sides import behind_trunk, is_ovn, local_vlan
 from netchecks.models.openflow import FlowTable
 from netchecks.models.openvswitch import DEAD_VLAN, OvsBridge, OvsDaemon, OvsPort, plugged
 from netchecks.models.ovs_traces import OvsTrace, OvsWay, Step
@@ -46,7 +46,12 @@ def test_instance_port_is_tagged(
     tap = tap_of(interface, domains)
     if not interface.vm.runs or not tap or known.integration_bridge not in ovs_bridges[node]:
         return  # other checks say so
+    integration = ovs_bridges[node][known.integration_bridge]
+    if is_ovn(integration):
+        return
     found = plugged(interface.mac, tap, ovs_bridges[node])
+    if found is not None and (outer := behind_trunk(found[0], integration)) is not None:
+        found = integration, outer
     if found is None and links[node].get(tap) is not None and links[node][tap].master:
         return  # a hybrid plug whose Open vSwitch side does not tell the MAC
     if found is None or found[0].name != known.integration_bridge:
@@ -119,7 +124,7 @@ def test_bridges_pass_instance(
     Source: ovs-vswitchd(8), ofproto/trace; TRAPS, "Neutron"
     """
     if not interface.vm.runs or _known(interface).is_tunnel or not ovs_daemons[interface.node].answers:
-        return
+        return  # of a tunnel the flows are asked
     way, node, nic = ovs_ways[interface], interface.node, interface.uplink
     if way.out is not None and not way.out.leaves(nic, interface.segment):
         raise Wrong(
