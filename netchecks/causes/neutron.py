@@ -33,7 +33,7 @@ def switch_blocks_vlan(flow: Flow, answers: By[Flow, Answer]) -> None:
     why = f"the same of {', '.join(answered)} is answered" if answered else "no node hears another's"
     raise Wrong(
         "switch.vlan_not_allowed", f"{node}: ARP requests for the gateway {flow.target} that leave {nic} in {vlan} are not answered, and "
-        f"{why}: the switch does not let {vlan} through at the port of {nic}", place=node.name, hop="uplink", layer="passes",
+        f"{why}: the switch does not let {vlan} through at the port of {nic}", place=node.name, hop="uplink", layer="neighbour",
         owner="network engineer", breaks=frozenset({"uplink"}), certain=True,
         remedy=f"at the switch port of {node}'s {nic}: allow {vlan} on the trunk (show interfaces trunk, show vlan)",
     )

@@ -232,6 +232,13 @@ class Network(_Named):
     outside: tuple[Address, ...] = ()
     neutron: NeutronNetwork | None = None
 
+    @property
+    def segment(self) -> int:
+        """The VLAN that it has at its uplinks; 0: no tag."""
+        if self.neutron is not None:
+            return self.neutron.segment if self.neutron.type == "vlan" else 0
+        return self.vlan or 0
+
     def at(self, node: Node) -> Attachment:
         """Give the node's end of this network. Raises KeyError where the node is not on it."""
         for attachment in self.attachments:
@@ -333,8 +340,7 @@ class Interface(_Named):
     @property
     def segment(self) -> int:
         """The VLAN that its network has at the uplink; 0: no tag."""
-        known = self.network.neutron
-        return known.segment if known and known.type == "vlan" else self.network.vlan or 0
+        return self.network.segment
 
     @property
     def node_addresses(self) -> tuple[Address, ...]:

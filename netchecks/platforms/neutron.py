@@ -10,19 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 
-from netchecks.errors import NotSeen
+from netchecks.errors import NotSeen, Why
 from netchecks.flowing import attached, make_flow, make_hop, with_samples
+from netchecks.models.domains import Domain
 from netchecks.models.hops import Hop
-from netchecks.models.neutron import AgentConfig
+from netchecks.models.links import Link
+from netchecks.models.neutron import AgentConfig, Namespace
 from netchecks.models.neutron_sides import Side, Tables, side_of, tables_of
 from netchecks.models.openflow import FlowTable
 from netchecks.models.openvswitch import OvsBridge, OvsDaemon
-from netchecks.models.subjects import Address, Flow, Interface, Inventory, Network, Node
+from netchecks.models.routes import Lookup
+from netchecks.models.subjects import Address, DhcpServer, Flow, Interface, Inventory, Network, Node
 from netchecks.models.table import Table
+from netchecks.models.traces import Point
 from netchecks.platform import Flows, Platform, register
+from netchecks.points import guest_point, tap_point, trace_places, uplink_point
+from netchecks.probe import Action
 from netchecks.seen import By
+from netchecks.trace import sending, traced
+from netchecks.trace.marks import mark_of
 
 _IPV4 = 4
 #: Whom a client without an address asks: RFC 2131 section 4.4.1.
@@ -224,5 +232,84 @@ def _dhcp(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     yield make_hop("namespace", flow.network.name, flow, *about)
     yield make_hop("dhcp", flow.network.name, flow, *about)
 
+
+# -- traces ------------------------------------------------------------------------------------------------------------
+
+
+def points(
+    flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], route_lookups: By[Flow, Lookup],
+) -> tuple[Point, ...]:
+    """Give where a packet is looked for: the sender's device, the NIC of the VM's node, the tap, the guest; of ARP the tap alone."""
+    if flow.protocol in {"arp", "ndp"}:
+        assert flow.interface is not None
+        tap = tap_point(flow.interface, domains)
+        return (replace(tap, hop="sender"), tap, *guest_point(flow.interface))
+    try:
+        device = route_lookups[flow].device
+    except NotSeen:
+        device = ""
+    return (Point(flow.source.name, "sender", device, leaves=True), *_at_vm(flow, links, domains, local=False))
+
+
+def points_from_agent(
+    flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], dhcp_namespaces: By[DhcpServer, Namespace],
+) -> tuple[Point, ...]:
+    """Give where a packet of a DHCP agent's namespace is looked for: there, the NICs of both nodes, the tap, the guest."""
+    source, interface = flow.source, flow.interface
+    assert interface is not None
+    try:
+        device, why = _own(flow, dhcp_namespaces)[0], ""
+    except NotSeen as reason:
+        device, why = "", str(reason)
+    way = [Point(source.name, "sender", device, leaves=True, namespace=flow.namespace, why=why)]
+    local = source == interface.node
+    if not local and flow.network.at(source).uplink:
+        way.append(uplink_point(source, flow.network.at(source).uplink, links, leaves=True))
+    return (*way, *_at_vm(flow, links, domains, local=local))
+
+
+def _at_vm(flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], *, local: bool) -> Iterator[Point]:
+    interface = flow.interface
+    assert interface is not None
+    if not local and interface.uplink:
+        yield uplink_point(interface.node, interface.uplink, links, leaves=False)
+    yield tap_point(interface, domains)
+    yield from guest_point(interface)
+
+
+def _own(flow: Flow, dhcp_namespaces: By[DhcpServer, Namespace]) -> tuple[str, str]:
+    """Give the device and the address by which a namespace asks. Raises NotSeen where it has none there."""
+    server = next((one for one in dhcp_namespaces if one.namespace == flow.namespace and one.node == flow.source), None)
+    held = dhcp_namespaces[server].addresses if server else ()
+    for device, text in held:
+        if flow.target in ip_interface(text).network:
+            return device, str(ip_interface(text).ip)
+    raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source}: {flow.namespace} has no address of the subnet of {flow.target}")
+
+
+def _sends_in_namespace(
+    flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], dhcp_namespaces: By[DhcpServer, Namespace],  # noqa: ARG001 - the same facts as the points
+) -> tuple[Action, ...]:
+    device, address = _own(flow, dhcp_namespaces)
+    if flow.protocol == "arp":
+        macs = {name: mac for one in dhcp_namespaces if one.namespace == flow.namespace for name, mac in dhcp_namespaces[one].macs}
+        return sending.asking(flow, device, macs[device], [ip_interface(address).ip])
+    return (sending.packets(flow, mark_of(flow.name), Lookup("unicast", device, "", address)),)
+
+
+def _traced(flow: Flow) -> bool:
+    return flow.network.kind == "neutron" and flow.interface is not None and flow.size is None
+
+
+def _traced_from_outside(flow: Flow) -> bool:
+    return _traced(flow) and not flow.namespace
+
+
+def _traced_from_agent(flow: Flow) -> bool:
+    return _traced(flow) and bool(flow.namespace)
+
+
+traced(where=_traced_from_outside, at=trace_places, points=points)
+traced(where=_traced_from_agent, at=trace_places, points=points_from_agent, sends=_sends_in_namespace)
 
 PLATFORM = register(Platform("neutron", frozenset({"neutron"}), flows, hops))

@@ -136,14 +136,9 @@ def _read_in_vlan(flow: Flow, got: tuple[Got, ...]) -> Answer:
 def _untagged(flow: Flow, data: bytes) -> bytes:
     """Give a frame of the network's VLAN without its tag; nothing of another one. A tag of VLAN 0 is none (IEEE 802.1Q)."""
     tag = int.from_bytes(data[14:16], "big") & VID if data[12:14] == TPID.to_bytes(2, "big") else 0
-    if tag != _vlan(flow):
+    if tag != flow.network.segment:
         return b""
     return data[:12] + data[16:] if data[12:14] == TPID.to_bytes(2, "big") else data
-
-
-def _vlan(flow: Flow) -> int:
-    known = flow.network.neutron
-    return known.segment if known and known.type == "vlan" else 0
 
 
 @probe("answers", where=_is_arp_in_vlan, read=_read_in_vlan)
@@ -156,7 +151,7 @@ def arp_in_vlan(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Ta
     prefixes = [subnet.prefix for subnet in flow.network.subnets if flow.target in subnet.prefix]
     own = (one.address.ip for some in addresses[flow.source].values() for one in some)
     sender = next((str(ip) for ip in own if any(ip in prefix for prefix in prefixes)), "0.0.0.0")  # noqa: S104 - sent, not bound
-    frame, vlan = _request(mac, sender, flow.target, "ff:ff:ff:ff:ff:ff"), _vlan(flow)
+    frame, vlan = _request(mac, sender, flow.target, "ff:ff:ff:ff:ff:ff"), flow.network.segment
     tag = struct.pack("!HH", TPID, vlan) if vlan else b""
     answered = ((20 + len(tag), b"\0\2"), (28 + len(tag), flow.target.packed))
     tries = tuple(Frames(device, (frame[:12] + tag + frame[12:],), at, unless=answered) for at in TRIES)

@@ -166,15 +166,11 @@ def offers_in_vlan(flow: Flow, links: By[Node, Table[Link]], dhcp_namespaces: Na
         raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device or 'uplink'} to ask from")
     transaction = transaction_of(flow)
     frame = _discover(mac, bytes.fromhex(client_of(flow.network).replace(":", "")), transaction)
-    tag = struct.pack("!HH", _TPID, vlan) if (vlan := _vlan(flow.network)) else b""
+    tag = struct.pack("!HH", _TPID, vlan) if (vlan := flow.network.segment) else b""
     answered = ((42 + len(tag), b"\x02"), (46 + len(tag), transaction))
     tries = tuple(Frames(device, (frame[:12] + tag + frame[12:],), at, unless=answered) for at in TRIES)
     here = _listen((device,))
     return {**dict(_in_namespaces(flow.network, dhcp_namespaces)), flow.source.name: Ask((*here.actions, *tries), WINDOW, here.note)}
-
-
-def _vlan(network: Network) -> int:
-    return network.neutron.segment if network.neutron and network.neutron.type == "vlan" else 0
 
 
 def _in_namespaces(network: Network, dhcp_namespaces: Namespaces) -> Iterator[tuple[str, Ask]]:

@@ -8,7 +8,7 @@ from tests.suites.openstack.neutron.given import NODE1, answered, answers, flow_
 NET1, FIRST, SECOND = (flow_of(f"{node}-to-gateway-net-a-arp-ipv4") for node in ("net1", "node1", "node2"))
 FROM_AGENT = flow_of("net1-dhcp-to-vm42-icmp-ipv4")
 GATEWAY = "02:20:00:00:43:01"
-NAMED = {"hop": "uplink", "layer": "passes", "owner": "network engineer", "breaks": {"uplink"}, "certain": True}
+NAMED = {"hop": "uplink", "layer": "neighbour", "owner": "network engineer", "breaks": {"uplink"}, "certain": True}
 
 
 def blocks(flow, given):
