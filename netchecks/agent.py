@@ -67,7 +67,7 @@ def done(index, outcome, error=""):
 
 
 def inside(namespace, call):
-    """Do something in a network namespace of this node; a socket stays in the one where it was made."""
+    """Do something in a network namespace of this node; a socket stays in the one where it was made, and so does a child."""
     if not namespace:
         return call()
     libc = ctypes.CDLL(None, use_errno=True)
@@ -618,7 +618,7 @@ HANDLERS = {
 
 def start(index, action):
     try:
-        HANDLERS[action["do"]](index, action)
+        inside(action["namespace"], lambda: HANDLERS[action["do"]](index, action))
     except OSError as error:
         OPEN.discard(index)
         denied = error.errno in (errno.EPERM, errno.EACCES)

@@ -227,6 +227,22 @@ def prefix(text: str, family: Family) -> Prefix:
     return found
 
 
+def split_outside(text: str) -> list[str]:
+    """Split at the commas that stand in no brackets and no quotes; what is blank is left out."""
+    found, start, depth, quoted = [], 0, 0, False
+    for at, sign in enumerate(text):
+        if sign == '"':
+            quoted = not quoted
+        elif not quoted and sign in "([{":
+            depth += 1
+        elif not quoted and sign in ")]}":
+            depth -= 1
+        elif sign == "," and not quoted and depth <= 0:
+            found.append(text[start:at])
+            start = at + 1
+    return [word for word in (*found, text[start:]) if word.strip()]
+
+
 def after(tokens: Sequence[str], key: str) -> str:
     """Give the word that follows the first ``key``; empty where there is none."""
     return next((following for word, following in pairwise(tokens) if word == key), "")

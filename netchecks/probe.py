@@ -51,12 +51,13 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Packets:
-    """IP packets for an address, with their headers, sent by the way that the place's routes take. Seconds as in Frames."""
+    """IP packets for an address, with their headers, sent by the way that the place's routes take. Seconds and namespace as in Frames."""
 
     target: Address
     packets: tuple[bytes, ...]
     at: float = 0.0
     gap: float = 0.0
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Echo:
     cookie: bytes
     count: int = 3
     fragment: bool = True
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Connect:
     target: Address
     port: int
     seconds: float = 3.0
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ class Datagram:
     port: int
     payload: bytes
     seconds: float = 3.0
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ class Series:
     port: int = 0
     ports: tuple[int, ...] = ()
     at: float = 0.0
+    namespace: str = ""
 
 
 Action = Frames | Lease | Packets | Capture | Echo | Connect | Datagram | Series

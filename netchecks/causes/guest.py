@@ -19,6 +19,11 @@ def _to_same(flow: Flow, answers: By[Flow, Answer]) -> dict[Flow, Answer]:
     return {other: answer for other, answer in answers.seen().items() if other.interface == flow.interface}
 
 
+def _is_from_there(other: Flow, flow: Flow) -> bool:
+    """Tell whether another flow begins where this one does."""
+    return (other.source, other.namespace) == (flow.source, flow.namespace)
+
+
 @cause("vmhost.arp_is_answered")
 def guest_has_another_address(flow: Flow, answers: By[Flow, Answer]) -> None:
     """The guest is silent for its address, and answers for another one of its subnet."""
@@ -58,11 +63,11 @@ def guest_drops_icmp(flow: Flow, answers: By[Flow, Answer]) -> None:
         return
     asked = [
         other for other, answer in _to_same(flow, answers).items()
-        if answer.came_back and other.protocol == "tcp" and other.source == flow.source and other.target == flow.target
+        if answer.came_back and other.protocol == "tcp" and _is_from_there(other, flow) and other.target == flow.target
     ]
     pings = [
         answer for other, answer in _to_same(flow, answers).items()
-        if other.protocol == "icmp" and not other.size and other.target == flow.target and other.source == flow.source
+        if other.protocol == "icmp" and not other.size and other.target == flow.target and _is_from_there(other, flow)
     ]
     if asked and not any(answer.came_back for answer in pings):
         raise Harmless("guest.drops_icmp", f"{flow.interface} answers at {flow.target} port {asked[0].port}, but not ping: it drops ICMP")
@@ -96,7 +101,7 @@ def gateway_drops_icmp(flow: Flow, answers: By[Flow, Answer]) -> None:
     """The gateway resolves, and keeps silent to ping: many do."""
     asked = [
         answer for other, answer in answers.seen().items()
-        if other.source == flow.source and other.target == flow.target and other.protocol in {"arp", "ndp"}
+        if _is_from_there(other, flow) and other.target == flow.target and other.protocol in {"arp", "ndp"}
     ]
     if any(answer.came_back for answer in asked):
         raise Harmless("gateway.drops_icmp", f"the gateway {flow.target} of {flow.network} resolves, but does not answer ping")

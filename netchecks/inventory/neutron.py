@@ -8,7 +8,8 @@ from netchecks.inventory.entries import NetworkEntry, NeutronEntry
 from netchecks.inventory.fields import LAST_VLAN
 from netchecks.inventory.problems import listed
 from netchecks.inventory.site import Object, Site
-from netchecks.models.subjects import Network, NeutronNetwork
+from netchecks.models.neutron import NeutronNetwork
+from netchecks.models.subjects import Network
 
 #: The largest segment of each type: IEEE 802.1Q, RFC 7348 (24 bits), RFC 2890 (32 bits).
 _LARGEST = {"vlan": LAST_VLAN, "vxlan": (1 << 24) - 1, "gre": (1 << 32) - 1}

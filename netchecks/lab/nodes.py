@@ -80,7 +80,7 @@ def prepare(lab: State, topology: Topology) -> None:
             wanted = files / "etc/systemd/system/lab.target.wants" / unit
             wanted.parent.mkdir(parents=True, exist_ok=True)
             own = f"etc/systemd/system/{unit}"
-            wanted.symlink_to(f"/{own}" if own in place.node.files else f"/lib/systemd/system/{unit}")
+            wanted.symlink_to(f"/{own}" if own in _own_files(place) else f"/lib/systemd/system/{unit}")
     (lab.folder / "known_hosts").write_text("".join(known), encoding="ascii")
     (lab.folder / "ssh_config").write_text(ssh_config(lab.folder, topology), encoding="utf-8")
 
@@ -101,9 +101,17 @@ def node_files(topology: Topology, name: str, place: Place) -> dict[str, str]:
         "etc/lab/node.xml": virsh.node_xml(topology, name),
         **boot.files(place),
         **openvswitch.node_files(topology, name),
-        **(place.node.files if place.node else {}),
+        **_own_files(place),
         **{path: text for daemon in place.daemons for path, text in _service(daemon).items()},
     }
+
+
+def _own_files(place: Place) -> dict[str, str]:
+    """Give the files that the topology says a node has: their text, or that of a file of this folder."""
+    if place.node is None:
+        return {}
+    copied = {path: (HERE / name).read_text(encoding="utf-8") for path, name in place.node.programs.items()}
+    return {**copied, **place.node.files}
 
 
 def _service(daemon: Daemon) -> dict[str, str]:

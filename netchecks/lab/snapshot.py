@@ -33,7 +33,7 @@ section conntrack; cat /proc/sys/net/netfilter/nf_conntrack_count
 
 #: In a node that is a host of its own, its files and processes too.
 HOST_SCRIPT = r"""
-section files; find /etc /tmp /home /usr/sbin /usr/bin -newer /etc/machine-id -type f -exec md5sum {} +
+section files; find /etc /tmp /home /usr/sbin /usr/bin -newer /etc/machine-id -type f ! -path '/etc/openvswitch/*' -exec md5sum {} +
 ls -A /tmp /root /home/lab/.ssh /etc/lab /run/lab
 section tools; command -v bridge tcpdump dig ip
 section units; systemctl --no-pager --plain --no-legend list-units --type=service --state=active

@@ -104,8 +104,8 @@ class Daemon(Strict):
 class NodeRole(Strict):
     """The place is a node of the inventory: a host that netchecks looks at. ``address``: where its sshd listens.
 
-    ``roles``, ``routes`` and ``sysctl`` go into the inventory. Rooted: ``files`` (path and text) are written into it, and
-    systemd starts ``units`` with it.
+    ``roles``, ``routes`` and ``sysctl`` go into the inventory. Rooted: ``files`` (path and text) and ``programs`` (path and a file
+    of this folder) are written into it, and systemd starts ``units`` with it.
     ``boot``: the system whose files say that it shall be, at its next start, what the lab has built.
     """
 
@@ -115,6 +115,7 @@ class NodeRole(Strict):
     routes: tuple[Route, ...] = ()
     sysctl: dict[str, str | int] = {}
     files: dict[str, str] = {}
+    programs: dict[str, str] = {}
     units: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()

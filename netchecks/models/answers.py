@@ -31,7 +31,8 @@ class Answer:
     """The outcome of one flow. ``sent``: packets sent. ``error``: what the kernel or an ICMP message said.
 
     ``others``: what the target's MAC answered for addresses that are not the flow's (asked only when it was silent).
-    ``wants``: addresses that the target itself asked for meanwhile. ``reflected``: the asker's own frame came back in.
+    ``wants``: addresses that the target itself asked for meanwhile. ``reflected``: the asker's own frame came back in. ``heard``: MACs
+    of others who asked for the same meanwhile, so that what they send comes here.
     """
 
     outcome: Outcome
@@ -41,6 +42,7 @@ class Answer:
     others: tuple[Reply, ...] = ()
     wants: tuple[Address, ...] = ()
     reflected: bool = False
+    heard: tuple[str, ...] = ()
 
     @property
     def macs(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal, TypeAlias
 
+from netchecks.models.neutron import NeutronNetwork
 from netchecks.models.nova_network import DeclaredDatabase, DeclaredNova
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -211,27 +212,6 @@ class Advertised:
     other: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NeutronNetwork:
-    """What Neutron knows of a network. ``type``: ``vlan``, ``flat``, ``vxlan`` or ``gre``; ``segment``: VLAN, VNI or key, 0 of flat.
-
-    ``bridge``: that of the physical network, empty: the one that the agent's mapping names.
-    """
-
-    id: str
-    type: str
-    physical_network: str = ""
-    segment: int = 0
-    bridge: str = ""
-    integration_bridge: str = "br-int"
-    tunnel_bridge: str = "br-tun"
-
-    @property
-    def is_tunnel(self) -> bool:
-        """Whether nodes carry it to each other in tunnels, not by a physical network."""
-        return self.type in {"vxlan", "gre"}
-
-
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Network(_Named):
     """A network that VMs are on. ``kind``: ``switching``, ``routing``, ``ip-fabric``, ``nova-network`` or ``neutron``. MTU in bytes.
@@ -261,6 +241,13 @@ class Network(_Named):
     def database(self) -> DeclaredDatabase | None:
         """The database of nova, where it may be looked into."""
         return self.nova.database if self.nova else None
+
+    @property
+    def segment(self) -> int:
+        """The VLAN that it has at its uplinks; 0: no tag."""
+        if self.neutron is not None:
+            return self.neutron.segment if self.neutron.type == "vlan" else 0
+        return self.vlan or 0
 
     def at(self, node: Node) -> Attachment:
         """Give the node's end of this network. Raises KeyError where the node is not on it."""
@@ -359,6 +346,21 @@ class Interface(_Named):
             subnet.gateway for subnet in self.network.subnets
             if subnet.gateway is not None and any(address in subnet.prefix for address in self.addresses)
         )
+
+    @property
+    def first_address(self) -> str:
+        """Its first IPv4 address; empty where it has none."""
+        return next((str(address) for address in self.addresses if address.version == 4), "")  # noqa: PLR2004 - IPv4
+
+    @property
+    def first_gateway(self) -> str:
+        """Its first IPv4 gateway; empty where it has none."""
+        return next((str(address) for address in self.gateways if address.version == 4), "")  # noqa: PLR2004 - IPv4
+
+    @property
+    def segment(self) -> int:
+        """The VLAN that its network has at the uplink; 0: no tag."""
+        return self.network.segment
 
     @property
     def node_addresses(self) -> tuple[Address, ...]:
@@ -473,6 +475,16 @@ class Flow(_Named):
     throughput: DeclaredThroughput | None = None
     translated: Address | None = None
     namespace: str = ""
+
+    @property
+    def at_uplink(self) -> bool:
+        """It is asked out of the source's uplink itself, with the network's tag: the node has no other end of it."""
+        return self.network.kind == "neutron" and self.interface is None and not self.namespace
+
+    @property
+    def asker(self) -> str:
+        """Who sends it, as a person names it."""
+        return f"{self.source} in {self.namespace}" if self.namespace else self.source.name
 
     @property
     def family(self) -> Literal[4, 6]:

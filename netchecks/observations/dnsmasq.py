@@ -16,6 +16,7 @@ from netchecks.parsing import address, blocks, clean, mac_or_none, number
 #: How far back a log is read, in minutes; lines at most, the newest.
 MINUTES, LINES = 60, 5000
 
+#: ``$space`` is the network namespace that the servers are of; empty: the node's own.
 #: ``every`` prints each server's command line and the files it names as ``@process PID USER PROGRAM NETWORK`` and one option a line,
 #: in dnsmasq's long form. Through /proc/PID/root, as a server in a container has its files there.
 _PRELUDE = r"""
@@ -56,11 +57,12 @@ followed() {
   done
   [ -n "$c" ] || { nested "$r/etc/dnsmasq.conf"; each nested "$r/etc/dnsmasq.d"; }
 }
+own=/proc/self/ns/net; [ -z "$space" ] || own=/run/netns/$space
 every() {
   for p in /proc/[0-9]*; do
     read -r n 2>/dev/null <"$p/comm" || continue
     case $n in dnsmasq|dhcpd|kea-dhcp4|kea-dhcp6) ;; *) continue ;; esac
-    w=other; [ "$(stat -Lc %i "$p/ns/net")" != "$(stat -Lc %i /proc/self/ns/net)" ] || w=own
+    w=other; [ "$(stat -Lc %i "$p/ns/net")" != "$(stat -Lc %i "$own" 2>/dev/null)" ] || w=own
     printf '@process %s %s %s %s\n' "${p#/proc/}" "$(stat -c %U "$p")" "$n" "$w"
     { tr '\0' '\n' <"$p/cmdline"; echo; } | sed '/^$/d' | awk "$long" | if [ "$n" = dnsmasq ]; then followed "${p#/proc/}"; else cat; fi
   done
@@ -74,7 +76,14 @@ named() {
 """
 
 
-@observation(of=DhcpServer, shell=_PRELUDE + "printf '%s\\n@end\\n' \"$e\"\n", tool="awk", root=True)
+#: Where the namespace stands among the arguments.
+_SPACE = "'{dhcp_server.namespace}'"
+
+
+_PROCESSES = "space=$1\n" + _PRELUDE + "printf '%s\\n@end\\n' \"$e\"\n"
+
+
+@observation(_SPACE, of=DhcpServer, shell=_PROCESSES, tool="awk", root=True)
 def dhcp_processes(text: str) -> tuple[DhcpProcess, ...]:
     """The DHCP servers that run on the node, with their options, also those of their configuration files.
 
@@ -100,7 +109,7 @@ def _option(line: str) -> tuple[str, str]:
 # -- leases and hosts ------------------------------------------------------------------------------------------------
 
 #: Each file once, whichever of several processes names it; of a server that does not run those where packages put them.
-_FILES = _PRELUDE + r"""
+_FILES = "space=$1\n" + _PRELUDE + r"""
 seen=
 show() {
   [ -f "$2" ] || return 0
@@ -113,6 +122,7 @@ date '+@now %s'
     r=/proc/$p/root
     if [ -d "$r$f" ]; then for one in "$r$f"/*; do show "$k" "$one" "${one#"$r"}"; done; else show "$k" "$r$f" "$f"; fi
   done
+  [ -n "$space" ] ||
   for f in /var/lib/misc/dnsmasq.leases /var/lib/dnsmasq/dnsmasq.leases /var/lib/dhcp/dhcpd.leases /var/lib/dhcpd/dhcpd.leases; do
     show leases "$f" "$f"
   done
@@ -122,7 +132,7 @@ echo @end
 """
 
 
-@observation(of=DhcpServer, shell=_FILES, tool="awk", root=True, limit=16 * 1024 * 1024)
+@observation(_SPACE, of=DhcpServer, shell=_FILES, tool="awk", root=True, limit=16 * 1024 * 1024)
 def dhcp_files(text: str) -> DhcpFiles:
     """What the DHCP servers of the node have given, and which clients they know.
 
@@ -248,7 +258,7 @@ def _address(word: str) -> Address | None:
 
 #: The first place that has lines: a declared file, the servers' own files, the journal, syslog's files. With what was rotated
 #: within the time. A file's end of 64 MiB holds an hour of any server.
-_LOG = _PRELUDE + r"""
+_LOG = "space=$4\n" + _PRELUDE + r"""
 minutes="$1" lines="$2" declared="$3"
 w='DHCP[A-Z-]{3,}\(|DHCP[A-Z-]{3,} (from|on|for|of) |RTR-|address range available|DHCP packet received'
 w="$w|dnsmasq.*: (started|exiting)"
@@ -296,7 +306,9 @@ printf '@log nothing\n@end\n'
 """
 
 
-@observation(f"{MINUTES} {LINES} '{{dhcp_server.log}}'", of=DhcpServer, shell=_LOG, tool="grep", root=True, late=True, seconds=10.0)
+@observation(
+    f"{MINUTES} {LINES} '{{dhcp_server.log}}' {_SPACE}", of=DhcpServer, shell=_LOG, tool="grep", root=True, late=True, seconds=10.0,
+)
 def dhcp_log(text: str) -> DhcpLog:
     """What the DHCP servers of the node logged in the last hour, oldest first, 5000 lines at most.
 

@@ -8,15 +8,18 @@ from typing import Any
 from netchecks.errors import Unreadable
 from netchecks.models.counters import LinkCounters
 from netchecks.models.links import Link
+from netchecks.models.neutron import Namespace
 from netchecks.models.routes import InterfaceAddress
-from netchecks.models.subjects import Vm
+from netchecks.models.subjects import DhcpServer, Vm
 from netchecks.models.table import Table
 from netchecks.observe import command, command_line, observation, powershell_line
 from netchecks.parsing import (
     Stanza,
     address,
     after,
+    clean,
     integer,
+    lines,
     looks_like_json,
     mac_or_none,
     mapping,
@@ -213,6 +216,34 @@ def _text_address(line: list[str]) -> InterfaceAddress:
         on_link(f"{local}/{length}" if length else local), after(rest, "scope"), frozenset(flags), label,
         address(far.partition("/")[0]) if far else None,
     )
+
+
+# -- in namespaces -----------------------------------------------------------------------------------------------------
+
+#: The text form, which every release has; -n is younger than ``netns exec``.
+_NAMESPACE = r"""
+known=$(ip netns list) || exit
+case "
+$known
+" in *"
+$1
+"* | *"
+$1 (id: "*) echo @inside; ip netns exec "$1" ip address show || exit ;; *) echo @missing; printf '%s\n' "$known" ;; esac
+"""
+
+
+@observation("{dhcp_server.namespace}", of=DhcpServer, shell=_NAMESPACE, tool="ip", root=True)
+def dhcp_namespaces(text: str) -> Namespace:
+    """The network namespace that a DHCP server runs in: whether it is there, its devices and addresses. Source: ip-netns(8)."""
+    head, _, rest = clean(text).lstrip("\n").partition("\n")
+    if head.strip() == "@missing":
+        return Namespace(exists=False, others=tuple(line.split()[0] for line in lines(rest)))
+    if head.strip() != "@inside":
+        raise Unreadable("@inside or @missing", text)
+    found, given = _links(rest), _addresses(rest)
+    macs = tuple((link.name, link.mac) for link in found.values() if link.mac and "LOOPBACK" not in link.flags)
+    addresses = tuple((name, str(one.address)) for name, some in given.items() if name in dict(macs) for one in some)
+    return Namespace(exists=True, macs=macs, addresses=addresses, up=frozenset(link.name for link in found.values() if link.up))
 
 
 # -- inside guests ---------------------------------------------------------------------------------------------------

@@ -31,6 +31,22 @@ def services(text: str) -> Table[Service]:
     A unit that does not exist has load ``not-found``; one that systemd itself cannot tell (a command line that is not
     UTF-8) or that names several (``a*``) has ``unknown`` throughout. Source: systemctl(1) show; org.freedesktop.systemd1(5).
     """
+    return _read(text)
+
+
+#: Under these names distributions have them; one that a node does not have is "not-found".
+_NEUTRON = (
+    "neutron-openvswitch-agent neutron-dhcp-agent neutron-l3-agent neutron-metadata-agent ovs-vswitchd openvswitch-switch openvswitch"
+)
+
+
+@observation(_NEUTRON, shell=_SERVICES, tool="systemctl", seconds=10.0)
+def neutron_services(text: str) -> Table[Service]:
+    """Neutron's agents on the node and the daemon that they talk to, by unit; those that are not there are ``not-found``."""
+    return _read(text)
+
+
+def _read(text: str) -> Table[Service]:
     return Table("service", {name: _service(name, body) for name, body in blocks(text, "@unit ")})
 
 

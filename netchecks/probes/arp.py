@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_interface
 
 from netchecks.errors import NotSeen, Why
 from netchecks.models.answers import Answer, Outcome, Reply
 from netchecks.models.domains import Domain
 from netchecks.models.links import Link
+from netchecks.models.neutron import Namespace
 from netchecks.models.routes import InterfaceAddress
-from netchecks.models.subjects import Address, Flow, Node
+from netchecks.models.subjects import Address, DhcpServer, Flow, Node
 from netchecks.models.table import Table
 from netchecks.probe import Ask, Capture, Frames, Got, probe
 from netchecks.seen import By
@@ -19,6 +22,8 @@ from netchecks.taps import tap_of
 
 ARP, IPV6 = 0x0806, 0x86DD
 REQUEST, REPLY = 1, 2
+#: IEEE 802.1Q: the type of a tag, and of its 16 bits the VLAN.
+TPID, VID = 0x8100, 0xFFF
 #: Ethernet, IPv4, 6 and 4 bytes an address (RFC 826); and the length of such a frame.
 HEADER, WHOLE = b"\0\1\x08\0\6\4", 42
 #: Linux delays a proxy's answer up to proxy_delay, 0.8 s (ip-sysctl); so listen for longer.
@@ -29,12 +34,20 @@ SWEEP_AT, SWEEP_GAP, SWEEP_MOST = 1.0, 0.001, 512
 
 
 def _is_arp(flow: Flow) -> bool:
-    return flow.protocol == "arp" and not _is_arp_at_tap(flow)
+    return flow.protocol == "arp" and not (_is_arp_at_tap(flow) or flow.at_uplink or flow.namespace)
 
 
 def _is_arp_at_tap(flow: Flow) -> bool:
     alone = flow.interface is not None and not flow.interface.bridge
-    return flow.protocol == "arp" and flow.network.kind != "switching" and alone
+    return flow.protocol == "arp" and flow.network.kind != "switching" and alone and not flow.namespace
+
+
+def _is_arp_in_vlan(flow: Flow) -> bool:
+    return flow.protocol == "arp" and flow.at_uplink
+
+
+def _is_arp_in_namespace(flow: Flow) -> bool:
+    return flow.protocol == "arp" and bool(flow.namespace)
 
 
 def _read(flow: Flow, got: tuple[Got, ...]) -> Answer:
@@ -106,12 +119,80 @@ def _ask(flow: Flow, device: str, links: Table[Link], addresses: Table[tuple[Int
     return Ask((Capture(device, (ARP, IPV6)), *tries, *sweep, *wire), WINDOW)
 
 
+# -- out of a NIC, with a tag ------------------------------------------------------------------------------------------
+
+
+def _read_in_vlan(flow: Flow, got: tuple[Got, ...]) -> Answer:
+    """Read what came in the network's VLAN: as the answer of any segment; and who else asked there for the same."""
+    inside = tuple((at, device, out, data) for at, device, out, tagged in got[0].packets if (data := _untagged(flow, tagged)))
+    heard = (
+        data[6:12].hex(":") for _, _, outgoing, data in inside
+        if not outgoing and len(data) >= WHOLE and data[20:22] == REQUEST.to_bytes(2, "big") and data[38:42] == flow.target.packed
+    )
+    answer = _read(flow, (replace(got[0], packets=inside), *got[1:]))
+    return replace(answer, heard=tuple(dict.fromkeys(heard)))
+
+
+def _untagged(flow: Flow, data: bytes) -> bytes:
+    """Give a frame of the network's VLAN without its tag; nothing of another one. A tag of VLAN 0 is none (IEEE 802.1Q)."""
+    tag = int.from_bytes(data[14:16], "big") & VID if data[12:14] == TPID.to_bytes(2, "big") else 0
+    if tag != flow.network.segment:
+        return b""
+    return data[:12] + data[16:] if data[12:14] == TPID.to_bytes(2, "big") else data
+
+
+@probe("answers", where=_is_arp_in_vlan, read=_read_in_vlan)
+def arp_in_vlan(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tuple[InterfaceAddress, ...]]]) -> Ask:
+    """Ask for a gateway out of the NIC itself, with the network's tag, up to three times. Nothing on the node is configured for it."""
+    device = flow.network.at(flow.source).uplink
+    mac = links[flow.source][device].mac if device in links[flow.source] else None
+    if not mac:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device or 'uplink'} to ask from")
+    prefixes = [subnet.prefix for subnet in flow.network.subnets if flow.target in subnet.prefix]
+    own = (one.address.ip for some in addresses[flow.source].values() for one in some)
+    sender = next((str(ip) for ip in own if any(ip in prefix for prefix in prefixes)), "0.0.0.0")  # noqa: S104 - sent, not bound
+    frame, vlan = _request(mac, sender, flow.target, "ff:ff:ff:ff:ff:ff"), flow.network.segment
+    tag = struct.pack("!HH", TPID, vlan) if vlan else b""
+    answered = ((20 + len(tag), b"\0\2"), (28 + len(tag), flow.target.packed))
+    tries = tuple(Frames(device, (frame[:12] + tag + frame[12:],), at, unless=answered) for at in TRIES)
+    return Ask((Capture(device, (ARP,)), *tries), WINDOW)
+
+
+# -- in a namespace ----------------------------------------------------------------------------------------------------
+
+
+def _read_in_namespace(flow: Flow, got: tuple[Got, ...]) -> Answer:
+    """Read what answers the namespace itself: a switch floods answers to others until it has learned where they are."""
+    served = flow.network.dhcp.servers if flow.network.dhcp else ()
+    own = {address.packed for server in served if server.node == flow.source for address in server.addresses}
+    inside = tuple(packet for packet in got[0].packets if packet[3][20:22] != REPLY.to_bytes(2, "big") or packet[3][38:42] in own)
+    return _read(flow, (replace(got[0], packets=inside), *got[1:]))
+
+
+@probe("answers", where=_is_arp_in_namespace, read=_read_in_namespace)
+def arp_in_namespace(flow: Flow, dhcp_namespaces: By[DhcpServer, Namespace]) -> Ask:
+    """Ask in a network namespace of the node, with the address that it has there."""
+    server = next((one for one in dhcp_namespaces if one.namespace == flow.namespace and one.node == flow.source), None)
+    inside = dhcp_namespaces[server] if server else Namespace(exists=False)
+    own = [(device, ip_interface(text)) for device, text in inside.addresses]
+    device, address = next(((device, one) for device, one in own if flow.target in one.network), ("", None))
+    mac = dict(inside.macs).get(device)
+    if not mac or address is None:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source}: {flow.namespace} has no address of the subnet of {flow.target} to ask with")
+    frame = _request(mac, str(address.ip), flow.target, "ff:ff:ff:ff:ff:ff")
+    answered = ((20, b"\0\2"), (28, flow.target.packed), (38, address.ip.packed))
+    tries = tuple(Frames(device, (frame,), at, unless=answered, namespace=flow.namespace) for at in TRIES)
+    return Ask((Capture(device, (ARP,), namespace=flow.namespace), *tries), WINDOW)
+
+
 def own_address(flow: Flow, addresses: Table[tuple[InterfaceAddress, ...]], device: str) -> str:
     """Give the node's address in the target's subnet, else 0.0.0.0 (TRAPS: never somebody else's).
 
     Who routes to a VM may have none there: then it is one of that device, else of another, as the kernel does it
-    (Linux net/ipv4/devinet.c, inet_select_addr).
+    (Linux net/ipv4/devinet.c, inet_select_addr). A guest without a way to such an address would drop the question as a martian.
     """
+    if flow.network.neutron is not None and flow.interface is not None and not flow.interface.gateways:
+        return "0.0.0.0"  # noqa: S104 - sent, not bound
     prefixes = [subnet.prefix for subnet in flow.network.subnets if flow.target in subnet.prefix]
     own = [a for a in addresses.get(device, ()) if a.address.version == 4]  # noqa: PLR2004 - IPv4
     inside = [a for a in own if any(a.address.ip in prefix for prefix in prefixes)]

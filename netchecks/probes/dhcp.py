@@ -7,6 +7,7 @@ would exhaust a pool (TRAPS, "Sending"). An offer is never taken.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address
 
@@ -15,8 +16,9 @@ from netchecks.models.dhcp.exchanges import SETTLED, Advertisements, Exchange, H
 from netchecks.models.dhcp.messages import CLIENT, CLIENT6, SERVER, SERVER6, Message, advertisements, messages
 from netchecks.models.domains import Domain
 from netchecks.models.links import Link
+from netchecks.models.neutron import Namespace
 from netchecks.models.routes import InterfaceAddress
-from netchecks.models.subjects import Flow, Interface, Network, Node, Place
+from netchecks.models.subjects import DhcpServer, Flow, Interface, Network, Node, Place
 from netchecks.models.table import Table
 from netchecks.probe import Ask, Capture, Frames, Got, Lease, Part, probe
 from netchecks.seen import By
@@ -31,8 +33,11 @@ TRIES = (0.1, 1.5)
 SOLICITED_AT = 0.3
 ICMPV6 = 58
 _IPV6 = 0x86DD
+#: IEEE 802.1Q: the type of a tag.
+_TPID = 0x8100
 
 Addresses = By[Node, Table[tuple[InterfaceAddress, ...]]]
+Namespaces = By[DhcpServer, Namespace]
 Parts = Mapping[str, Part | NotSeen]
 
 
@@ -70,8 +75,13 @@ def _server_devices(network: Network, addresses: Addresses) -> Iterator[tuple[No
         yield server.node, tuple(dict.fromkeys(own or near))
 
 
-def _listen(devices: tuple[str, ...]) -> Ask:
-    return Ask(tuple(Capture(device, udp_ports=PORTS) for device in devices), WINDOW, "\n".join(devices))
+def _listen(devices: tuple[str, ...], namespace: str = "") -> Ask:
+    return Ask(tuple(Capture(device, udp_ports=PORTS, namespace=namespace) for device in devices), WINDOW, "\n".join(devices))
+
+
+def _joined(*asks: Ask) -> Ask:
+    """Give several asks of one place as one."""
+    return Ask(tuple(action for ask in asks for action in ask.actions), WINDOW, "\n".join(ask.note for ask in asks if ask.note))
 
 
 def _points(place: str, part: Part | NotSeen | None) -> tuple[Point, ...]:
@@ -108,7 +118,11 @@ def _in_time(own: Part, other: Part, since: float) -> bool:
 
 
 def _is_dhcp(flow: Flow) -> bool:
-    return flow.protocol == "dhcp"
+    return flow.protocol == "dhcp" and not flow.at_uplink
+
+
+def _is_dhcp_in_vlan(flow: Flow) -> bool:
+    return flow.protocol == "dhcp" and flow.at_uplink
 
 
 def _flow_places(flow: Flow) -> tuple[Place, ...]:
@@ -122,7 +136,7 @@ def _read_offers(flow: Flow, parts: Parts) -> Exchange:
     asked = own.got[-len(TRIES):]
     check((own.got[0], *asked))  # where it is asked; that one cannot listen elsewhere is no reason
     if own.got[0].dropped:
-        raise NotSeen(Why.TRUNCATED, f"{flow.source}: {own.got[0].dropped} frames of {flow.network.at(flow.source).bridge} were lost")
+        raise NotSeen(Why.TRUNCATED, f"{flow.source}: {own.got[0].dropped} frames of {own.note.partition(chr(10))[0]} were lost")
     last = max((at for got in asked for at in got.times), default=0.0)
     identifier = int.from_bytes(transaction_of(flow), "big")
     far = _at_servers(flow.network, own, parts, last)
@@ -141,6 +155,34 @@ def offers(flow: Flow, links: By[Node, Table[Link]], addresses: Addresses) -> di
     here = _listen(tuple(filter(None, (end.bridge, end.uplink))))
     found = {node.name: _listen(some) for node, some in _server_devices(flow.network, addresses) if some}
     return {**found, flow.source.name: Ask((*here.actions, *tries), WINDOW, here.note)}
+
+
+@probe("dhcp_exchanges", where=_is_dhcp_in_vlan, read=_read_offers, at=_flow_places)
+def offers_in_vlan(flow: Flow, links: By[Node, Table[Link]], dhcp_namespaces: Namespaces) -> dict[str, Ask]:
+    """Send a DISCOVER out of the NIC with the network's tag, once more after 1.5 s unless an offer came; listen in the namespaces too."""
+    device = flow.network.at(flow.source).uplink
+    mac = links[flow.source][device].mac if device in links[flow.source] else None
+    if not mac:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device or 'uplink'} to ask from")
+    transaction = transaction_of(flow)
+    frame = _discover(mac, bytes.fromhex(client_of(flow.network).replace(":", "")), transaction)
+    tag = struct.pack("!HH", _TPID, vlan) if (vlan := flow.network.segment) else b""
+    answered = ((42 + len(tag), b"\x02"), (46 + len(tag), transaction))
+    tries = tuple(Frames(device, (frame[:12] + tag + frame[12:],), at, unless=answered) for at in TRIES)
+    here = _listen((device,))
+    return {**dict(_in_namespaces(flow.network, dhcp_namespaces)), flow.source.name: Ask((*here.actions, *tries), WINDOW, here.note)}
+
+
+def _in_namespaces(network: Network, dhcp_namespaces: Namespaces) -> Iterator[tuple[str, Ask]]:
+    """Give how each server is listened to that has a namespace to itself, by its node's name."""
+    for server in dhcp_namespaces:
+        if server.network == network:
+            try:
+                devices = tuple(device for device, _ in dhcp_namespaces[server].macs)
+            except NotSeen:
+                continue
+            if devices:
+                yield server.node.name, _listen(devices, server.namespace)
 
 
 def _asking(flow: Flow, mac: str, addresses: Addresses) -> tuple[bytes, tuple[tuple[int, bytes], ...]]:
@@ -200,7 +242,7 @@ _SECOND_OPTION = _FIRST_OPTION + 4 + 2
 
 
 def _is_dhcp4(flow: Flow) -> bool:
-    return flow.protocol == "dhcp" and flow.family == 4  # noqa: PLR2004 - IPv4
+    return flow.protocol == "dhcp" and flow.family == 4 and not flow.at_uplink  # noqa: PLR2004 - IPv4
 
 
 def _taker(flow: Flow) -> bytes:
@@ -238,7 +280,11 @@ def handshake(flow: Flow, links: By[Node, Table[Link]]) -> Ask:
 
 
 def _gets_its_address(interface: Interface) -> bool:
-    return interface.network.dhcp is not None and interface.vm.runs
+    return interface.network.dhcp is not None and interface.vm.runs and interface.network.neutron is None
+
+
+def _gets_it_from_agent(interface: Interface) -> bool:
+    return interface.network.dhcp is not None and interface.vm.runs and interface.network.neutron is not None
 
 
 def _interface_places(interface: Interface) -> tuple[Place, ...]:
@@ -265,6 +311,18 @@ def listening(interface: Interface, domains: By[Node, Table[Domain]], addresses:
     own = asked.pop(interface.node, (interface.network.at(interface.node).uplink,))
     devices = tuple(filter(None, dict.fromkeys((tap, *own))))
     return {**{node.name: _listen(some) for node, some in asked.items() if some}, interface.node.name: _listen(devices)}
+
+
+@probe("dhcp_messages", of=Interface, where=_gets_it_from_agent, read=_read_vm, at=_interface_places)
+def listening_to_agents(interface: Interface, domains: By[Node, Table[Domain]], dhcp_namespaces: Namespaces) -> dict[str, Ask]:
+    """Listen at the VM's tap, at the NIC and in the agents' namespaces to what the VM asks by itself; send nothing."""
+    tap = tap_of(interface, domains)
+    if not tap:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{interface.node}: {interface} has no tap")
+    found = dict(_in_namespaces(interface.network, dhcp_namespaces))
+    local = found.pop(interface.node.name, None)
+    near = _listen((tap,)) if local or not interface.uplink else _listen((tap, interface.uplink))
+    return {**found, interface.node.name: _joined(near, local) if local else near}
 
 
 # -- routers ---------------------------------------------------------------------------------------------------------

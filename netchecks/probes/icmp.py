@@ -21,7 +21,7 @@ def echo(flow: Flow) -> Ask:
     """Send up to three echo requests a second apart; a full-sized one with DF."""
     cookie = hashlib.sha256(flow.name.encode() + secrets.token_bytes(8)).digest()[:_COOKIE]
     payload = cookie + bytes(max(0, (flow.size or 56) - _COOKIE))
-    return Ask((Echo(flow.target, _message(flow.family, payload), cookie, 3, flow.size is None),), 0.0)
+    return Ask((Echo(flow.target, _message(flow.family, payload), cookie, 3, flow.size is None, flow.namespace),), 0.0)
 
 
 def _message(family: int, payload: bytes) -> bytes:

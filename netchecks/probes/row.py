@@ -42,7 +42,7 @@ def _read(flow: Flow, got: tuple[Got, ...]) -> Row:
 @probe("rows", where=_is_ping, read=_read)
 def pings(flow: Flow) -> Ask:
     """Send 40 small pings within 1.2 seconds. Which were answered says what no single ping can."""
-    return Ask((Series(flow.target, PINGS, GAP, at=_start()),), 0.0)
+    return Ask((Series(flow.target, PINGS, GAP, at=_start(), namespace=flow.namespace),), 0.0)
 
 
 @probe("rows", where=_is_tcp, read=_read)
@@ -53,7 +53,7 @@ def connections(flow: Flow) -> Ask:
     """
     first = _FIRST + secrets.randbelow(_SPAN)
     ports = tuple(first + 61 * number for number in range(PORTS))
-    return Ask((Series(flow.target, PORTS * TRIES, GAP, flow.port or 0, ports, _start()),), 0.0)
+    return Ask((Series(flow.target, PORTS * TRIES, GAP, flow.port or 0, ports, _start(), flow.namespace),), 0.0)
 
 
 def _start() -> float:

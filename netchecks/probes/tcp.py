@@ -14,4 +14,4 @@ def _is_tcp(flow: Flow) -> bool:
 @probe("answers", where=_is_tcp, read=read_socket)
 def connection(flow: Flow) -> Ask:
     """Connect and close at once, without a byte of data."""
-    return Ask((Connect(flow.target, flow.port or 0),), 0.0)
+    return Ask((Connect(flow.target, flow.port or 0, namespace=flow.namespace),), 0.0)

@@ -14,4 +14,4 @@ def _is_udp(flow: Flow) -> bool:
 @probe("answers", where=_is_udp, read=read_socket)
 def datagram(flow: Flow) -> Ask:
     """Send one marked datagram to a declared port."""
-    return Ask((Datagram(flow.target, flow.port or 0, b"netchecks\n"),), 0.0)
+    return Ask((Datagram(flow.target, flow.port or 0, b"netchecks\n", namespace=flow.namespace),), 0.0)

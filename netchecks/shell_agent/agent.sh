@@ -3,7 +3,7 @@
 # Every file here begins with a line that names it, so that they all go in one stream; it is read by shell_agent/reading.py.
 export LC_ALL=C LANG=C TMPDIR="$d"
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; export PATH
-p=$d/agent c= t=timeout n='@N@'
+p=$d/agent c= t=timeout X= n='@N@'
 has() { command -v "$1" >/dev/null 2>&1; }
 for x in date sed head cat; do has "$x" || { echo "neither python3 nor $x: not found" >&2; exit 127; }; done
 case $(timeout --version 2>/dev/null) in *coreutils*) t='timeout --foreground' ;; esac
@@ -58,22 +58,24 @@ e() { # number command arguments
   { part "a$i" "$U"; "$@"; s=$?; u; part "end $s $U"; } >"$p-a$i" 2>&1 </dev/null
 }
 cannot() { echo "$*"; return 99; }
+# One action in a network namespace, whose name is a word without anything that a shell would take apart.
+within() { X="ip netns exec $1"; shift; "$@"; z=$?; X=; return "$z"; }
 echo_() { # target bytes count fragments
   has ping || { cannot 'missing: ping'; return; }
   case $1 in *:*) if has ping6; then g=ping6; else g='ping -6'; fi ;; *) g=ping ;; esac
   case $iputils in *iputils*)
-    $g -n -c 1 -w "$3" -s "$2" $([ "$4" = 1 ] || echo -M do) "$1" ;;
+    $X $g -n -c 1 -w "$3" -s "$2" $([ "$4" = 1 ] || echo -M do) "$1" ;;
   *)
     [ "$4" = 1 ] || { cannot 'impossible: the ping there has no -M do'; return; }
-    r=0; while $g -c 1 -W 1 -s "$2" "$1"; s=$?; r=$((r+1)); [ "$s" != 0 ] && [ "$r" -lt "$3" ]; do :; done; return "$s" ;;
+    r=0; while $X $g -c 1 -W 1 -s "$2" "$1"; s=$?; r=$((r+1)); [ "$s" != 0 ] && [ "$r" -lt "$3" ]; do :; done; return "$s" ;;
   esac
 }
 tcp_() { # target port seconds
-  if has bash; then $t "$3" bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$1" "$2"
+  if has bash; then $t "$3" $X bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$1" "$2"
   elif has nc; then
     # that of busybox goes on until the other side closes, unless a program is there to end at once
-    case $(nc -h 2>&1 </dev/null) in *BusyBox*) $t "$3" nc -w "$3" "$1" "$2" -e true ;; *) $t "$3" nc -n -v -z -w "$3" "$1" "$2" ;; esac
-  elif has curl; then case $1 in *:*) z="[$1]" ;; *) z=$1 ;; esac; $t "$3" curl -g -s -v -o /dev/null "telnet://$z:$2"
+    case $(nc -h 2>&1 </dev/null) in *BusyBox*) $t "$3" $X nc -w "$3" "$1" "$2" -e true ;; *) $t "$3" $X nc -n -v -z -w "$3" "$1" "$2" ;; esac
+  elif has curl; then case $1 in *:*) z="[$1]" ;; *) z=$1 ;; esac; $t "$3" $X curl -g -s -v -o /dev/null "telnet://$z:$2"
   else cannot 'missing: bash, nc or curl'; fi
 }
 udp_() { # number target port seconds
@@ -84,10 +86,10 @@ udp_() { # number target port seconds
   while [ "$z" -lt 2 ]; do
     z=$((z+1)); echo 'one sent'
     if has bash; then
-      $t "$4" bash -c 'exec 3<>"/dev/udp/$1/$2" && cat "$3" >&3 && dd bs=65535 count=1 <&3 >>"$4"' bash "$2" "$3" "$p.u$1" "$p-d$1"; s=$?
+      $t "$4" $X bash -c 'exec 3<>"/dev/udp/$1/$2" && cat "$3" >&3 && dd bs=65535 count=1 <&3 >>"$4"' bash "$2" "$3" "$p.u$1" "$p-d$1"; s=$?
     else
       # some end at the end of their input, and wait for no answer
-      { cat "$p.u$1"; sleep "$4"; } | $t "$4" nc -u -w "$4" "$2" "$3" >>"$p-d$1"; s=$?
+      { cat "$p.u$1"; sleep "$4"; } | $t "$4" $X nc -u -w "$4" "$2" "$3" >>"$p-d$1"; s=$?
       { read -r line; read -r line; read -r line || [ -n "$line" ]; } <"$p-d$1" && return 0
       [ "$s" != 0 ] || s=124
     fi
@@ -100,7 +102,7 @@ row_() { # target packets gap port ports
     has ping || { cannot 'missing: ping'; return; }
     case $iputils in *iputils*) ;; *) cannot 'impossible: the ping there sends one a second'; return ;; esac
     case $1 in *:*) if has ping6; then g=ping6; else g='ping -6'; fi ;; *) g=ping ;; esac
-    if [ "$(id -u)" = 0 ]; then $g -n -c "$2" -i "$3" -W 1 -s 32 "$1"; else $g -n -c 12 -i 0.2 -W 1 -s 32 "$1"; fi
+    if [ "$(id -u)" = 0 ]; then $X $g -n -c "$2" -i "$3" -W 1 -s 32 "$1"; else $X $g -n -c 12 -i 0.2 -W 1 -s 32 "$1"; fi
     return
   fi
   z=0 j=

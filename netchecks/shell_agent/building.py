@@ -27,7 +27,7 @@ OPENING = 4.0
 #: What the script runs, as ``netchecks commands`` tells it. Of two for the same the first that the node has.
 TOOLS = (
     "tcpdump -n -p -U --immediate-mode -B 1024 -s BYTES -c COUNT -Q in|out -i DEVICE -w - FILTER, where need be in ip netns exec",
-    "ping -n -c 1 -w COUNT -s BYTES [-M do] ADDRESS",
+    "ping -n -c 1 -w COUNT -s BYTES [-M do] ADDRESS, where need be in ip netns exec, as all that follow",
     "bash -c 'exec 3<>/dev/tcp/ADDRESS/PORT', or nc -z -w SECONDS ADDRESS PORT, or curl -s -v telnet://ADDRESS:PORT",
     "bash -c 'exec 3<>/dev/udp/ADDRESS/PORT' with cat and dd, or nc -u -w SECONDS ADDRESS PORT",
     "perl netchecks/shell_agent/sender.pl, for frames and packets as they are; or for those of them that these send alike",
@@ -135,6 +135,12 @@ def _lanes(actions: Sequence[Action]) -> Iterator[str]:
 
 
 def _tool(number: int, action: Action) -> list[str]:
+    found = _tool_of(number, action)
+    namespace = "" if isinstance(action, Capture) else action.namespace
+    return ["within", namespace, *found] if found and namespace else found
+
+
+def _tool_of(number: int, action: Action) -> list[str]:
     if isinstance(action, Echo):
         return ["echo_", str(action.target), str(len(action.message) - 8), str(action.count), str(int(action.fragment))]
     if isinstance(action, Connect):
@@ -151,7 +157,7 @@ def _sending(actions: Sequence[Action], sources: Sources, nonce: str) -> Iterato
     groups: dict[str, list[tuple[int, Frames | Packets]]] = {}
     for number, action in enumerate(actions):
         if isinstance(action, (Frames, Packets)):
-            groups.setdefault(action.namespace if isinstance(action, Frames) else "", []).append((number, action))
+            groups.setdefault(action.namespace, []).append((number, action))
     if groups:
         yield _file(".pl", _text("sender.pl"), nonce)
     for at, (namespace, some) in enumerate(groups.items()):

@@ -29,19 +29,24 @@ SLACK = 0.2
 _REFUSED = "[Errno 1]"
 
 
-def traced(*, where: Callable[[Flow], bool], at: Callable[[Flow], tuple[Place, ...]], points: Callable[..., tuple[Point, ...]]) -> Probe:
+def traced(
+    *, where: Callable[[Flow], bool], at: Callable[[Flow], tuple[Place, ...]], points: Callable[..., tuple[Point, ...]],
+    sends: Callable[..., tuple[Action, ...]] | None = None,
+) -> Probe:
     """Declare that flows for which ``where`` holds can be traced.
 
     ``at``: the places of a flow's way. ``points``: takes the flow and the facts that it names, and gives the points in the order of
-    the request. The first one is the sender's device.
+    the request. The first one is the sender's device. ``sends``: takes the flow and the same facts, and gives what is sent where
+    that is not by the routes of the sender itself; it may raise NotSeen.
     """
     own = tuple(inspect.signature(points).parameters)[1:]
-    needs = tuple(dict.fromkeys((*_NEEDS, *own)))
+    needs = tuple(dict.fromkeys((*_NEEDS, *own) if sends is None else own))
 
     def ask(flow: Flow, *facts: By[Any, Any]) -> dict[str, Ask]:
         given = dict(zip(needs, facts, strict=True))
-        way = points(flow, **{name: given[name] for name in own})
-        return asks_of(flow.source.name, at(flow), way, lambda: _sends(flow, way[0], given))
+        named = {name: given[name] for name in own}
+        way = points(flow, **named)
+        return asks_of(flow.source.name, at(flow), way, lambda: sends(flow, **named) if sends else _sends(flow, way[0], given))
 
     def read(flow: Flow, parts: Mapping[str, Part | NotSeen]) -> Trace:
         return trace_of(flow, flow.source.name, parts)

@@ -21,9 +21,13 @@ def questions(flow: Flow, device: str, links: Table[Link], addresses: Table[tupl
     mac = links[device].mac if device in links else None
     if not mac:
         raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device or 'device'} to ask from")
-    own = [one.address.ip for one in addresses.get(device, ()) if one.usable]
+    return asking(flow, device, mac, [one.address.ip for one in addresses.get(device, ()) if one.usable])
+
+
+def asking(flow: Flow, device: str, mac: str, own: list[IPv4Address | IPv6Address]) -> tuple[Action, ...]:
+    """Give the same for a device whose MAC and addresses are known, in the network namespace that the flow begins in."""
     frame = _arp(flow, mac, own) if flow.protocol == "arp" else _solicitation(flow, mac, own)
-    return tuple(Frames(device, (frame,), FIRST + turn * GAP) for turn in range(TURNS))
+    return tuple(Frames(device, (frame,), FIRST + turn * GAP, namespace=flow.namespace) for turn in range(TURNS))
 
 
 def _arp(flow: Flow, mac: str, own: list[IPv4Address | IPv6Address]) -> bytes:
@@ -54,7 +58,7 @@ def packets(flow: Flow, mark: Mark, lookup: Lookup, first: float = FIRST) -> Pac
     if not lookup.device or not lookup.source:
         raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no route to {flow.target} ({lookup.kind})")
     made = tuple(_packet(flow, mark, lookup.source, turn) for turn in range(TURNS))
-    return Packets(flow.target, made, first, GAP)
+    return Packets(flow.target, made, first, GAP, flow.namespace)
 
 
 def _packet(flow: Flow, mark: Mark, source: str, turn: int) -> bytes:

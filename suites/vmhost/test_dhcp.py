@@ -19,7 +19,7 @@ from netchecks.platforms.vmhost import tap_of
 from netchecks.seen import By, note
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "neutron")
 @pytest.mark.hop("dhcp", "up")
 def test_dhcp_server_runs(
     dhcp_server: DhcpServer, dhcp_processes: By[DhcpServer, tuple[DhcpProcess, ...]], dhcp_exchanges: By[Flow, Exchange],
@@ -48,7 +48,7 @@ def test_dhcp_server_runs(
 # -- the offer -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "neutron")
 @pytest.mark.flow("dhcp")
 @pytest.mark.verdict
 @pytest.mark.hop("dhcp", "service")
@@ -255,7 +255,7 @@ def test_dhcp_gives_a_lease(flow: Flow, dhcp_handshakes: By[Flow, Handshake]) ->
 # -- each VM ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "neutron")
 @pytest.mark.declares("dhcp")
 @pytest.mark.hop("guest", "forwards")
 def test_dhcp_serves_vm(

@@ -21,10 +21,12 @@ from netchecks.seen import By
 from netchecks.world import end_of
 
 _DROPS = "sender.drops_request"
+#: Kinds of network whose VMs are on one segment with their gateway; the nodes of the others route.
+_SEGMENTS = frozenset({"switching", "neutron"})
 _BACK: tuple[Kind, ...] = ("reply", "error", "told")
 
 
-@pytest.mark.kind("switching", "routing", "ip-fabric")
+@pytest.mark.kind("switching", "routing", "ip-fabric", "neutron")
 @pytest.mark.flow("arp", "ndp", "icmp", "tcp", "udp", to="vm", full=False)
 @pytest.mark.hop("uplink", "passes")
 def test_request_reaches_uplink(
@@ -54,8 +56,8 @@ def test_request_reaches_uplink(
 
 def _tag(flow: Flow, links: By[Node, Table[Device]]) -> tuple[int, ...]:
     """Give the tag that frames of the network have at the uplink: none where that is the VLAN's own device, which takes it off."""
-    node, vlan = end_of(flow), flow.network.vlan
-    if vlan is None:
+    node, vlan = end_of(flow), flow.network.segment
+    if not vlan:
         return ()
     uplink = links[node].get(flow.network.at(node).uplink)
     return () if uplink is not None and uplink.vlan_id == vlan else (vlan,)
@@ -72,7 +74,7 @@ def _is_for_the_vm(flow: Flow, came: Sequence[Sighting], uplink: Seen, wanted: t
         message = f"{where} in VLAN {found}, expected {wanted[0] if wanted else 'no tag'}"
         raise Wrong("uplink.wrong_vlan", message, place=node.name, certain=True)
     senders = {one.destination: one.source for one in came if one.kind == "request"}
-    if flow.network.kind == "switching" and senders and interface.mac not in senders:
+    if flow.network.kind in _SEGMENTS and senders and interface.mac not in senders:
         mac, router = next(iter(senders.items()))
         message = f"{where} for the MAC {mac}, expected for {interface.mac}: their sender {router} remembers another"
         remedy = f"at the one with MAC {router}: clear its neighbour entry of {flow.target} (ip neigh del, clear arp)"
@@ -94,7 +96,7 @@ def _router(flow: Flow) -> str:
     return str(found) if found else flow.source.name
 
 
-@pytest.mark.kind("switching", "routing", "ip-fabric")
+@pytest.mark.kind("switching", "routing", "ip-fabric", "neutron")
 @pytest.mark.flow("arp", "ndp", "icmp", "tcp", "udp", to="vm", full=False)
 @pytest.mark.hop("tap", "passes")
 def test_request_reaches_tap(
@@ -150,7 +152,7 @@ def _before_tap(flow: Flow, trace: Trace) -> Seen:
 
 def _forth(flow: Flow) -> tuple[Kind, ...]:
     """A question for the VM's MAC that comes to the uplink of a node that routes is the node's to answer."""
-    routed = flow.network.kind != "switching" and flow.source != end_of(flow)
+    routed = flow.network.kind not in _SEGMENTS and flow.source != end_of(flow)
     return ("request",) if routed else ("request", "asked")
 
 
@@ -165,7 +167,7 @@ def _passed(flow: Flow, before: Seen, tap: Seen) -> bool:
     return not before.of("request") and any(one.asker in askers for one in tap.of("asked"))
 
 
-@pytest.mark.kind("switching", "routing", "ip-fabric")
+@pytest.mark.kind("switching", "routing", "ip-fabric", "neutron")
 @pytest.mark.flow("arp", "ndp", "icmp", "tcp", to="vm", full=False)
 @pytest.mark.hop("guest", "passes")
 def test_reply_leaves_tap(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:
@@ -191,7 +193,7 @@ def _answered(tap: Seen) -> bool:
     return bool(tap.of("reply", "error") if tap.of("request") else tap.of("told"))
 
 
-@pytest.mark.kind("switching", "routing", "ip-fabric")
+@pytest.mark.kind("switching", "routing", "ip-fabric", "neutron")
 @pytest.mark.flow("arp", "ndp", "icmp", "tcp", to="vm", full=False)
 @pytest.mark.hop("tap", "passes")
 def test_reply_leaves_node(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:
@@ -233,7 +235,7 @@ def _has_its_mac(flow: Flow, answers: Sequence[Sighting]) -> None:
         raise Wrong("guest.wrong_mac", message, place=interface.vm.name, owner="guest owner", remedy=remedy)
 
 
-@pytest.mark.kind("switching", "routing", "ip-fabric")
+@pytest.mark.kind("switching", "routing", "ip-fabric", "neutron")
 @pytest.mark.flow("icmp", "tcp", to="vm", full=False)
 @pytest.mark.hop("uplink", "passes")
 def test_reply_returns(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:

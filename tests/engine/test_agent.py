@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +22,7 @@ import pytest
 
 from netchecks import send
 from netchecks.errors import NotSeen, Why
-from netchecks.probe import Action, Ask, Capture, Connect, Datagram, Echo, Frames, Got
+from netchecks.probe import Action, Ask, Capture, Connect, Datagram, Echo, Frames, Got, Series
 from tests.engine import namespaces
 from tests.engine.conftest import commands_with, wait
 from tests.engine.namespaces import Namespace, Wire
@@ -533,6 +535,27 @@ def test_a_namespace_that_is_not_there_fails_alone(net: Wire) -> None:
     lost, found = run(net.a, Capture("wire", (ARP,), namespace="nc-no-such"), Capture("wire", (ARP,)))
     assert (lost.outcome, found.outcome) == ("failed", "captured")
     assert "nc-no-such" in lost.error
+
+
+def test_sockets_are_opened_in_another_namespace(served: Wire) -> None:
+    """The router itself has no way to host b; host a has, and is asked to send."""
+    inside = served.a.name
+    served.router.sh("ip route add blackhole 198.51.100.3 table 77; ip rule add iif lo lookup 77 priority 77")
+    try:
+        got = run(
+            served.router, replace(echo(str(B[4])), namespace=inside), Connect(B[4], 8080, namespace=inside),
+            Datagram(B[4], 5353, b"hello", namespace=inside), Series(B[4], 4, 0.02, namespace=inside), Connect(B[4], 8080, 1.0),
+        )
+    finally:
+        served.router.sh("ip rule del priority 77; ip route flush table 77")
+    assert [one.outcome for one in got[:3]] == ["answered"] * 3
+    assert json.loads(got[3].packets[0][3])[0] == [1, 1, 1, 1]
+    assert got[4].outcome != "answered"
+
+
+def test_a_socket_in_a_namespace_that_is_not_there_fails_alone(served: Wire) -> None:
+    lost, found = run(served.a, Connect(B[4], 8080, namespace="nc-no-such"), Connect(B[4], 8080))
+    assert (lost.outcome, found.outcome) == ("failed", "answered")
 
 
 def test_a_device_is_found_by_its_mac(net: Wire) -> None:

@@ -230,6 +230,23 @@ def test_a_capture_in_a_namespace_and_by_mac(net: Wire, tools: Tools) -> None:
 
 
 @needs_root
+@pytest.mark.parametrize("shell", sorted(set(SHELLS) - {"busybox"}))
+def test_sockets_are_opened_in_a_namespace(served: Wire, tools: Tools, shell: str) -> None:
+    """The router itself has no way to host b; host a has. busybox's own ip knows no namespaces."""
+    inside = served.a.name
+    served.router.sh("ip route add blackhole 198.51.100.3 table 77; ip rule add iif lo lookup 77 priority 77")
+    try:
+        got = replace(tools, shell=shell).run(
+            served.router, replace(echo(str(B[4])), namespace=inside), Connect(B[4], 8080, namespace=inside),
+            Datagram(B[4], 5353, b"hello", namespace=inside), Connect(B[4], 8080, 1.0),
+        )
+    finally:
+        served.router.sh("ip rule del priority 77; ip route flush table 77")
+    assert [one.outcome for one in got[:3]] == ["answered"] * 3
+    assert got[3].outcome != "answered"
+
+
+@needs_root
 @needs_tcpdump
 def test_nothing_becomes_promiscuous(own: Wire, tools: Tools) -> None:
     """It would make a bridge's port take what is not for it, and so mask a fault."""

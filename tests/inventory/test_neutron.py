@@ -8,7 +8,8 @@ import pytest
 
 from netchecks import inventory
 from netchecks.errors import InventoryError
-from netchecks.models.subjects import Inventory, NeutronNetwork
+from netchecks.models.neutron import NeutronNetwork
+from netchecks.models.subjects import Inventory
 from netchecks.world import build
 
 UUID = "0879fde8-02d6-443a-b370-a5168d81d415"

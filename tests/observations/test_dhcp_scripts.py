@@ -92,7 +92,8 @@ trap 'kill $server' EXIT
 n=0; until ss -Hlun 'sport = :67' | grep -q .; do n=$((n+1)); [ $n -lt 100 ] || { cat "$folder/out" >&2; exit 1; }; sleep 0.05; done
 for fact in dhcp_processes dhcp_files dhcp_log; do
   echo "#### $fact"
-  sh "$folder/$fact.sh" 60 5000 "" || echo "#### failed"
+  case $fact in dhcp_log) set -- 60 5000 "" "" ;; *) set -- "" ;; esac
+  sh "$folder/$fact.sh" "$@" || echo "#### failed"
 done
 """
 

@@ -6,8 +6,10 @@ Reading must not change the node: the tools load kernel modules for tables that 
 
 from __future__ import annotations
 
+import shlex
+
 from netchecks.models.netfilter.rules import Ruleset
-from netchecks.models.subjects import Vm
+from netchecks.models.subjects import DhcpServer, Vm
 from netchecks.observations.netfilter import nft_json, save_format
 from netchecks.observe import observation
 
@@ -123,6 +125,31 @@ def nftables(text: str) -> Ruleset:
     Empty where the kernel has no nf_tables. Source: man nft, libnftables-json(5).
     """
     return nft_json.ruleset(text)
+
+
+# -- in namespaces -----------------------------------------------------------------------------------------------------
+
+#: What follows runs inside; a namespace that is not there has no rules, and another check says so.
+_INSIDE = """\
+case " $(ip netns list | cut -d' ' -f1 | tr '\\n' ' ')" in *" $1 "*) ;; *) exit 0 ;; esac
+exec ip netns exec "$1" sh -c """
+_NAMESPACE_SAVE = f"{_INSIDE}{shlex.quote(_SAVE)} sh iptables /proc/net/ip_tables_names\n"
+_NAMESPACE_NFT = f"{_INSIDE}{shlex.quote(_NFT)}\n"
+_NAMESPACE = "{dhcp_server.namespace}"
+
+
+@observation(_NAMESPACE, of=DhcpServer, shell=_NAMESPACE_SAVE, tool="ip", root=True, late=True, seconds=10, limit=_LIMIT)
+def namespace_iptables(text: str) -> Ruleset:
+    """The IPv4 rules of both iptables backends in the network namespace of a DHCP server."""
+    return save_format.ruleset(text, "iptables", "ip")
+
+
+@observation(
+    _NAMESPACE, of=DhcpServer, shell=_NAMESPACE_NFT, tool="ip", root=True, late=True, modules=("nf_tables",), seconds=10, limit=_LIMIT,
+)
+def namespace_nftables(text: str) -> Ruleset:
+    """Everything that nftables has loaded in the network namespace of a DHCP server."""
+    return nft_json.ruleset(text) if text.strip() else Ruleset()
 
 
 # -- inside guests ---------------------------------------------------------------------------------------------------

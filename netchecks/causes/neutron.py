@@ -1,0 +1,67 @@
+"""What several facts together show of OpenStack Neutron: a switch that does not let a VLAN through, an agent that never started."""
+
+from __future__ import annotations
+
+from netchecks.cause import cause
+from netchecks.errors import Wrong
+from netchecks.models.answers import Answer
+from netchecks.models.services import Service
+from netchecks.models.subjects import Flow, Network, Node
+from netchecks.models.table import Table
+from netchecks.seen import By
+
+_AGENT = "neutron-openvswitch-agent"
+
+
+@cause("vmhost.gateway_answers")
+def switch_blocks_vlan(flow: Flow, answers: By[Flow, Answer]) -> None:
+    """A node's tagged question is not answered, and what others on the same VLAN show says that it is not the gateway.
+
+    Either another node's is answered; or no node hears another's question, which are broadcasts of that VLAN, and nothing else of the
+    network passes between nodes.
+    """
+    if not flow.at_uplink:
+        return
+    seen, target = answers.seen(), (flow.network, flow.target)
+    same = {other: answer for other, answer in seen.items() if other.at_uplink and (other.network, other.target) == target}
+    others = [other for other in same if other != flow]
+    answered = sorted(str(other.source) for other in others if same[other].came_back)
+    if same[flow].heard or (not answered and (not others or _passes_between_nodes(flow.network, seen, same))):
+        return
+    node, segment, nic = flow.source, flow.network.neutron, flow.network.at(flow.source).uplink
+    vlan = f"VLAN {segment.segment}" if segment and segment.segment else "untagged frames"
+    why = f"the same of {', '.join(answered)} is answered" if answered else "no node hears another's"
+    raise Wrong(
+        "switch.vlan_not_allowed", f"{node}: ARP requests for the gateway {flow.target} that leave {nic} in {vlan} are not answered, and "
+        f"{why}: the switch does not let {vlan} through at the port of {nic}", place=node.name, hop="uplink", layer="neighbour",
+        owner="network engineer", breaks=frozenset({"uplink"}), certain=True,
+        remedy=f"at the switch port of {node}'s {nic}: allow {vlan} on the trunk (show interfaces trunk, show vlan)",
+    )
+
+
+def _passes_between_nodes(network: Network, seen: dict[Flow, Answer], same: dict[Flow, Answer]) -> bool:
+    """Tell whether anything of the network comes from one node to another: then the gateway is gone, not the VLAN."""
+    if any(answer.heard or answer.came_back for answer in same.values()):
+        return True
+    return any(
+        answer.came_back and other.network == network and bool(other.namespace) and other.interface is not None
+        and other.interface.node != other.source
+        for other, answer in seen.items()
+    )
+
+
+@cause(
+    "openstack.neutron.flows_are_there", "openstack.neutron.vlan_is_translated_inbound", "openstack.neutron.vlan_is_translated_outbound",
+    "openstack.neutron.instance_port_is_tagged", "openstack.neutron.patch_ports_are_joined", "openstack.neutron.integration_bridge_exists",
+    "openstack.neutron.dhcp_port_is_tagged", "openstack.neutron.tunnel_is_up", "openstack.neutron.ovs_agent_is_active",
+)
+def agent_never_started(node: Node, neutron_services: By[Node, Table[Service]]) -> None:
+    """What the agent writes at its start is not there, and it has not been started since the node booted."""
+    service = neutron_services[node][_AGENT]
+    if service.load in {"loaded", "masked"} and service.active not in {"active", "activating", "reloading"} and service.started is None:
+        how = f", the unit is {service.enabled}" if service.enabled else ""
+        raise Wrong(
+            "neutron.ovs_agent_not_started", f"{node}: {_AGENT} has not been started since the node booted{how}: ports are not bound, and "
+            "there are no flows", place=node.name, breaks=frozenset({"switched"}),
+            remedy=f"systemctl enable --now {_AGENT}; look into its log and journalctl -b -u {_AGENT} for why it did not start",
+        )

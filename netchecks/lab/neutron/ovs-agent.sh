@@ -1,0 +1,103 @@
+# Stand-in for neutron-openvswitch-agent: at its start it does to the bridges what the agent does; then it only stays alive.
+# /etc/lab/networks: UUID, local VLAN, type, physical network, segment. /etc/lab/ports: device, network, MAC, address, "trusted".
+# /etc/lab/peers: the other ends of tunnels. /etc/lab/style: "classic" for the flows of older releases, without a cookie.
+log=openvswitch-agent.log
+. /etc/lab/agent.sh
+option() { sed -n "s/^$1 *= *//p" "$ini"; }
+mapping=$(option bridge_mappings) tunnels=$(option tunnel_types) own=$(option local_ip)
+physnet=${mapping%%:*} bridge=${mapping#*:}
+if [ -n "$mapping" ] && ! ovs-vsctl br-exists "$bridge"; then
+  say ERROR "Bridge $bridge for physical network $physnet does not exist. Agent terminated!"
+  exit 1
+fi
+new=yes cookie=0x$(od -An -N7 -tx8 /dev/urandom | tr -d ' ')
+! grep -qx classic /etc/lab/style || new= cookie=0x0
+to=NORMAL; [ -z "$new" ] || to='resubmit(,60)'
+set_bridge() { ovs-vsctl --timeout=20 --may-exist add-br "$1" -- set Bridge "$1" datapath_type=netdev fail_mode=secure; }
+# patch BRIDGE PORT PEER: one end of a pair.
+patch() { ovs-vsctl --timeout=20 --may-exist add-port "$1" "$2" -- set Interface "$2" type=patch options:peer="$3"; }
+number() { ovs-vsctl --timeout=20 get Interface "$1" ofport; }
+# write BRIDGE: put the flows on stdin in place of those that are there, at once.
+write() { sed "s/^/cookie=$cookie,/" >"/run/$1.flows"; ovs-ofctl -O OpenFlow14 --bundle replace-flows "$1" "/run/$1.flows"; }
+
+set_bridge br-int
+i=
+if [ -n "$mapping" ]; then
+  set_bridge "$bridge"
+  patch br-int "int-$bridge" "phy-$bridge"
+  patch "$bridge" "phy-$bridge" "int-$bridge"
+  i=$(number "int-$bridge") p=$(number "phy-$bridge")
+fi
+
+integration() {
+  [ -z "$i" ] || echo "table=0,priority=2,in_port=$i,actions=drop"
+  echo "table=0,priority=0,actions=$to"
+  echo "table=23,priority=0,actions=drop"
+  [ -z "$new" ] || { echo "table=24,priority=0,actions=drop"; echo "table=60,priority=3,actions=NORMAL"; }
+  while read -r net local type physical segment; do
+    case $type in
+      vlan) echo "table=0,priority=3,in_port=$i,dl_vlan=$segment,actions=mod_vlan_vid:$local,$to" ;;
+      flat) echo "table=0,priority=3,in_port=$i,vlan_tci=0x0000/0x1fff,actions=mod_vlan_vid:$local,$to" ;;
+    esac
+  done </etc/lab/networks
+  for device in $(ovs-vsctl list-ports br-int); do
+    set -- $(awk -v d="$device" '$1 == d { print $3, $4, $5 }' /etc/lab/ports)
+    [ $# -gt 0 ] || continue
+    bind "$device" >&2
+    # Ports of Neutron's own agents are trusted; of instances, what is sent in another's name is dropped.
+    [ -n "$new" ] && [ "${3:-}" != trusted ] || continue
+    n=$(number "$device")
+    echo "table=24,priority=2,arp,in_port=$n,arp_spa=$2,actions=resubmit(,25)"
+    echo "table=25,priority=2,in_port=$n,dl_src=$1,actions=resubmit(,60)"
+    echo "table=0,priority=10,arp,in_port=$n,actions=resubmit(,24)"
+    echo "table=0,priority=9,in_port=$n,actions=resubmit(,25)"
+  done
+}
+
+provider() {
+  echo "priority=2,in_port=$p,actions=drop"
+  echo "priority=0,actions=NORMAL"
+  while read -r net local type physical segment; do
+    case $type in
+      vlan) echo "priority=4,in_port=$p,dl_vlan=$local,actions=mod_vlan_vid:$segment,NORMAL" ;;
+      flat) echo "priority=4,in_port=$p,dl_vlan=$local,actions=strip_vlan,NORMAL" ;;
+    esac
+  done </etc/lab/networks
+}
+
+tunnel() {
+  t=$(number patch-int) out=
+  for peer in $(cat /etc/lab/peers); do
+    name=vxlan-$(printf '%02x%02x%02x%02x' $(echo "$peer" | tr . ' '))
+    ovs-vsctl --timeout=20 --may-exist add-port br-tun "$name" -- set Interface "$name" type=vxlan options:in_key=flow \
+      options:out_key=flow options:local_ip="$own" options:remote_ip="$peer" options:df_default=true
+    n=$(number "$name")
+    echo "table=0,priority=1,in_port=$n,actions=resubmit(,4)"
+    out=$out,output:$n
+  done
+  echo "table=0,priority=1,in_port=$t,actions=resubmit(,2)"
+  echo "table=2,priority=0,dl_dst=00:00:00:00:00:00/01:00:00:00:00:00,actions=resubmit(,20)"
+  echo "table=2,priority=0,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=resubmit(,22)"
+  for drop in 0 3 4 6 22; do echo "table=$drop,priority=0,actions=drop"; done
+  learned='table=20,hard_timeout=300,priority=1,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:0->NXM_OF_VLAN_TCI[]'
+  echo "table=10,priority=1,actions=learn($learned,load:NXM_NX_TUN_ID[]->NXM_NX_TUN_ID[],output:OXM_OF_IN_PORT[]),output:$t"
+  echo "table=20,priority=0,actions=resubmit(,22)"
+  while read -r net local type physical segment; do
+    [ "$type" = vxlan ] || continue
+    echo "table=4,priority=1,tun_id=$segment,actions=mod_vlan_vid:$local,resubmit(,10)"
+    echo "table=22,priority=1,dl_vlan=$local,actions=strip_vlan,set_tunnel:$segment$out"
+  done </etc/lab/networks
+}
+
+integration >/run/flows
+write br-int </run/flows
+if [ -n "$mapping" ]; then provider >/run/flows; write "$bridge" </run/flows; fi
+if [ -n "$tunnels" ]; then
+  set_bridge br-tun
+  patch br-int patch-tun patch-int
+  patch br-tun patch-int patch-tun
+  tunnel >/run/flows
+  write br-tun </run/flows
+fi
+say INFO "Agent initialized successfully, now running..."
+exec sleep infinity

@@ -1,0 +1,71 @@
+"""What OpenStack Neutron knows of things."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class NeutronNetwork:
+    """What Neutron knows of a network. ``type``: ``vlan``, ``flat``, ``vxlan`` or ``gre``; ``segment``: VLAN, VNI or key, 0 of flat.
+
+    ``bridge``: that of the physical network, empty: the one that the agent's mapping names.
+    """
+
+    id: str
+    type: str
+    physical_network: str = ""
+    segment: int = 0
+    bridge: str = ""
+    integration_bridge: str = "br-int"
+    tunnel_bridge: str = "br-tun"
+
+    @property
+    def is_tunnel(self) -> bool:
+        """Whether nodes carry it to each other in tunnels, not by a physical network."""
+        return self.type in {"vxlan", "gre"}
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """What the Open vSwitch agent of a node is told, as far as it tells where packets go. ``files``: where it stands.
+
+    ``mappings``: (physical network, bridge) ... in their order. ``local_ip``: its end of tunnels.
+    """
+
+    files: tuple[str, ...] = ()
+    mappings: tuple[tuple[str, str], ...] = ()
+    integration_bridge: str = "br-int"
+    tunnel_bridge: str = "br-tun"
+    local_ip: str = ""
+    tunnel_types: tuple[str, ...] = ()
+    l2_population: bool = False
+    arp_responder: bool = False
+    distributed: bool = False
+    firewall: str = ""
+
+    def bridge_for(self, physical_network: str) -> str:
+        """Give the bridge of a physical network; empty where no mapping names it."""
+        return next((bridge for name, bridge in self.mappings if name == physical_network), "")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLog:
+    """What an agent of Neutron logged last of trouble: (level, message), the oldest first. ``file``: where."""
+
+    file: str
+    lines: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A network namespace of a node, as seen from inside. ``exists`` false: there is none; then ``others`` are those there are.
+
+    ``macs``: by device. ``addresses``: (device, address) of IPv4 and IPv6, with their prefix lengths. ``up``: devices that are up.
+    """
+
+    exists: bool
+    macs: tuple[tuple[str, str], ...] = ()
+    addresses: tuple[tuple[str, str], ...] = ()
+    up: frozenset[str] = frozenset()
+    others: tuple[str, ...] = ()

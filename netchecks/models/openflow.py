@@ -1,0 +1,235 @@
+"""Flow tables: one flow, and what a table decides for a packet of which a port and a VLAN are known.
+
+Source: ovs-fields(7), ovs-actions(7).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+#: Of a tag's 16 bits: the VLAN, and the bit that says that there is one (ovs-fields(7), vlan_tci).
+VID, PRESENT = 0xFFF, 0x1000
+#: dl_vlan of a packet without a tag.
+NO_VLAN = 0xFFFF
+#: More tables than any pipeline goes through; it also ends circles.
+DEEPEST = 40
+_PORTS = {"LOCAL": 65534}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFlow:
+    """One flow. ``match``: by field, with an empty value for a bare protocol (``arp``). ``idle`` and ``duration`` in seconds."""
+
+    table: int
+    priority: int
+    match: Mapping[str, str]
+    actions: tuple[str, ...]
+    cookie: int = 0
+    packets: int | None = None
+    idle: int | None = None
+    duration: float | None = None
+    raw: str = ""
+
+    def __str__(self) -> str:
+        """Give it as ovs-ofctl takes it."""
+        match = ",".join(f"{key}={value}" if value else key for key, value in self.match.items())
+        head = ",".join(filter(None, (f"table={self.table}", f"priority={self.priority}", match)))
+        return f"{head} actions={','.join(self.actions)}"
+
+    @property
+    def sets(self) -> int | None:
+        """The VLAN that its actions give a packet, the last one; None where they give none."""
+        return next((vlan for vlan in map(_vlan_set, reversed(self.actions)) if vlan is not None), None)
+
+    @property
+    def strips(self) -> bool:
+        """Whether it takes the tag off."""
+        return any(action in {"strip_vlan", "pop_vlan"} for action in self.actions)
+
+    @property
+    def vlan(self) -> int | None:
+        """The VLAN that it asks for; 0: no tag; None: any, or none alone."""
+        if "dl_vlan" in self.match:
+            found = _number(self.match["dl_vlan"])
+            return 0 if found == NO_VLAN else found
+        tci, _, mask = self.match.get("vlan_tci", "").partition("/")
+        value = _number(tci)
+        if value is None or _number(mask or "0x1fff") not in {0x1FFF, 0xFFFF}:
+            return None
+        return value & VID if value & PRESENT else 0
+
+    @property
+    def port(self) -> str:
+        """The port that it asks for, as it is written; empty: any."""
+        return self.match.get("in_port", "").strip('"')
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is known of a packet: the port that it comes in by, by number and name, and its VLAN, 0: no tag."""
+
+    number: int
+    name: str
+    vlan: int
+
+
+#: ``out``: it leaves, by NORMAL or by ports; ``drop``: a flow says so; ``miss``: no flow is for it; ``unsure``: that depends on more
+#: than a port and a VLAN.
+Kind = Literal["out", "drop", "miss", "unsure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a packet. ``vlan``: at the end. ``by``: the flows that it went through, the last one decides."""
+
+    kind: Kind
+    vlan: int
+    by: tuple[OpenFlow, ...] = ()
+
+    @property
+    def last(self) -> OpenFlow | None:
+        """The flow that decided."""
+        return self.by[-1] if self.by else None
+
+    @property
+    def translated_by(self) -> OpenFlow | None:
+        """The last flow that gave it a VLAN."""
+        return next((flow for flow in reversed(self.by) if flow.sets is not None or flow.strips), None)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTable:
+    """All flows of a bridge, by table, in each those of high priority first."""
+
+    tables: Mapping[int, tuple[OpenFlow, ...]]
+
+    @classmethod
+    def of(cls, flows: Iterable[OpenFlow]) -> FlowTable:
+        """Sort them."""
+        tables: dict[int, list[OpenFlow]] = {}
+        for flow in sorted(flows, key=lambda flow: (flow.table, -flow.priority)):
+            tables.setdefault(flow.table, []).append(flow)
+        return cls({table: tuple(some) for table, some in tables.items()})
+
+    @property
+    def flows(self) -> tuple[OpenFlow, ...]:
+        """Every flow."""
+        return tuple(flow for some in self.tables.values() for flow in some)
+
+    def decide(self, packet: Probe) -> Decision:
+        """Give what becomes of a packet."""
+        return self._look_up(packet, 0, ())
+
+    def _look_up(self, packet: Probe, table: int, by: tuple[OpenFlow, ...]) -> Decision:
+        for flow in self.tables.get(table, ()):
+            fits = matches(flow, packet)
+            if fits is None:
+                return Decision("unsure", packet.vlan, (*by, flow))
+            if fits:
+                return self._act(packet, flow, (*by, flow))
+        return Decision("miss", packet.vlan, by)
+
+    def _act(self, packet: Probe, flow: OpenFlow, by: tuple[OpenFlow, ...]) -> Decision:
+        vlan, after = packet.vlan, Decision("drop", packet.vlan, by)
+        for action in flow.actions:
+            found = _vlan_set(action)
+            if found is not None or action in {"strip_vlan", "pop_vlan"} or action.startswith("push_vlan"):
+                vlan = found or 0
+                after = replace(after, vlan=vlan)
+            elif (table := _next_table(action)) is not None:
+                if len(by) > DEEPEST:
+                    return Decision("unsure", vlan, by)
+                after = self._look_up(replace(packet, vlan=vlan), table, by)
+            elif _leaves(action):
+                return Decision("out", vlan, by)
+            elif not _is_aside(action):
+                return Decision("unsure", vlan, by)
+            if after.kind in {"out", "unsure"}:
+                return after
+        return after
+
+    @property
+    def cookie(self) -> int:
+        """The cookie that most flows have: the running agent's."""
+        counted = Counter(flow.cookie for flow in self.flows).most_common(1)
+        return counted[0][0] if counted else 0
+
+
+def matches(flow: OpenFlow, packet: Probe) -> bool | None:
+    """Tell whether a flow is for a packet; None where that depends on what is not known of it."""
+    unknown = False
+    for key, value in flow.match.items():
+        fits = _field_fits(key, value, packet)
+        if fits is False:
+            return False
+        unknown = unknown or fits is None
+    return None if unknown else True
+
+
+def _field_fits(key: str, value: str, packet: Probe) -> bool | None:
+    if key == "in_port":
+        shown = value.strip('"')
+        return shown == packet.name or _PORTS.get(shown, _number(shown)) == packet.number
+    if key == "dl_vlan":
+        wanted = _number(value)
+        return wanted == (packet.vlan or NO_VLAN)
+    if key == "vlan_tci":
+        tci, _, mask = value.partition("/")
+        wanted, bits = _number(tci), _number(mask or "0xffff")
+        own = PRESENT | packet.vlan if packet.vlan else 0
+        return None if wanted is None or bits is None else own & bits == wanted & bits
+    return None
+
+
+def _number(text: str) -> int | None:
+    try:
+        return int(text, 0)
+    except ValueError:
+        return None
+
+
+_SET = re.compile(
+    r"(?:mod_vlan_vid|set_vlan_vid):(\d{1,5}|0x[0-9a-f]{1,4})|set_field:(\d{1,5}|0x[0-9a-f]{1,4})(?:/0x[0-9a-f]{1,4})?->vlan_vid"
+    r"|load:(0x[0-9a-f]{1,4}|\d{1,5})->(?:OXM_OF_VLAN_VID|NXM_OF_VLAN_TCI)\[[0-9.]*\]",
+)
+
+
+def _vlan_set(action: str) -> int | None:
+    """Give the VLAN that an action gives, in any version's words; of set_field the bit that says "tagged" is in the number."""
+    match = _SET.fullmatch(action)
+    found = _number(next(filter(None, match.groups()))) if match else None
+    return None if found is None else found & VID
+
+
+_NEXT = re.compile(r"resubmit\((?:\d{0,5}),(\d{1,3})(?:,ct)?\)|goto_table:(\d{1,3})")
+
+
+def _next_table(action: str) -> int | None:
+    match = _NEXT.fullmatch(action)
+    return int(next(filter(None, match.groups()))) if match else None
+
+
+def _leaves(action: str) -> bool:
+    word = action.partition(":")[0].partition("(")[0]
+    return word in {"NORMAL", "FLOOD", "ALL", "LOCAL", "IN_PORT", "output", "enqueue"} or word.isdigit() or word.startswith('"')
+
+
+def _is_aside(action: str) -> bool:
+    """Tell whether an action neither sends a packet on nor asks for what is not known of it."""
+    word = action.partition(":")[0].partition("(")[0]
+    return word in {
+        "drop", "set_field", "load", "move", "note", "learn", "mod_dl_src", "mod_dl_dst", "set_tunnel", "set_tunnel64", "mod_vlan_pcp",
+        "set_vlan_pcp", "set_queue", "pop_queue", "write_metadata", "clear_actions", "meter", "sample", "dec_ttl",
+    }
+
+
+def translating(flows: Iterable[OpenFlow], vlan: int, to: int) -> Iterator[OpenFlow]:
+    """Give the flows that turn a VLAN into another; 0 stands for no tag."""
+    for flow in flows:
+        given = 0 if flow.strips and flow.sets is None else flow.sets
+        if flow.vlan == vlan and given == to:
+            yield flow

@@ -1,0 +1,70 @@
+"""What ``ofproto/trace`` says: by which flows of which bridges a packet goes, and where it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One look-up: the flow that was found. ``flow``: its match and priority, in OVS' words. ``actions``: as they were carried out."""
+
+    bridge: str
+    table: int
+    flow: str
+    actions: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Give it as a person names it."""
+        return f"table {self.table} of {self.bridge or 'the bridge'} ({self.flow})" if self.flow else f"table {self.table} of {self.bridge}"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a packet leaves: the device (empty: one that is not known), its VLAN there (0: no tag), and the tunnel that carries it."""
+
+    device: str
+    vlan: int = 0
+    tunnel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OvsTrace:
+    """One packet's way through the bridges of a node. ``raw``: OVS' own words."""
+
+    steps: tuple[Step, ...]
+    outputs: tuple[Output, ...]
+    raw: str = ""
+
+    def leaves(self, device: str, vlan: int = 0) -> bool:
+        """Tell whether it leaves by a device in a VLAN."""
+        return any(one.device == device and one.vlan == vlan for one in self.outputs)
+
+    def tunnels(self) -> tuple[Output, ...]:
+        """Give where it leaves in a tunnel."""
+        return tuple(one for one in self.outputs if one.tunnel)
+
+    @property
+    def last(self) -> Step | None:
+        """The last look-up."""
+        return self.steps[-1] if self.steps else None
+
+    @property
+    def bridges(self) -> frozenset[str]:
+        """The bridges that it came to."""
+        return frozenset(step.bridge for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class OvsWay:
+    """What the node's bridges would do with what a guest sends, and with what comes for it. ``port``: the guest's, on ``bridge``.
+
+    ``out``: an ARP request of the guest for its gateway. ``back``: an ARP request for the guest that comes by the NIC, None where there
+    is no such NIC. ``why``: why there is nothing, as "no port has the MAC".
+    """
+
+    port: str = ""
+    bridge: str = ""
+    out: OvsTrace | None = None
+    back: OvsTrace | None = None
+    why: str = ""

@@ -1,0 +1,98 @@
+"""Agents of OpenStack Neutron on a node: what they are told, what they log. Secrets are never read: only the named options are printed.
+
+Source: Neutron configuration reference (openvswitch_agent.ini, ml2_conf.ini); oslo.config's file format; oslo.log's line format.
+"""
+
+from __future__ import annotations
+
+import re
+
+from netchecks.errors import Unreadable
+from netchecks.models.neutron import AgentConfig, AgentLog
+from netchecks.models.table import Table
+from netchecks.observe import observation
+from netchecks.parsing import blocks, clean, lines
+
+#: Where distributions and kolla-ansible have the agent's file, in the order in which the agent reads them: the last one counts.
+_CONFIG = r"""
+found=
+for f in /etc/neutron/plugins/openvswitch/ovs_neutron_plugin.ini /etc/neutron/plugins/ml2/ml2_conf.ini \
+  /etc/neutron/plugins/ml2/openvswitch_agent.ini /etc/neutron/conf.d/neutron-openvswitch-agent/*.conf \
+  /etc/kolla/neutron-openvswitch-agent/ml2_conf.ini /etc/kolla/neutron-openvswitch-agent/openvswitch_agent.ini; do
+  [ -e "$f" ] || continue
+  [ -r "$f" ] || { echo "$f: Permission denied" >&2; exit 1; }
+  found=1; printf '@file %s\n' "$f"
+  sed -n 's/^[[:space:]]*//; s/[[:space:]]*$//; /^\[[A-Za-z_]*\]$/p; /^bridge_mappings[[:space:]]*=/p; /^[a-z]*_bridge[[:space:]]*=/p
+    /^local_ip[[:space:]]*=/p; /^tunnel_types[[:space:]]*=/p; /^l2_population[[:space:]]*=/p; /^arp_responder[[:space:]]*=/p
+    /^enable_distributed_routing[[:space:]]*=/p; /^firewall_driver[[:space:]]*=/p' "$f"
+done
+[ -n "$found" ] || { echo 'no configuration of the Open vSwitch agent found under /etc/neutron' >&2; exit 1; }
+echo @end
+"""
+
+
+@observation(shell=_CONFIG, tool="sed", root=True)
+def neutron_configs(text: str) -> AgentConfig:
+    """What the Open vSwitch agent of the node is told of bridges and tunnels. Not seen where no file of it is there."""
+    files, told = [], {}
+    parts = blocks(text, "@")
+    if not parts or parts[-1][0] != "end":
+        raise Unreadable("'@file PATH' and '@end'", text[-100:])
+    for head, body in parts[:-1]:
+        files.append(head.partition(" ")[2])
+        for line in body:
+            key, equals, value = line.partition("=")
+            if equals:
+                told[key.strip()] = value.strip()
+            elif not line.startswith("["):
+                raise Unreadable("'bridge_mappings = physnet1:br0'", line)
+    return _config(tuple(files), told)
+
+
+def _config(files: tuple[str, ...], told: dict[str, str]) -> AgentConfig:
+    mappings = (word.rpartition(":") for word in _listed(told.get("bridge_mappings", "")))
+    return AgentConfig(
+        files, tuple((name.strip(), bridge.strip()) for name, _, bridge in mappings if name),
+        told.get("integration_bridge") or "br-int", told.get("tunnel_bridge") or "br-tun", told.get("local_ip", ""),
+        _listed(told.get("tunnel_types", "")), _is_on(told, "l2_population"), _is_on(told, "arp_responder"),
+        _is_on(told, "enable_distributed_routing"), told.get("firewall_driver", ""),
+    )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _is_on(told: dict[str, str], key: str) -> bool:
+    return told.get(key, "").lower() in {"true", "1", "yes", "on"}
+
+
+#: The last lines of trouble of each agent's log, of at most 2 MB of it.
+_LOGS = r"""
+for a in openvswitch-agent dhcp-agent l3-agent; do
+  for f in "/var/log/neutron/neutron-$a.log" "/var/log/neutron/$a.log" "/var/log/kolla/neutron/neutron-$a.log"; do
+    [ -e "$f" ] || continue
+    printf '@log %s %s\n' "$a" "$f"
+    tail -c 2000000 "$f" | grep -aE ' (ERROR|CRITICAL|TRACE) ' | tail -n 20
+    break
+  done
+done
+echo @end
+"""
+_OSLO = re.compile(r"\S{10} \S{8,16} (?:\d{1,10} )?(ERROR|CRITICAL|TRACE) (\S{1,200}) (.*)")
+
+
+@observation(shell=_LOGS, tool="grep", root=True, seconds=10.0)
+def neutron_logs(text: str) -> Table[AgentLog]:
+    """The last lines of trouble in the logs of Neutron's agents on the node, by agent; none where there is no such log."""
+    found = {}
+    parts = blocks(text, "@")
+    if not parts or parts[-1][0] != "end":
+        raise Unreadable("'@log AGENT FILE' and '@end'", clean(text)[-100:])
+    for head, body in parts[:-1]:
+        words = head.split(" ", 2)
+        if len(words) != 3 or words[0] != "log":  # noqa: PLR2004 - the word, the agent, the file
+            raise Unreadable("'@log openvswitch-agent /var/log/...'", head)
+        told = (_OSLO.match(line) for line in lines("\n".join(body)))
+        found[words[1]] = AgentLog(words[2], tuple((match[1], match[3].strip()[:500]) for match in told if match))
+    return Table("log of", found)

@@ -1,0 +1,121 @@
+"""The way of a packet through the bridges of Open vSwitch, by OVS' own word: ``ovs-appctl ofproto/trace``, without -generate.
+
+Source: ovs-vswitchd(8), ofproto/trace; OVS' own ofproto/ofproto-dpif-trace.c, lib/odp-util.c (format_odp_actions).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from netchecks.errors import Unreadable
+from netchecks.models.ovs_traces import Output, OvsTrace, OvsWay, Step
+from netchecks.models.subjects import Interface
+from netchecks.observe import observation
+from netchecks.parsing import blocks, split_outside
+
+#: What the guest would send, and what would come for it: an ARP request each. Nothing is sent, and no bridge learns from it.
+#: The guest's port is found by its MAC: of a hybrid plug it is not the tap.
+_WAYS = r"""
+mac=$1 address=$2 gateway=$3 tap=$4 nic=$5 vlan=$6
+bare() { ovs-vsctl --timeout=4 --bare --no-headings "$@"; }
+number() { n=$(ovs-vsctl --timeout=4 get Interface "$1" ofport 2>/dev/null) || n=; case $n in ''|-*|*[!0-9]*) return 1 ;; esac; }
+trace() { ovs-appctl --timeout=4 -t ovs-vswitchd ofproto/trace "$@" || exit; }
+case $address in ''|*:*) echo '@none it has no IPv4 address to ask with'; exit 0 ;; esac
+found=$(bare --columns=name find Interface "external_ids:attached-mac=\"$mac\"") || exit
+port=
+for one in $found; do ! number "$one" || { port=$one; break; }; done
+[ -n "$port" ] || { [ -n "$tap" ] && number "$tap" && port=$tap; } || { echo "@none no port of Open vSwitch has the MAC $mac"; exit 0; }
+bridge=$(ovs-vsctl --timeout=4 iface-to-br "$port") || exit
+printf '@port %s %s\n' "$port" "$bridge"
+echo @out
+arp=arp,dl_dst=ff:ff:ff:ff:ff:ff,arp_op=1
+trace "$bridge" "in_port=$n,$arp,dl_src=$mac,arp_sha=$mac,arp_spa=$address,arp_tpa=${gateway:-$address}"
+if [ -n "$nic" ] && number "$nic"; then
+  outer=$(ovs-vsctl --timeout=4 iface-to-br "$nic") || exit
+  echo @back
+  own=02:6e:63:00:00:01; [ "$vlan" = 0 ] || arp="dl_vlan=$vlan,$arp"
+  trace "$outer" "in_port=$n,$arp,dl_src=$own,arp_sha=$own,arp_spa=${gateway:-$address},arp_tpa=$address"
+fi
+echo @ports
+ovs-appctl --timeout=4 -t ovs-vswitchd dpif/show || exit
+"""
+
+
+@observation(
+    "{interface.mac} '{interface.first_address}' '{interface.first_gateway}' '{interface.tap}' '{interface.uplink}' {interface.segment}",
+    of=Interface, shell=_WAYS, tool="ovs-appctl", root=True, seconds=10.0,
+)
+def ovs_ways(text: str) -> OvsWay:
+    """What the node's bridges would do with the guest's packets, both ways, by OVS' own word. Nothing is sent."""
+    parts = {head.split(" ")[0]: (head.partition(" ")[2], body) for head, body in blocks(text, "@")}
+    if "none" in parts:
+        return OvsWay(why=parts["none"][0])
+    if not {"port", "out", "ports"} <= parts.keys():
+        raise Unreadable("'@port', '@out' and '@ports'", text[:100])
+    devices = _datapath_ports(parts["ports"][1])
+    port, _, bridge = parts["port"][0].partition(" ")
+    back = _trace(parts["back"][1], devices) if "back" in parts else None
+    return OvsWay(port, bridge, _trace(parts["out"][1], devices), back)
+
+
+_DATAPATH_PORT = re.compile(r"\s+(\S{1,64}) (?:\d{1,10})/(\d{1,10}|none): ?.*")
+
+
+def _datapath_ports(body: list[str]) -> dict[str, str]:
+    """Read ``tap4242c9d1-7a 1/2: (system)``: the datapath's number, which actions are written with, and the name."""
+    return {match[2]: match[1] for match in map(_DATAPATH_PORT.match, body) if match}
+
+
+_BRIDGE = re.compile(r'bridge\("([^"]{1,64})"\)')
+_RULE = re.compile(r"\s*(\d{1,3})\. (.*)")
+_OLD_RULE = re.compile(r"\s*Rule: table=(\d{1,3}) cookie=(\S{1,20}) (.*)")
+
+
+def _trace(body: list[str], devices: dict[str, str]) -> OvsTrace:
+    """Read ofproto/trace of OVS 2.7 and later, and the form of older releases."""
+    steps: list[tuple[str, int, str, list[str]]] = []
+    bridge, datapath = "", ""
+    for line in body:
+        if match := _BRIDGE.match(line):
+            bridge = match[1]
+        elif match := _RULE.match(line):
+            steps.append((bridge, int(match[1]), match[2], []))
+        elif match := _OLD_RULE.match(line):
+            steps.append((bridge, int(match[1]), f"{match[3]}, cookie {match[2]}", []))
+        elif line.startswith("Datapath actions:"):
+            datapath = line.partition(":")[2].strip()
+        elif steps and "Datapath" not in line and _is_action(line):
+            steps[-1][3].append(line.strip().removeprefix("OpenFlow actions="))
+    if not datapath:
+        raise Unreadable("'Datapath actions: ...'", "\n".join(body[-3:]))
+    made = tuple(Step(bridge, table, flow, tuple(actions)) for bridge, table, flow, actions in steps)
+    return OvsTrace(made, tuple(_outputs(datapath, devices)), "\n".join(body))
+
+
+def _is_action(line: str) -> bool:
+    return (line[:1].isspace() and not line.strip().startswith(("->", "Resubmitted", "Rule", "No match"))) or "OpenFlow actions=" in line
+
+
+_VLAN = re.compile(r"push_vlan\((?:tpid=0x[0-9a-f]{4},)?vid=(\d{1,4}),.{0,20}\)")
+_TUNNEL = re.compile(r"set\((tunnel\(.{0,400}\))\)|tnl_push\((.{0,600})\)")
+
+
+def _outputs(text: str, devices: dict[str, str]) -> Iterator[Output]:
+    """Give where a packet leaves: actions are carried out one after the other."""
+    vlan, tunnel = 0, ""
+    for word in split_outside(text):
+        if match := _VLAN.fullmatch(word):
+            vlan = int(match[1])
+        elif word == "pop_vlan":
+            vlan = 0
+        elif match := _TUNNEL.fullmatch(word):
+            tunnel = match[1] or match[2]
+            if match[2]:
+                yield Output("", vlan, tunnel)
+                tunnel = ""
+        elif word.startswith(("clone(", "sample(")):
+            inner = word[word.index("(") + 1:-1]
+            yield from _outputs(inner.partition("actions(")[2].rstrip(")") if "actions(" in inner else inner, devices)
+        elif word.isdigit():
+            yield Output(devices.get(word, ""), vlan, tunnel)

@@ -1,0 +1,112 @@
+"""OpenFlow of Open vSwitch's bridges, by ``ovs-ofctl``, in any of its versions.
+
+Source: ovs-ofctl(8), ovs-fields(7), ovs-actions(7); OVS' own lib/ofp-flow.c, lib/ofp-port.c.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from netchecks.errors import Unreadable
+from netchecks.models.openflow import FlowTable, OpenFlow
+from netchecks.models.openvswitch import OpenFlowPort
+from netchecks.models.table import Table
+from netchecks.observe import observation
+from netchecks.parsing import blocks, mac_or_none, split_outside
+
+_LIMIT = 16 * 1024 * 1024
+#: A bridge that only speaks later versions refuses the first; that one alone tells how long a flow has been idle.
+_EACH = r"""
+bridges=$(ovs-vsctl --timeout=4 list-br) || exit
+for b in $bridges; do
+  printf '@bridge %s\n' "$b"
+  ok=
+  for v in OpenFlow10 OpenFlow13 OpenFlow14 OpenFlow15; do
+    said=$(ovs-ofctl -t 4 -O $v WHAT "$b" 2>&1) && { ok=1; printf '%s\n' "$said"; break; }
+  done
+  [ -n "$ok" ] || { printf '%s\n' "$said" >&2; exit 1; }
+done
+"""
+_REPLY = re.compile(r"\s*(NXST|OFPST)_\w{1,20} reply .*")
+
+
+@observation(shell=_EACH.replace("WHAT", "dump-flows"), tool="ovs-ofctl", root=True, late=True, seconds=15.0, limit=_LIMIT)
+def openflow_tables(text: str) -> Table[FlowTable]:
+    """The flows of each bridge, by its name, after the probes. Any version of OpenFlow, with or without names and counters."""
+    found = {}
+    for head, body in blocks(text, "@bridge "):
+        found[head.strip()] = FlowTable.of(_flow(line) for line in body if not _REPLY.fullmatch(line))
+    return Table("bridge", found)
+
+
+#: What stands before the match and is none; the others are the match.
+_ABOUT = frozenset({
+    "cookie", "duration", "table", "n_packets", "n_bytes", "idle_age", "hard_age", "idle_timeout", "hard_timeout", "importance", "priority",
+})
+_FLAGS = frozenset({"send_flow_rem", "check_overlap", "reset_counts", "no_packet_counts", "no_byte_counts"})
+#: ovs-ofctl leaves it out when it is this (OpenFlow 1.0, section 4.6).
+_DEFAULT_PRIORITY = 32768
+
+
+def _flow(line: str) -> OpenFlow:
+    head, found, actions = line.strip().partition("actions=")
+    if not found:
+        raise Unreadable("'cookie=0x0, ... actions=NORMAL'", line)
+    about, match = {}, {}
+    for word in split_outside(head.replace(", ", ",").replace(" ", ",")):
+        key, _, value = word.partition("=")
+        if key in _ABOUT:
+            about[key] = value
+        elif key and key not in _FLAGS:
+            match[key] = value
+    done = tuple(split_outside(actions.strip()))
+    return OpenFlow(
+        _figure(about.get("table", "0")), _figure(about.get("priority", str(_DEFAULT_PRIORITY))), match, done,
+        _figure(about.get("cookie", "0")), _optional(about.get("n_packets")), _optional(about.get("idle_age")),
+        _seconds(about.get("duration", "")), line.strip(),
+    )
+
+
+def _figure(text: str) -> int:
+    if not re.fullmatch(r"0x[0-9a-fA-F]{1,16}|[0-9]{1,20}", text):
+        raise Unreadable("a number", text)
+    return int(text, 0) if text.startswith("0x") else int(text)
+
+
+def _optional(text: str | None) -> int | None:
+    return None if text is None else _figure(text)
+
+
+def _seconds(text: str) -> float | None:
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)s", text)
+    return float(match[1]) if match else None
+
+
+@observation(shell=_EACH.replace("WHAT", "show"), tool="ovs-ofctl", root=True, seconds=15.0)
+def openflow_ports(text: str) -> Table[Table[OpenFlowPort]]:
+    """The ports of each bridge as OpenFlow has them, by the bridge's name and the port's."""
+    found = {}
+    for head, body in blocks(text, "@bridge "):
+        ports = {port.name: port for port in _openflow_ports(body)}
+        found[head.strip()] = Table("port", ports)
+    return Table("bridge", found)
+
+
+_PORT_LINE = re.compile(r" ?([0-9]{1,10}|[A-Z]{1,12})\(([^)]{1,80})\): addr:([0-9a-f:]{11,60})")
+
+
+def _openflow_ports(body: list[str]) -> Iterator[OpenFlowPort]:
+    heads = [at for at, line in enumerate(body) if _PORT_LINE.match(line)]
+    for at, end in zip(heads, [*heads, len(body)][1:], strict=True):
+        match = _PORT_LINE.match(body[at])
+        assert match is not None
+        told = {key: value for key, _, value in (line.strip().partition(":") for line in body[at + 1:end])}
+        yield OpenFlowPort(
+            match[2].strip('"'), int(match[1]) if match[1].isdigit() else None, mac_or_none(match[3]), _words(told.get("config", "")),
+            _words(told.get("state", "")),
+        )
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(word for word in text.split() if word != "0")

@@ -1,0 +1,74 @@
+"""Neutron's agents on a network's nodes. A dead agent over bridges that work is no cause of trouble yet: it stands on its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from netchecks.errors import NotSeen, Why, Wrong
+from netchecks.models.neutron import AgentLog
+from netchecks.models.neutron_sides import is_ovn
+from netchecks.models.openvswitch import OvsBridge
+from netchecks.models.services import Service
+from netchecks.models.subjects import DhcpServer, Network, Node
+from netchecks.models.table import Table
+from netchecks.seen import By
+
+_RUNS = frozenset({"active", "reloading", "refreshing", "activating"})
+
+
+@pytest.mark.kind("neutron")
+def test_ovs_agent_is_active(
+    network: Network, node: Node, neutron_services: By[Node, Table[Service]], neutron_logs: By[Node, Table[AgentLog]],
+    ovs_bridges: By[Node, Table[OvsBridge]],
+) -> None:
+    """The Open vSwitch agent runs on each node of the network.
+
+    Why: what is there goes on; new ports are not bound, and after a restart of the node or of Open vSwitch nothing is forwarded.
+    Remedy: node administrator: systemctl status neutron-openvswitch-agent, its log, then systemctl restart
+    Source: Neutron document, scenario 3, step 1
+    """
+    assert network.neutron is not None
+    try:
+        if is_ovn(ovs_bridges[node].get(network.neutron.integration_bridge)):
+            return
+    except NotSeen:
+        pass  # of the agent it can be told all the same
+    _must_run(node, "neutron-openvswitch-agent", "neutron.ovs_agent_dead", neutron_services, neutron_logs)
+
+
+@pytest.mark.kind("neutron")
+def test_dhcp_agent_is_active(
+    dhcp_server: DhcpServer, neutron_services: By[Node, Table[Service]], neutron_logs: By[Node, Table[AgentLog]],
+) -> None:
+    """The DHCP agent runs where the inventory says that it serves the network.
+
+    Why: its dnsmasq goes on without it; new instances are not entered, and nothing is started again after a restart of the node.
+    Remedy: node administrator: systemctl status neutron-dhcp-agent, its log, then systemctl restart
+    Source: Neutron document, scenario 2, steps 1 and 2
+    """
+    _must_run(dhcp_server.node, "neutron-dhcp-agent", "neutron.dhcp_agent_dead", neutron_services, neutron_logs)
+
+
+def _must_run(
+    node: Node, unit: str, code: str, services: By[Node, Table[Service]], logs: By[Node, Table[AgentLog]],
+) -> None:
+    service = services[node][unit]
+    if service.load == "not-found":
+        raise NotSeen(Why.NOT_POSSIBLE, f"{node}: there is no unit {unit}; an agent in a container is not looked at")
+    if service.active in _RUNS and service.sub != "auto-restart":
+        return
+    never = ", and has not been started since the node booted" if service.started is None else ""
+    told = f", {service.result}" if service.result not in {"", "success"} else ""
+    raise Wrong(
+        code, f"{node}: {unit} is {service.active} ({service.sub}{told}){never}{_last_error(node, unit, logs)}", place=node.name,
+        remedy=f"systemctl status {unit}; systemctl restart {unit}",
+    )
+
+
+def _last_error(node: Node, unit: str, logs: By[Node, Table[AgentLog]]) -> str:
+    """Give the last error of the agent's log as evidence; nothing where it cannot be read."""
+    try:
+        log = logs[node].get(unit.removeprefix("neutron-"))
+    except NotSeen:
+        return ""
+    return f'; its log: "{log.lines[-1][1][:200]}" ({log.file})' if log and log.lines else ""

@@ -1,0 +1,148 @@
+"""The instance's port on the integration bridge, and what the bridges would do with its packets."""
+
+from __future__ import annotations
+
+import pytest
+
+from netchecks.errors import Wrong
+from netchecks.models.domains import Domain
+from netchecks.models.links import Link as Device
+from netchecks.models.neutron import AgentConfig, NeutronNetwork
+from netchecks.models.neutron_sides import behind_trunk, is_ovn, local_vlan
+from netchecks.models.openflow import FlowTable
+from netchecks.models.openvswitch import DEAD_VLAN, OvsBridge, OvsDaemon, OvsPort, plugged
+from netchecks.models.ovs_traces import OvsTrace, OvsWay, Step
+from netchecks.models.subjects import Interface, Inventory, Node
+from netchecks.models.table import Table
+from netchecks.platforms.neutron import macs_of, seen_side, seen_tables
+from netchecks.seen import By
+from netchecks.taps import tap_of
+
+_BREAKS = frozenset({"switched"})
+#: Tables of the integration bridge in which what a guest may send is decided: ARP and MAC spoofing, and the Open vSwitch firewall's
+#: base table of what leaves (neutron, plugins/ml2/drivers/openvswitch/agent/common/constants.py).
+_SPOOFING = frozenset({24, 25, 71})
+
+
+def _known(interface: Interface) -> NeutronNetwork:
+    assert interface.network.neutron is not None
+    return interface.network.neutron
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("tap", "member")
+def test_instance_port_is_tagged(
+    interface: Interface, inventory: Inventory, domains: By[Node, Table[Domain]], links: By[Node, Table[Device]],
+    ovs_bridges: By[Node, Table[OvsBridge]], neutron_configs: By[Node, AgentConfig], openflow_tables: By[Node, Table[FlowTable]],
+    ovs_daemons: By[Node, OvsDaemon],
+) -> None:
+    """The instance's tap, or what stands for it in a hybrid plug, is a port of the integration bridge with its network's local VLAN.
+
+    Why: a port without the tag, or with another, is in another network than it should be; in VLAN 4095 it is in none.
+    Remedy: node administrator: restart the OVS agent, which binds its ports again, and look into its log for why it did not
+    Source: Neutron document, summary 4 and 5 (tap device, add-port); neutron, agent/common/ovs_lib.py (DEAD_VLAN_TAG)
+    """
+    node, known = interface.node, _known(interface)
+    tap = tap_of(interface, domains)
+    if not interface.vm.runs or not tap or known.integration_bridge not in ovs_bridges[node]:
+        return  # other checks say so
+    integration = ovs_bridges[node][known.integration_bridge]
+    if is_ovn(integration):
+        return
+    found = plugged(interface.mac, tap, ovs_bridges[node])
+    if found is not None and (outer := behind_trunk(found[0], integration)) is not None:
+        found = integration, outer
+    if found is None and links[node].get(tap) is not None and links[node][tap].master:
+        return  # a hybrid plug whose Open vSwitch side does not tell the MAC
+    if found is None or found[0].name != known.integration_bridge:
+        where = f"a port of {found[0].name}" if found else "no port of Open vSwitch"
+        raise Wrong(
+            "tap.not_in_bridge", f"{node}: {interface}'s tap {tap} is {where}, expected one of {known.integration_bridge}", place=node.name,
+            breaks=_BREAKS, remedy=f"ovs-vsctl add-port {known.integration_bridge} {tap} with the external_ids of its Neutron port, or "
+            "hard-reboot the instance",
+        )
+    port = found[1]
+    side = seen_side(interface.network, node, ovs_bridges, neutron_configs)
+    tables = seen_tables(node, side, openflow_tables, ovs_daemons)
+    _has_tag(interface, port, local_vlan(side, tables, macs_of(interface.network, node, inventory, without=interface)))
+
+
+def _has_tag(interface: Interface, port: OvsPort, wanted: int | None) -> None:
+    node, name = interface.node, port.name
+    expected = f"expected {wanted}, {interface.network}'s local VLAN there" if wanted else f"expected the local VLAN of {interface.network}"
+    set_it = f"; ovs-vsctl set port {name} tag={wanted}" if wanted else ""
+    remedy = f"systemctl restart neutron-openvswitch-agent{set_it}"
+    if port.tag == DEAD_VLAN:
+        raise Wrong(
+            "tap.dead_vlan", f"{node}: {interface}'s port {name} has the tag {DEAD_VLAN}: the agent knows nothing of it, and it is in no "
+            f"network; {expected}", place=node.name, breaks=_BREAKS,
+            remedy=f"openstack port show the port (binding_host_id, status); {remedy}",
+        )
+    if port.tag is None and not port.trunks:
+        raise Wrong(
+            "tap.untagged", f"{node}: {interface}'s port {name} has no tag, {expected}", place=node.name, breaks=_BREAKS, remedy=remedy,
+        )
+    if port.tag is not None and wanted is not None and port.tag != wanted:
+        raise Wrong(
+            "tap.wrong_tag", f"{node}: {interface}'s port {name} has the tag {port.tag}, {expected}", place=node.name, breaks=_BREAKS,
+            remedy=remedy,
+        )
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("tap", "policy")
+def test_port_security_lets_instance_send(
+    interface: Interface, ovs_ways: By[Interface, OvsWay], ovs_daemons: By[Node, OvsDaemon],
+) -> None:
+    """No flow against spoofing drops what the instance sends from its own address.
+
+    Why: an address that Neutron does not know of the port is dropped without a word: the instance can neither ask nor answer.
+    Remedy: platform: openstack port set the port --fixed-ip or --allowed-address with the instance's address
+    Source: Neutron administration guide, port security and allowed address pairs; ovs-vswitchd(8), ofproto/trace
+    """
+    if not interface.vm.runs or not ovs_daemons[interface.node].answers:
+        return
+    way = ovs_ways[interface]
+    step = _dropped(way.out) if way.out else None
+    if step is not None and step.bridge in {"", way.bridge} and step.table in _SPOOFING:
+        raise Wrong(
+            "port.security_drops", f"{interface.node}: {way.bridge} drops what {interface} sends as {interface.first_address} "
+            f"({interface.mac}): {step}", place=interface.node.name, breaks=_BREAKS,
+        )
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("tap", "service")
+def test_bridges_pass_instance(
+    interface: Interface, ovs_ways: By[Interface, OvsWay], ovs_daemons: By[Node, OvsDaemon],
+) -> None:
+    """By Open vSwitch's own word, what the instance sends leaves by the NIC in the network's segment, and what comes there reaches it.
+
+    It comes after everything that has a name: what is wrong here and nowhere else no check knows.
+    Why: whatever flows there are, this is what they do.
+    Remedy: node administrator: ovs-appctl ofproto/trace as shown here; restart the OVS agent, which writes the flows anew
+    Source: ovs-vswitchd(8), ofproto/trace; TRAPS, "Neutron"
+    """
+    if not interface.vm.runs or _known(interface).is_tunnel or not ovs_daemons[interface.node].answers:
+        return  # of a tunnel the flows are asked
+    way, node, nic = ovs_ways[interface], interface.node, interface.uplink
+    if way.out is not None and not way.out.leaves(nic, interface.segment):
+        raise Wrong(
+            "ovs.drops_outbound", f"{node}: an ARP request of {interface} does not leave by {nic} in VLAN {interface.segment or 'none'}: "
+            f"{_end(way.out)}", place=node.name, breaks=_BREAKS,
+        )
+    if way.back is not None and not way.back.leaves(way.port):
+        raise Wrong(
+            "ovs.drops_inbound", f"{node}: an ARP request for {interface} that comes by {nic} in VLAN {interface.segment or 'none'} does "
+            f"not reach {way.port}: {_end(way.back)}", place=node.name, breaks=_BREAKS,
+        )
+
+
+def _dropped(trace: OvsTrace) -> Step | None:
+    """Give the look-up that drops a packet; None where it leaves anywhere."""
+    return trace.last if trace.last and not trace.outputs else None
+
+
+def _end(trace: OvsTrace) -> str:
+    out = ", ".join(f"{one.device or 'a port'}{f' in VLAN {one.vlan}' if one.vlan else ''}" for one in trace.outputs) or "nowhere"
+    return f"it leaves by {out}; the last look-up is {trace.last or 'none'}"

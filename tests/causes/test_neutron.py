@@ -1,0 +1,61 @@
+"""netchecks/causes/neutron.py: each cause, and the neighbouring cases where it has nothing to say."""
+
+import pytest
+
+from netchecks.causes import neutron as causes
+from tests.suites.openstack.neutron.given import NODE1, answered, answers, flow_of, of_node, recorded, silent, wrong
+
+NET1, FIRST, SECOND = (flow_of(f"{node}-to-gateway-net-a-arp-ipv4") for node in ("net1", "node1", "node2"))
+FROM_AGENT = flow_of("net1-dhcp-to-vm42-icmp-ipv4")
+GATEWAY = "02:20:00:00:43:01"
+NAMED = {"hop": "uplink", "layer": "neighbour", "owner": "network engineer", "breaks": {"uplink"}, "certain": True}
+
+
+def blocks(flow, given):
+    causes.switch_blocks_vlan(flow, answers(given))
+
+
+def test_the_vlan_is_blocked_where_others_get_an_answer():
+    with wrong("switch.vlan_not_allowed", "leave eth1 in VLAN 3933 are not answered, and the same of node2 is answered", place="node1", **NAMED):
+        blocks(FIRST, {FIRST: silent(), SECOND: answered(GATEWAY)})
+
+
+def test_the_vlan_is_blocked_where_no_node_hears_another():
+    with wrong("switch.vlan_not_allowed", "no node hears another's", place="node2", **NAMED):
+        blocks(SECOND, {NET1: silent(), FIRST: silent(), SECOND: silent()})
+
+
+@pytest.mark.parametrize("given", [
+    {FIRST: silent(heard=("02:20:00:00:00:12",)), SECOND: silent()},
+    {FIRST: silent(), SECOND: silent(heard=("02:20:00:00:00:11",))},
+    {FIRST: silent(), SECOND: silent(), FROM_AGENT: answered("fa:16:3e:00:00:42")},
+    {FIRST: silent()},
+], ids=["it hears others", "others hear each other", "the agent reaches a VM on another node", "there is nobody to compare with"])
+def test_a_gateway_that_is_gone_is_no_blocked_vlan(given):
+    blocks(FIRST, given)
+
+
+def test_only_what_is_asked_in_the_vlan_tells():
+    inside = flow_of("net1-dhcp-to-gateway-net-a-arp-ipv4")
+    blocks(inside, {inside: silent(), SECOND: answered(GATEWAY)})
+
+
+def never_started(text):
+    causes.agent_never_started(NODE1, of_node("neutron_services", text))
+
+
+RUNS = (
+    "@unit neutron-openvswitch-agent\nId=neutron-openvswitch-agent.service\nLoadState=loaded\nActiveState={}\nSubState=dead\n"
+    "UnitFileState=disabled\nExecMainStartTimestampMonotonic={}\n"
+)
+
+
+def test_an_agent_that_never_started_explains_what_is_not_there():
+    with wrong("neutron.ovs_agent_not_started", "since the node booted, the unit is disabled", place="node1", breaks={"switched"}):
+        never_started(RUNS.format("inactive", 0))
+
+
+@pytest.mark.parametrize("text", [RUNS.format("active", 0), RUNS.format("inactive", 5), RUNS.format("inactive", 0).replace("loaded", "not-found")])
+def test_an_agent_that_ran_or_is_none_explains_nothing(text):
+    never_started(text)
+    causes.agent_never_started(NODE1, of_node("neutron_services", recorded("neutron_services", "systemd-252-node1")))

@@ -1,0 +1,84 @@
+"""Faults of the labs of Neutron: each breaks what it says, nothing else, and is undone."""
+
+import pytest
+
+from netchecks.lab import faults
+from netchecks.lab.making import up, why_not_rooted
+from netchecks.lab.snapshot import difference, look, snapshot
+from tests.lab.test_routed_faults import silent as silent_from_nodes
+from tests.lab.test_routed_faults import ways
+
+#: One of each kind, tried in every run of the tests; the others in `make test-all`.
+QUICK = {"neutron-vlan": {"tap-untagged", "inbound-translation-missing", "dnsmasq-dead"}}
+ALL = [(topology, fault) for topology in QUICK for fault in faults.load(topology)]
+
+#: Ping and TCP from the controller, by the gateway, into the VLAN; a compute node has no address there.
+OUT = ("4", "tcp4")
+AGENT, A, B = "agent", "10.19.43", "10.19.44"
+NET_A, NODE1 = ("vm42", "vm44"), ("vm42", "vm43")
+
+#: What each fault breaks, as measured. ``agent``: ping from the DHCP agent's namespace of the VM's network. One that is not here breaks no way.
+BREAKS = {
+    "neutron-vlan": {
+        **dict.fromkeys((
+            "nic-not-in-bridge", "nic-down", "patch-missing", "patch-wrong-peer", "mapping-wrong", "vswitchd-dead", "flows-gone",
+            "ovs-agent-dead-since-boot", "port-set-down-by-openflow",
+        ), ways(*OUT, AGENT, vms=NODE1)),
+        "vlan-not-allowed": ways(*OUT, AGENT, vms=NET_A),
+        **dict.fromkeys((
+            "vlan-not-allowed-at-one-node", "tap-untagged", "tap-wrong-tag", "tap-dead-vlan", "tap-not-in-bridge",
+            "outbound-translation-missing", "inbound-translation-missing", "outbound-translation-wrong", "inbound-translation-wrong",
+            "translation-on-wrong-port", "drop-above-translation", "stale-flows", "port-security-drops",
+        ), ways(*OUT, AGENT)),
+        "vlan-allowed-at-one-node": ways(*OUT) | ways(AGENT, vms=NET_A),
+        "gateway-gone": ways(*OUT, vms=NET_A),
+        **dict.fromkeys((
+            "inbound-translation-missing-at-agent", "namespace-missing", "namespace-without-address",
+        ), ways(AGENT, vms=NET_A)),
+    },
+}
+
+
+def silent(lab):
+    """Give the ways that do not work now: those of the routed labs but from nodes, and from the agents' namespaces."""
+    found = {way for way in silent_from_nodes(lab) if not way.startswith("own")}
+    known = lab.topology.networks
+    for name, place in lab.topology.vms().items():
+        network = known[place.vm.network]["neutron"]["id"]
+        address = place.interfaces["eth0"].addresses[0].split("/")[0]
+        asked = ["ip", "netns", "exec", f"qdhcp-{network}", "ping", "-c1", "-W1", address]
+        if lab.exec("net1", asked, capture_output=True).returncode:
+            found.add(f"{AGENT}:{name}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def neutron_lab(request, tmp_path_factory):
+    """One lab of a topology for all tests about it, and the state of every place of it."""
+    reason = why_not_rooted()
+    if reason:
+        pytest.skip(reason)
+    with up(request.param, rooted=True, state_dir=tmp_path_factory.mktemp("labs")) as lab:
+        yield lab, snapshot(lab)
+
+
+@pytest.mark.parametrize("neutron_lab", [*QUICK], indirect=True)
+def test_a_healthy_lab_looks_the_same_twice(neutron_lab):
+    lab, as_built = neutron_lab
+    assert silent(lab) == set()
+    assert difference(as_built, snapshot(lab)) == []
+
+
+@pytest.mark.parametrize(("neutron_lab", "fault"), [
+    pytest.param(topology, fault, id=f"{topology}-{fault.name}", marks=() if fault.name in QUICK[topology] else pytest.mark.slow)
+    for topology, fault in ALL
+], indirect=["neutron_lab"])
+def test_a_fault_breaks_and_is_undone(neutron_lab, fault):
+    lab, as_built = neutron_lab
+    with lab.fault(fault.name):
+        touched = {step.at for step in (*fault.breaks, *fault.undo)} - {"lab", "fabric"}
+        assert not touched or any(difference({at: as_built[at]}, {at: look(lab, at)}) for at in touched), "nothing is different"
+        broken = silent(lab)
+        assert broken == BREAKS[lab.topology.name].get(fault.name, set()), sorted(broken)
+    assert lab.broken == []
+    assert difference(as_built, snapshot(lab)) == []
