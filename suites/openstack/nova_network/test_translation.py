@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 
@@ -139,21 +140,23 @@ def test_security_group_allows(
     Remedy: platform: nova secgroup-add-rule GROUP PROTOCOL FROM TO CIDR; a rule of iptables by hand is gone at the next restart
     Source: OpenStack operations guide, chapter 13, iptables; nova/virt/firewall.py
     """
-    interface, fixed = flow.interface, flow.translated or flow.target
+    interface = flow.interface
     if answers[flow].came_back or interface is None:
         return
-    node, tap = interface.node, tap_of(interface, domains)
+    tap = tap_of(interface, domains)
     if not tap:
         return  # another check says so
-    on = sysctls[node].get("net.bridge.bridge-nf-call-iptables") == "1"
-    held = frozenset(one.address.ip for some in addresses[node].values() for one in some)
-    calls = BridgeCalls(ipv4=on, ipv6=False, arp=False)
-    firewall = Firewall(iptables[node], Ruleset(), nftables[node], ebtables[node], bridge_calls=calls, own=held)
-    verdict = flow_verdict(_on_its_way(flow, tap, _packet(flow, _source(flow, route_lookups), fixed)), firewall)
-    if verdict.outcome == "dropped":
-        _raise(flow, node, verdict)
-    if verdict.outcome == "unknown":
-        raise NotSeen(Why.NOT_POSSIBLE, f"{node}: {verdict}")
+    packet = _packet(flow, _source(flow, route_lookups), flow.translated or flow.target)
+    for node, passing in _passages(flow, tap, packet):
+        on = sysctls[node].get("net.bridge.bridge-nf-call-iptables") == "1"
+        held = frozenset(one.address.ip for some in addresses[node].values() for one in some)
+        calls = BridgeCalls(ipv4=on, ipv6=False, arp=False)
+        firewall = Firewall(iptables[node], Ruleset(), nftables[node], ebtables[node], bridge_calls=calls, own=held)
+        verdict = flow_verdict(passing, firewall)
+        if verdict.outcome == "dropped":
+            _raise(flow, node, verdict)
+        if verdict.outcome == "unknown":
+            raise NotSeen(Why.NOT_POSSIBLE, f"{node}: {verdict}")
 
 
 def _source(flow: Flow, route_lookups: By[Flow, Lookup]) -> Address | None:
@@ -171,18 +174,21 @@ def _packet(flow: Flow, source: Address | None, fixed: Address) -> Packet:
     return udp_datagram(source, fixed, flow.port or 0) if flow.protocol == "udp" else ping(source, fixed)
 
 
-def _on_its_way(flow: Flow, tap: str, packet: Packet) -> Packet:
-    """Give the packet behind the translation, with the devices by which it passes the instance's node."""
+def _passages(flow: Flow, tap: str, packet: Packet) -> Iterator[tuple[Node, Packet]]:
+    """Give the nodes that a packet passes: the gate that translated it, the instance's own, with the devices of each."""
     interface = flow.interface
     assert interface is not None
-    node, end = interface.node, flow.network.at(interface.node)
-    if flow.translated is not None and interface.gate == node:
-        device = flow.network.nova.public_interface if flow.network.nova else ""
+    node, gate, end = interface.node, interface.gate, flow.network.at(interface.node)
+    bridged = replace(packet, in_device=end.bridge, out_device=end.bridge, in_port=end.uplink, out_port=tap)
+    if flow.translated is not None:
+        device, at = flow.network.nova.public_interface if flow.network.nova else "", flow.network.at(gate)
         # its destination was translated, which conntrack shows to the rules behind
-        return replace(packet, in_device=device, out_device=end.bridge, out_port=tap, translated=frozenset({"destination"}))
-    if flow.source == node:
-        return replace(packet, out_device=end.bridge, out_port=tap)
-    return replace(packet, in_device=end.bridge, out_device=end.bridge, in_port=end.uplink, out_port=tap)
+        routed = replace(packet, in_device=device, out_device=at.bridge, translated=frozenset({"destination"}))
+        yield gate, replace(routed, out_port=tap if gate == node else at.uplink)
+        if gate != node:
+            yield node, bridged
+    else:
+        yield node, replace(packet, out_device=end.bridge, out_port=tap) if flow.source == node else bridged
 
 
 def _raise(flow: Flow, node: Node, verdict: Verdict) -> None:
@@ -197,5 +203,6 @@ def _raise(flow: Flow, node: Node, verdict: Verdict) -> None:
         )
     raise Wrong(
         f"firewall.{verdict.tool}_drops", f"{node}: {what}: {verdict}", place=node.name, breaks=breaks, owner="node administrator",
+        hop="tap" if flow.interface and node == flow.interface.node else "translation",
         remedy=f"remove or narrow the rule ({verdict.chain}: {verdict.rule}) on {node}",
     )

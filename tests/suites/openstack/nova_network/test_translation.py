@@ -114,7 +114,7 @@ def test_a_group_without_a_port_is_named():
 
 
 def test_a_rule_that_is_not_of_nova_is_named_as_the_firewalls():
-    with wrong("firewall.iptables_drops", "chain FORWARD", place="compute1", breaks=frozenset({"icmp"}), owner="node administrator"):
+    with wrong("firewall.iptables_drops", "chain FORWARD", place="compute1", breaks=frozenset({"icmp"}), owner="node administrator", hop="tap"):
         allows(OUTSIDE, ("-A FORWARD -j nova-filter-top", "-A FORWARD -d 10.0.2.24/32 -j DROP\n[0:0] -A FORWARD -j nova-filter-top"))
 
 
