@@ -171,7 +171,7 @@ def parts(subject: Subject) -> tuple[Subject, ...]:
 def _direct(subject: Subject) -> list[Subject]:
     if isinstance(subject, Flow):
         servers = dhcp_servers(subject.network) if subject.protocol == "dhcp" else ()
-        own = [subject.source, subject.network, *((subject.interface,) if subject.interface else ())]
+        own = [subject.source, subject.network, *(end for end in (subject.interface, subject.peer) if end)]
         return [*own, *servers, *(server.node for server in servers)]  # which listen at the same time
     if isinstance(subject, Interface):
         network, gate = subject.network, subject.gate

@@ -32,6 +32,7 @@ from netchecks.inventory.fields import (
     Port,
     Prose,
     Range,
+    Rate,
     Reach,
     Role,
     Segment,
@@ -49,6 +50,9 @@ from netchecks.inventory.fields import (
     Word,
     Yes,
 )
+
+#: iperf3(1), --port.
+IPERF_PORT = 5201
 
 
 class Written(BaseModel):
@@ -290,6 +294,25 @@ class VmEntry(Written):
     interfaces: tuple[InterfaceEntry, ...] = Field((), description="Its NICs.")
 
 
+class ThroughputEntry(Written):
+    """What TCP shall carry along a flow; measured by iperf3, only with --load-tests."""
+
+    rate: Rate = Field(description="What shall come to 'to', such as 900 Mbit/s of TCP payload.")
+    back: Rate | None = Field(None, description="What shall come back from there; not measured where not given.")
+    port: Port = Field(IPERF_PORT, description="The TCP port at 'to' that iperf3 listens on meanwhile.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_alone(cls, data: Any) -> Any:
+        return {"rate": data} if isinstance(data, str) else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Tell editors that a rate alone will do."""
+        whole = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [{"type": "string"}, whole]}
+
+
 class FlowEntry(Written):
     """Traffic that shall work, beyond what follows from the VMs."""
 
@@ -299,6 +322,7 @@ class FlowEntry(Written):
     tcp: Ports = Field((), description="TCP ports.")
     udp: Ports = Field((), description="UDP ports.")
     icmp: Yes = Field(default=False, description="Ping.")
+    throughput: ThroughputEntry | None = Field(None, description="What TCP shall carry; measured only with --load-tests.")
     family: Family | None = Field(None, description="4 or 6; both where not given.")
     name: Name = Field("", description="Its name in reports.")
 

@@ -180,6 +180,9 @@ def _interface(interface: Interface) -> dict[str, Any]:
 
 def _flow(flow: Flow) -> dict[str, Any]:
     way: dict[str, Any] = {"icmp": True} if flow.protocol == "icmp" else {flow.protocol: flow.port}
+    if flow.throughput:
+        rates = {name: f"{rate} bit/s" for name, rate in (("rate", flow.throughput.rate), ("back", flow.throughput.back)) if rate}
+        way = {"throughput": {**rates, "port": flow.port}}
     return {"name": flow.name, "from": flow.source.name, "to": str(flow.target), "network": flow.network.name, **way}
 
 

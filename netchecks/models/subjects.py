@@ -18,7 +18,7 @@ AddressOnLink: TypeAlias = IPv4Interface | IPv6Interface
 #: RFC 4253 section 4.1.
 SSH_PORT = 22
 
-Protocol: TypeAlias = Literal["arp", "ndp", "icmp", "tcp", "udp", "dhcp", "ra"]
+Protocol: TypeAlias = Literal["arp", "ndp", "icmp", "tcp", "udp", "dhcp", "ra", "throughput"]
 
 
 class _Named:
@@ -439,6 +439,18 @@ class Link(_Named):
     role: str
 
 
+@dataclass(frozen=True, slots=True)
+class DeclaredThroughput:
+    """What a flow shall carry, in bit/s of TCP payload: ``rate`` to its target, ``back`` from there (None: it is not asked).
+
+    ``server``: the place that has the flow's target address, where what is sent is received.
+    """
+
+    rate: int
+    server: Place
+    back: int | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Flow(_Named):
     """Traffic that shall work: from a node to an interface of a VM, or to a gateway (``interface`` is None).
@@ -447,6 +459,7 @@ class Flow(_Named):
     ``needs``: what the way has to carry (``ipv4``, ``broadcast``, ``full_size`` ...); a broken state that breaks
     none of them cannot be this flow's cause. ``required`` is false where silence is no failure by itself.
     ``sampled``: a row of packets is sent along it, to see whether some are lost.
+    ``throughput``: what it shall carry, of the protocol of that name only.
     ``translated``: what the target becomes on the way (a floating address), where it becomes another one.
     """
 
@@ -461,6 +474,7 @@ class Flow(_Named):
     required: bool = True
     needs: frozenset[str] = frozenset()
     sampled: bool = False
+    throughput: DeclaredThroughput | None = None
     translated: Address | None = None
     namespace: str = ""
 
@@ -468,6 +482,31 @@ class Flow(_Named):
     def family(self) -> Literal[4, 6]:
         """4 or 6."""
         return self.target.version
+
+    @property
+    def peer(self) -> Node | None:
+        """The node that has its target address, where that is one of the inventory and measures what comes."""
+        server = self.throughput.server if self.throughput else None
+        return server if isinstance(server, Node) else None
+
+    @property
+    def end_name(self) -> str:
+        """Who has its target address, as messages name it: an interface, a node, or the address alone."""
+        return str(self.interface or self.peer or self.target)
+
+    def wanted(self, direction: Literal["out", "back"]) -> int | None:
+        """Give what it shall carry in one direction, in bit/s, None where that is not declared."""
+        told = self.throughput
+        return None if told is None else told.rate if direction == "out" else told.back
+
+    @property
+    def transfers(self) -> tuple[str, ...]:
+        """Whom a measurement of its throughput asks: address and port, then each direction and its declared rate in bit/s."""
+        told = self.throughput
+        if told is None:
+            return ()
+        back = () if told.back is None else ("back", str(told.back))
+        return (str(self.target), str(self.port), "out", str(told.rate), *back)
 
 
 @dataclass(frozen=True, slots=True)

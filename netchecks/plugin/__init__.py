@@ -49,6 +49,10 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--compare-vm", action="append", metavar="VM", help="the same with another VM")
     group.addoption("--replay-run", metavar="DIR", help="judge what a run saw (reports/<run>) again, touching no host")
     group.addoption("--allow-leases", action="store_true", help="take DHCP leases for test MACs, and release them at once")
+    group.addoption(
+        "--load-tests", action="store_true",
+        help="measure each declared throughput with iperf3: one after the other, each loads the network for some 5 s in each direction",
+    )
     group.addoption("--netchecks-run-dir", metavar="DIR", help="folder of this run's reports and record (default: reports/<time>)")
     group.addoption("--node-timeout", type=float, default=60.0, metavar="S", help="seconds for one trip to one node (default 60)")
     group.addoption("--run-timeout", type=float, default=600.0, metavar="S", help="seconds for all the looking (default 600)")
@@ -63,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for mark in (
         "kind(name, ...): the kinds of network that a check is about",
         "flow(protocol, ..., to=, full=, sampled=, family=): the flows that a check is about",
-        "allowed(option): a check that changes something for a moment; it applies where the option (allow_leases) is given",
+        "allowed(option): a check that does more than look; it applies where the option (allow_leases, load_tests) is given",
         "declares(field): a check of networks of which the inventory tells this (dhcp, advertised)",
         "hop(name, layer): the hop of a flow's way whose state a check judges",
         "verdict: a check whose outcome is its flow's",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from netchecks.cause import CAUSES
+from netchecks.lab import faults
 from netchecks.lab.accuracy import default_suites
 from netchecks.lab.making import up, why_not_rooted
 from netchecks.lab.topology import load
@@ -33,6 +34,7 @@ CASES = [
     ("guest_drops_what_it_sends", "trace-outbound-dropped-in-guest", {"vm42"}),
     ("node_drops_what_the_guest_sends", "trace-outbound-dropped-at-uplink", {"vm42", "node1"}),
     ("gateway_drops_icmp", "healthy-gateway-silent-to-ping", {"10.20.0.1", "fd20::1", "node1", "node2"}),
+    ("rate_is_limited", "throughput-limited-at-tap", {"node1", "vm42"}),
     ("packets_are_lost_now_and_then", "path-one-way-bad", {"node1", "vm42", "vm43"}),
 ]
 
@@ -66,7 +68,8 @@ def test_hop_order_names_the_place_in_a_fabric(tmp_path, names, fault, places):
 
 def _names_the_place(rooted_lab, tmp_path, names, fault, places):
     seen = tmp_path / "seen"
-    argv = [sys.executable, "-m", "pytest", *default_suites(), "-q", "-p", "no:cacheprovider"]
+    options = faults.find(rooted_lab.topology.name, fault).options
+    argv = [sys.executable, "-m", "pytest", *default_suites(), "-q", "-p", "no:cacheprovider", *options]
     with rooted_lab.fault(fault):
         rooted_lab.exec(
             "controller", [*argv, f"--inventory-file={rooted_lab.inventory}", f"--netchecks-run-dir={seen}"], capture_output=True,

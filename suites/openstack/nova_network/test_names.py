@@ -90,6 +90,7 @@ def test_instance_resolves(
     silent = bool(answers) and all(one.rcode < 0 for one in answers)
     if silent or (names and not _works(names)):
         _find(interface, answers, server, server_name_answers, name_answers, dhcp_processes)
+        return
     late = [one for one in reverse if one.rcode < 0 or one.seconds > SLOW_SECONDS]
     if late:
         took = "no answer" if late[0].rcode < 0 else f"{late[0].seconds:.1f} s"
