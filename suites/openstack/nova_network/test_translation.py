@@ -10,6 +10,7 @@ import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
+from netchecks.models.conntrack import TranslatedConnection
 from netchecks.models.domains import Domain
 from netchecks.models.netfilter.path import BridgeCalls, Firewall, Verdict, flow_verdict
 from netchecks.models.netfilter.rules import Ruleset
@@ -22,6 +23,8 @@ from netchecks.seen import By
 from netchecks.taps import tap_of
 
 _FLOATING = frozenset({"floating"})
+#: States of TCP in which nothing more is sent (the kernel's nf_conntrack_tcp.h).
+_OVER = frozenset({"TIME_WAIT", "CLOSE", "LAST_ACK", "CLOSE_WAIT", "FIN_WAIT"})
 #: What only packets that the instance begins itself need: no flow to it.
 _OUTBOUND = frozenset({"outbound"})
 #: nova's own chains of one instance, and what ends them (nova/virt/firewall.py).
@@ -104,6 +107,35 @@ def _to_fixed(interface: Interface, floating: Address, fixed: Address, rules: tu
             "nova.dnat_to_another", f"{gate}: {floating} of {interface} is translated to {rule.to} ({owner}), expected {fixed} "
             f"({rule.chain}: {rule.text})", place=gate.name, breaks=_FLOATING, certain=True, remedy=_again(interface, floating),
         )
+
+
+@pytest.mark.kind("nova-network")
+def test_connections_follow_the_rules(
+    interface: Interface, iptables: By[Node, Ruleset], translated_connections: By[Node, tuple[TranslatedConnection, ...]],
+) -> None:
+    """No tracked connection to a floating address leads to another address than the rules do now.
+
+    Why: a rule is asked for the first packet alone; a connection from before a floating address was moved goes on to its old instance.
+    Remedy: node administrator: conntrack -D -d the floating address on the gate; clients connect anew
+    Source: conntrack(8); netfilter: the nat table is consulted when a new connection is created (iptables(8), TABLES)
+    """
+    gate, fixed = interface.gate, _fixed(interface)
+    rules = translations(iptables[gate], "DNAT") if interface.floating else ()
+    for floating in interface.floating:
+        rule = next((one for one in rules if one.takes(floating)), None)
+        if rule is None or rule.to != str(fixed):
+            continue  # another check says so
+        own = (one for one in translated_connections[gate] if one.target == floating and one.owner != fixed)
+        old = [one for one in own if one.state not in _OVER]
+        if old:
+            first = old[0]
+            port = f" port {first.port}" if first.port else ""
+            raise Wrong(
+                "nova.stale_connection",
+                f"{gate}: {len(old)} tracked connections to {floating} of {interface} go to another address, such as "
+                f"{first.source} {first.protocol.upper()}{port} to {first.owner}; the rules say {fixed}", place=gate.name,
+                remedy=f"conntrack -D -d {floating} on {gate}",
+            )
 
 
 @pytest.mark.kind("nova-network")
