@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from netchecks.lab.state import State
-from netchecks.lab.topology import NodeRole, Place, Route, Topology
+from netchecks.lab.topology import NodeRole, Place, Route, Topology, merged
 
 
 def inventory(lab: State, topology: Topology, overlays: Sequence[dict[str, Any]] = ()) -> str:
@@ -41,19 +41,6 @@ def _platform(lab: State, place: Place) -> dict[str, Any]:
     if not (place.platform and lab.rooted):
         return {}
     return {"platform": {"name": place.platform, "prefix": ["ip", "netns", "exec", lab.netns(place.platform)]}}
-
-
-def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Give both in one, where what stands above wins.
-
-    >>> merged({"vms": {"vm42": {"tcp": [22]}}}, {"vms": {"vm42": {"runs": False}}})
-    {'vms': {'vm42': {'tcp': [22], 'runs': False}}}
-    """
-    result = dict(below)
-    for key, value in above.items():
-        old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return result
 
 
 def _node(lab: State, name: str, place: Place, role: NodeRole) -> dict[str, Any]:

@@ -386,8 +386,12 @@ class Interface(_Named):
 
     @property
     def queries(self) -> tuple[str, ...]:
-        """What its guest asks its resolvers: the names of its VM, and its first address (a reverse look-up)."""
-        return (*self.vm.names, *map(str, self.addresses[:1]))
+        """What its guest asks its resolvers: the names of its VM, and a reverse look-up: of its first address.
+
+        On a nova-network of somebody outside, as for a login from there: dnsmasq itself knows those that it has given.
+        """
+        outside = self.network.outside[:1] if self.network.nova else ()
+        return (*self.vm.names, *map(str, outside or self.addresses[:1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from netchecks.errors import NotSeen, Wrong
 from netchecks.models.console import Console
 from netchecks.models.dhcp.exchanges import HANDED_ON, Exchange, Loss, follow
-from netchecks.models.dhcp.refusals import LATELY, no_range, refusal
+from netchecks.models.dhcp.refusals import no_range, refusal
 from netchecks.models.dhcp.servers import DhcpFiles, DhcpHost, DhcpLog, DhcpProcess
 from netchecks.models.domains import Domain
 from netchecks.models.routes import InterfaceAddress
@@ -23,6 +24,8 @@ Processes = By[DhcpServer, tuple[DhcpProcess, ...]]
 #: What only DHCP itself needs: an instance that has its address goes on without.
 _DHCP = frozenset({"dhcp"})
 _ADDRESS = frozenset({"ipv4"})
+#: Seconds: the log is read at most so long after the wire was listened to, which takes five; an instance asks every few.
+MEANWHILE = 30.0
 #: The last resort of the document, with what it costs.
 _LAST = "last resort: killall dnsmasq, then restart nova-network; that stops DHCP and DNS of every project on that node for minutes"
 
@@ -198,11 +201,18 @@ def _loss(exchange: Exchange) -> Loss | None:
     return follow(exchange) or (Loss("OFFER", None, None) if asked else None)
 
 
+def _now(log: DhcpLog) -> DhcpLog:
+    """Give what dnsmasq logged while the instance was listened to, since it was started last: before, all may have been well."""
+    started = next((number for number, event in reversed(list(enumerate(log.events))) if event.kind == "STARTED"), -1)
+    events = log.events[started + 1:]
+    return replace(log, events=tuple(event for event in events if event.seconds is None or log.now - event.seconds <= MEANWHILE))
+
+
 def _told(interface: Interface, log: DhcpLog, loss: Loss, who: str) -> None:
     """Draw the document's verdict from the log's lines about the MAC, or their absence, and from the wire."""
-    gate, lines = interface.gate.name, log.of(interface.mac)
-    kinds = {event.kind for event in lines if event.seconds is None or log.now - event.seconds <= LATELY}
-    told, foreign = refusal(log, interface.mac, 4), no_range(log, LATELY)
+    gate, log = interface.gate.name, _now(log)
+    kinds = {event.kind for event in log.of(interface.mac)}
+    told, foreign = refusal(log, interface.mac, 4), no_range(log)
     if told is not None and told.code == "no_address":
         raise Wrong(
             "dhcp.no_address", f'{gate}: dnsmasq hears {who} and says "{told.said}": the pool, or the database', place=gate,

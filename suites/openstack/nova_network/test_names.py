@@ -90,6 +90,7 @@ def test_instance_resolves(
     silent = bool(answers) and all(one.rcode < 0 for one in answers)
     if silent or (names and not _works(names)):
         _find(interface, answers, server, server_name_answers, name_answers, dhcp_processes)
+        return
     late = [one for one in reverse if one.rcode < 0 or one.seconds > SLOW_SECONDS]
     if late:
         took = "no answer" if late[0].rcode < 0 else f"{late[0].seconds:.1f} s"
@@ -110,7 +111,7 @@ def _find(
     host = _host(gate, host_answers)
     asked = f"{interface} cannot resolve ({_said(answers)})"
     if server is not None and not any(one.serves for one in processes[server]):
-        raise Wrong("dhcp.server_dead", f"{gate}: no dnsmasq runs, and {asked}", place=gate.name, breaks=_NAMES)
+        return  # another check says so
     if host is not None and not _works(host):
         raise Wrong(
             "resolver.dead", f"{gate}: neither the node itself nor its instances resolve: {_said(host)}; {asked}", place=gate.name,

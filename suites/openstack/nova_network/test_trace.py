@@ -6,7 +6,7 @@ import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
-from netchecks.models.subjects import Flow
+from netchecks.models.subjects import Flow, Interface
 from netchecks.models.traces import Seen, Stretch, Trace
 from netchecks.seen import By, note
 
@@ -71,7 +71,7 @@ def _named(flow: Flow, lost: Stretch, answers: By[Flow, Answer]) -> None:
             return
         raise Wrong("guest.does_not_answer", f"{what}: {lost}", place=interface.vm.name, owner="guest owner")
     if lost.before is None:
-        raise Wrong("sender.drops_request", f"{what}: {lost}", place=flow.source.name, hop="sender")
+        raise Wrong("sender.drops_request", f"{what}: {lost}", place=flow.source.name, hop=_first_hop(flow, interface))
     same = lost.before.point.place == lost.after.point.place or "guest" in {lost.before.point.hop, lost.after.point.hop}
     place = lost.after.point.place if same else interface.network.name
     side = "reply" if not lost.forth else "request"
@@ -79,16 +79,24 @@ def _named(flow: Flow, lost: Stretch, answers: By[Flow, Answer]) -> None:
     raise Wrong(code, f"{what}: {lost}", place=place, hop=_hop(lost, interface.node.name), owner=lost.owner)
 
 
+def _first_hop(flow: Flow, interface: Interface) -> str:
+    """Give the last hop by which a packet leaves its sender: a bridge without a port that has carrier takes nothing."""
+    if not any(end.node == flow.source for end in flow.network.attachments):
+        return "sender"
+    return "bridge" if flow.source == interface.node else "uplink"
+
+
 def _hop(lost: Stretch, node: str) -> str:
     """Give the hop of the way that stands for a stretch: that of the end which the packet does not pass.
 
-    What is lost within the instance's node is lost by its rules, wherever they are asked: they are states of the tap.
+    What is lost within a node is lost by its translation, its rules or its bridge: the last of them there stands for all, so that
+    whatever is known to be wrong before comes first.
     """
     assert lost.after is not None
     assert lost.before is not None
     places = {lost.before.point.place, lost.after.point.place}
     if len(places) == 1:
-        return "tap" if node in places else "translation"
+        return "tap" if node in places else "uplink"
     end = lost.after if lost.forth else lost.before
     return end.point.hop if end.point.hop in {"sender", "public", "uplink", "guest"} else "fabric"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 
@@ -9,6 +10,7 @@ import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
+from netchecks.models.conntrack import TranslatedConnection
 from netchecks.models.domains import Domain
 from netchecks.models.netfilter.path import BridgeCalls, Firewall, Verdict, flow_verdict
 from netchecks.models.netfilter.rules import Ruleset
@@ -21,6 +23,8 @@ from netchecks.seen import By
 from netchecks.taps import tap_of
 
 _FLOATING = frozenset({"floating"})
+#: States of TCP in which nothing more is sent (the kernel's nf_conntrack_tcp.h).
+_OVER = frozenset({"TIME_WAIT", "CLOSE", "LAST_ACK", "CLOSE_WAIT", "FIN_WAIT"})
 #: What only packets that the instance begins itself need: no flow to it.
 _OUTBOUND = frozenset({"outbound"})
 #: nova's own chains of one instance, and what ends them (nova/virt/firewall.py).
@@ -106,6 +110,35 @@ def _to_fixed(interface: Interface, floating: Address, fixed: Address, rules: tu
 
 
 @pytest.mark.kind("nova-network")
+def test_connections_follow_the_rules(
+    interface: Interface, iptables: By[Node, Ruleset], translated_connections: By[Node, tuple[TranslatedConnection, ...]],
+) -> None:
+    """No tracked connection to a floating address leads to another address than the rules do now.
+
+    Why: a rule is asked for the first packet alone; a connection from before a floating address was moved goes on to its old instance.
+    Remedy: node administrator: conntrack -D -d the floating address on the gate; clients connect anew
+    Source: conntrack(8); netfilter: the nat table is consulted when a new connection is created (iptables(8), TABLES)
+    """
+    gate, fixed = interface.gate, _fixed(interface)
+    rules = translations(iptables[gate], "DNAT") if interface.floating else ()
+    for floating in interface.floating:
+        rule = next((one for one in rules if one.takes(floating)), None)
+        if rule is None or rule.to != str(fixed):
+            continue  # another check says so
+        own = (one for one in translated_connections[gate] if one.target == floating and one.owner != fixed)
+        old = [one for one in own if one.state not in _OVER]
+        if old:
+            first = old[0]
+            port = f" port {first.port}" if first.port else ""
+            raise Wrong(
+                "nova.stale_connection",
+                f"{gate}: {len(old)} tracked connections to {floating} of {interface} go to another address, such as "
+                f"{first.source} {first.protocol.upper()}{port} to {first.owner}; the rules say {fixed}", place=gate.name,
+                remedy=f"conntrack -D -d {floating} on {gate}",
+            )
+
+
+@pytest.mark.kind("nova-network")
 @pytest.mark.hop("translation", "forwards")
 def test_gate_forwards(interface: Interface, sysctls: By[Node, Table[str]]) -> None:
     """The gate of an instance forwards packets.
@@ -139,21 +172,23 @@ def test_security_group_allows(
     Remedy: platform: nova secgroup-add-rule GROUP PROTOCOL FROM TO CIDR; a rule of iptables by hand is gone at the next restart
     Source: OpenStack operations guide, chapter 13, iptables; nova/virt/firewall.py
     """
-    interface, fixed = flow.interface, flow.translated or flow.target
+    interface = flow.interface
     if answers[flow].came_back or interface is None:
         return
-    node, tap = interface.node, tap_of(interface, domains)
+    tap = tap_of(interface, domains)
     if not tap:
         return  # another check says so
-    on = sysctls[node].get("net.bridge.bridge-nf-call-iptables") == "1"
-    held = frozenset(one.address.ip for some in addresses[node].values() for one in some)
-    calls = BridgeCalls(ipv4=on, ipv6=False, arp=False)
-    firewall = Firewall(iptables[node], Ruleset(), nftables[node], ebtables[node], bridge_calls=calls, own=held)
-    verdict = flow_verdict(_on_its_way(flow, tap, _packet(flow, _source(flow, route_lookups), fixed)), firewall)
-    if verdict.outcome == "dropped":
-        _raise(flow, node, verdict)
-    if verdict.outcome == "unknown":
-        raise NotSeen(Why.NOT_POSSIBLE, f"{node}: {verdict}")
+    packet = _packet(flow, _source(flow, route_lookups), flow.translated or flow.target)
+    for node, passing in _passages(flow, tap, packet):
+        on = sysctls[node].get("net.bridge.bridge-nf-call-iptables") == "1"
+        held = frozenset(one.address.ip for some in addresses[node].values() for one in some)
+        calls = BridgeCalls(ipv4=on, ipv6=False, arp=False)
+        firewall = Firewall(iptables[node], Ruleset(), nftables[node], ebtables[node], bridge_calls=calls, own=held)
+        verdict = flow_verdict(passing, firewall)
+        if verdict.outcome == "dropped":
+            _raise(flow, node, verdict)
+        if verdict.outcome == "unknown":
+            raise NotSeen(Why.NOT_POSSIBLE, f"{node}: {verdict}")
 
 
 def _source(flow: Flow, route_lookups: By[Flow, Lookup]) -> Address | None:
@@ -171,18 +206,21 @@ def _packet(flow: Flow, source: Address | None, fixed: Address) -> Packet:
     return udp_datagram(source, fixed, flow.port or 0) if flow.protocol == "udp" else ping(source, fixed)
 
 
-def _on_its_way(flow: Flow, tap: str, packet: Packet) -> Packet:
-    """Give the packet behind the translation, with the devices by which it passes the instance's node."""
+def _passages(flow: Flow, tap: str, packet: Packet) -> Iterator[tuple[Node, Packet]]:
+    """Give the nodes that a packet passes: the gate that translated it, the instance's own, with the devices of each."""
     interface = flow.interface
     assert interface is not None
-    node, end = interface.node, flow.network.at(interface.node)
-    if flow.translated is not None and interface.gate == node:
-        device = flow.network.nova.public_interface if flow.network.nova else ""
+    node, gate, end = interface.node, interface.gate, flow.network.at(interface.node)
+    bridged = replace(packet, in_device=end.bridge, out_device=end.bridge, in_port=end.uplink, out_port=tap)
+    if flow.translated is not None:
+        device, at = flow.network.nova.public_interface if flow.network.nova else "", flow.network.at(gate)
         # its destination was translated, which conntrack shows to the rules behind
-        return replace(packet, in_device=device, out_device=end.bridge, out_port=tap, translated=frozenset({"destination"}))
-    if flow.source == node:
-        return replace(packet, out_device=end.bridge, out_port=tap)
-    return replace(packet, in_device=end.bridge, out_device=end.bridge, in_port=end.uplink, out_port=tap)
+        routed = replace(packet, in_device=device, out_device=at.bridge, translated=frozenset({"destination"}))
+        yield gate, replace(routed, out_port=tap if gate == node else at.uplink)
+        if gate != node:
+            yield node, bridged
+    else:
+        yield node, replace(packet, out_device=end.bridge, out_port=tap) if flow.source == node else bridged
 
 
 def _raise(flow: Flow, node: Node, verdict: Verdict) -> None:
@@ -197,5 +235,6 @@ def _raise(flow: Flow, node: Node, verdict: Verdict) -> None:
         )
     raise Wrong(
         f"firewall.{verdict.tool}_drops", f"{node}: {what}: {verdict}", place=node.name, breaks=breaks, owner="node administrator",
+        hop="tap" if flow.interface and node == flow.interface.node else "translation",
         remedy=f"remove or narrow the rule ({verdict.chain}: {verdict.rule}) on {node}",
     )

@@ -191,9 +191,13 @@ def test_no_line_of_the_mac_is_the_way_to_the_server():
         handshake(exchange(*ASKS, bridge=ASKS), event("DISCOVER", client="fa:16:3e:00:00:99"))
 
 
-def test_old_lines_are_no_lines():
+@pytest.mark.parametrize("before", [
+    (event("DISCOVER", at=NOW - 2000), event("OFFER", at=NOW - 2000)), (event("DISCOVER", at=NOW - 40), event("ACK", at=NOW - 40)),
+    (event("ACK", at=NOW - 9), event("STARTED", "started, version 2.90", at=NOW - 8, client="")),
+])
+def test_what_was_logged_before_is_not_what_is_asked_now(before):
     with wrong("dhcp.request_lost", place="compute1", breaks=ADDRESS):
-        handshake(exchange(*ASKS, bridge=ASKS), event("DISCOVER", at=NOW - 2000), event("OFFER", at=NOW - 2000))
+        handshake(exchange(*ASKS, bridge=ASKS), *before)
 
 
 def test_a_discover_that_is_heard_and_not_answered_is_a_silent_server():

@@ -82,12 +82,17 @@ def test_an_instance_whose_port_answers_drops_icmp():
         judged(OUTSIDE, seen, others={PORT: silent()})
 
 
-def test_behind_a_network_host_its_own_rules_are_the_translations():
+def test_what_does_not_leave_a_node_of_the_network_is_its_bridges():
+    with wrong("sender.drops_request", place="compute2", hop="uplink"):
+        judged(OTHER, trace(("from",), ("out",), ("in",), ("tap",)))
+
+
+def test_behind_a_network_host_whatever_is_wrong_there_comes_first():
     flow = SINGLE.flow("controller-to-vm42-floating-icmp")
     points = (Point("compute2", "public", "eth0", leaves=False), Point("compute2", "bridge", "br100", leaves=True, asks=True))
     sender, tap = POINTS["sender"], POINTS["tap"]
     seen = Trace("x", (Seen(sender, (REQUEST,)), Seen(points[0], (REQUEST,)), Seen(points[1]), Seen(tap)), (1.0,))
-    with wrong("node.drops_request", place="compute2", hop="translation", owner="node administrator"):
+    with wrong("node.drops_request", place="compute2", hop="uplink", owner="node administrator"):
         notes_of(checks.test_three_point_trace, flow, answers({flow: silent()}), of("traces", (flow, seen)))
 
 

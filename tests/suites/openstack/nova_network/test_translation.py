@@ -114,12 +114,37 @@ def test_a_group_without_a_port_is_named():
 
 
 def test_a_rule_that_is_not_of_nova_is_named_as_the_firewalls():
-    with wrong("firewall.iptables_drops", "chain FORWARD", place="compute1", breaks=frozenset({"icmp"}), owner="node administrator"):
+    with wrong("firewall.iptables_drops", "chain FORWARD", place="compute1", breaks=frozenset({"icmp"}), owner="node administrator", hop="tap"):
         allows(OUTSIDE, ("-A FORWARD -j nova-filter-top", "-A FORWARD -d 10.0.2.24/32 -j DROP\n[0:0] -A FORWARD -j nova-filter-top"))
 
 
 def test_the_own_network_is_let_in_without_a_rule():
     assert allows(OWN, gone(ICMP)) == []
+
+
+# -- connections from before -------------------------------------------------------------------------------------------
+
+
+def follow(*lines):
+    text = "".join(f"{line}\n" for line in lines)
+    return notes_of(checks.test_connections_follow_the_rules, VM42, rules(), of("translated_connections", (NODE1, text)))
+
+
+NOW = "tcp 6 600 {} src=198.51.100.4 dst=203.0.113.30 sport=40000 dport=22 src={} dst=198.51.100.4 sport=22 dport=40000 [ASSURED] use=1"
+
+
+def test_a_connection_that_goes_where_the_rules_say_is_right():
+    assert follow(NOW.format("ESTABLISHED", "10.0.2.24"), NOW.format("CLOSE", "10.0.2.25")) == []
+
+
+def test_a_connection_to_an_old_instance_is_named():
+    with wrong("nova.stale_connection", "198.51.100.4 TCP port 22 to 10.0.2.25", "the rules say 10.0.2.24", place="compute1"):
+        follow(NOW.format("ESTABLISHED", "10.0.2.25"))
+
+
+def test_where_the_rules_are_wrong_themselves_connections_follow_from_that():
+    known = of("translated_connections", (NODE1, NOW.format("ESTABLISHED", "10.0.2.25")))
+    assert notes_of(checks.test_connections_follow_the_rules, VM42, rules(gone(DNAT)), known) == []
 
 
 # -- addresses and forwarding ------------------------------------------------------------------------------------------
