@@ -182,10 +182,10 @@ def _inside(node: Node, flow: Flow, flows_of: Flows, about: About = ()) -> tuple
     own = (("node", node.name), *about)
     switch = make_hop("switch", node.name, flow, *own)
     integration = make_hop("integration", node.name, flow, *own)
-    if flow.network.neutron is not None and flow.network.neutron.is_tunnel:
-        return (switch, make_hop("tunnel", node.name, flow, *own), integration)
-    bridges = (make_hop(name, node.name, flow, *own) for name in ("provider", "patch"))
-    return (_uplink(node, flow, flows_of, *about), switch, *bridges, integration)
+    tunnel = flow.network.neutron is not None and flow.network.neutron.is_tunnel
+    bridges = (make_hop(name, node.name, flow, *own) for name in (("tunnel",) if tunnel else ("provider", "patch")))
+    nic = (_uplink(node, flow, flows_of, *about),) if flow.network.at(node).uplink else ()
+    return (*nic, switch, *bridges, integration)
 
 
 def _uplink(node: Node, flow: Flow, flows_of: Flows, *about: tuple[str, str]) -> Hop:
@@ -263,18 +263,29 @@ def points_from_agent(
         device, why = "", str(reason)
     way = [Point(source.name, "sender", device, leaves=True, namespace=flow.namespace, why=why)]
     local = source == interface.node
-    if not local and flow.network.at(source).uplink:
-        way.append(uplink_point(source, flow.network.at(source).uplink, links, leaves=True))
+    if not local:
+        way.append(_nic_point(source, flow, links, leaves=True))
     return (*way, *_at_vm(flow, links, domains, local=local))
 
 
 def _at_vm(flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], *, local: bool) -> Iterator[Point]:
     interface = flow.interface
     assert interface is not None
-    if not local and interface.uplink:
-        yield uplink_point(interface.node, interface.uplink, links, leaves=False)
+    if not local:
+        yield _nic_point(interface.node, flow, links, leaves=False)
     yield tap_point(interface, domains)
     yield from guest_point(interface)
+
+
+def _nic_point(node: Node, flow: Flow, links: By[Node, Table[Link]], *, leaves: bool) -> Point:
+    """Give the NIC; of a tenant network it is that of the underlay, where a question for a MAC has nothing that it is known by."""
+    device, known = flow.network.at(node).uplink, flow.network.neutron
+    if not device:
+        return Point(node.name, "uplink", "", leaves, why=f"{node}: the inventory names no uplink for {flow.network}")
+    point = uplink_point(node, device, links, leaves=leaves)
+    if known is not None and known.is_tunnel and not point.blind:
+        return replace(point, blind="questions for a MAC cannot be told there from those of others: a tunnel carries them")
+    return point
 
 
 def _own(flow: Flow, dhcp_namespaces: By[DhcpServer, Namespace]) -> tuple[str, str]:
