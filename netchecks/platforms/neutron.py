@@ -159,8 +159,10 @@ def _through(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     local = flow.namespace and interface is not None and interface.node == source
     if flow.namespace:
         yield make_hop("namespace", source.name, flow, ("node", source.name), ("dhcp_server", f"{flow.network}@{source}"))
-        inside = _inside(source, flow, flows_of)
-        yield from inside[::-1] if not local else ()
+        # what is judged of the flow itself by a hop's name is judged at the VM's node, not here
+        own = frozenset({("flow", flow.name)})
+        inside = (replace(hop, about=hop.about - own) for hop in _inside(source, flow, flows_of)[::-1])
+        yield from inside if not local else ()
     else:
         yield _gateway(flow, flows_of)
     if not local:
