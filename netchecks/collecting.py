@@ -15,6 +15,9 @@ from netchecks.errors import NetchecksError
 from netchecks.plugin import SESSION
 from netchecks.session import Session
 
+#: Options that let a run do more than look (the mark ``allowed``).
+ALLOWED = ("--allow-leases", "--load-tests")
+
 
 @dataclass(slots=True)
 class Collected:
@@ -56,6 +59,10 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inventory-file", action="append", metavar="FILE", help="inventory file or folder; may be repeated")
     parser.add_argument("--host", action="append", metavar="NODE", help="only this node; may be repeated")
     parser.add_argument("--vm", action="append", metavar="VM", help="only this VM and its node; may be repeated")
+    for option in ALLOWED:
+        parser.add_argument(option, action="store_true", help="also what a run does with this option")
+    for option, name in (("--compare", "NODE"), ("--compare-network", "NETWORK"), ("--compare-vm", "VM")):
+        parser.add_argument(option, action="append", metavar=name, help="what failures are compared with is looked at too")
     add_suites(parser)
 
 
@@ -68,9 +75,10 @@ def add_suites(parser: argparse.ArgumentParser) -> None:
 
 def arguments(args: argparse.Namespace) -> Iterator[str]:
     """Give pytest's arguments for what was selected."""
-    for option in ("inventory_file", "host", "vm"):
+    for option in ("inventory_file", "host", "vm", "compare", "compare_network", "compare_vm"):
         for value in getattr(args, option, None) or ():
             yield f"--{option.replace('_', '-')}={value}"
+    yield from (option for option in ALLOWED if getattr(args, option.strip("-").replace("-", "_"), False))
     if args.keyword:
         yield from ("-k", args.keyword)
     if args.mark:

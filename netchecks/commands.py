@@ -144,7 +144,9 @@ def _command(planned: Planned, *, sudo: bool) -> Iterator[str]:
     remarks = [", ".join(planned.facts)]
     if planned.job.root:
         remarks.append("root")
-    if planned.phases != ("main",):
+    if planned.phases == ("alone",):
+        remarks.append("alone, when everything else is done")
+    elif planned.phases != ("main",):
         remarks.append(" and ".join(f"{phase} the probes" for phase in planned.phases))
     if planned.job.modules:
         remarks.append(f"only where the kernel has {', '.join(planned.job.modules)}")

@@ -104,7 +104,7 @@ class Facts:
 
     def _entry_of(self, fact: str, subject: Subject, place: PlaceRecord) -> Entry | None:
         key = plan.job_for(OBSERVATIONS[fact], subject).key if fact in OBSERVATIONS else send.KEY
-        return place.entries.get((key, "after")) or place.entries.get((key, "main"))
+        return next((entry for phase in ("after", "main", "alone") if (entry := place.entries.get((key, phase)))), None)
 
 
 def make(record: Record, wanted: plan.Plan) -> Facts:
@@ -133,7 +133,7 @@ def _observed(observation: Observation, subject: Subject, place: PlaceRecord) ->
 def _entry(place: PlaceRecord, key: str, phase: str, what: str) -> Entry:
     entry = place.entries.get((key, phase))
     if entry is None:
-        raise place.missed.get("probes") or NotSeen(Why.NOT_RECORDED, f"{what} of {place.place}")
+        raise place.missed.get(key) or place.missed.get("probes") or NotSeen(Why.NOT_RECORDED, f"{what} of {place.place}")
     return entry
 
 

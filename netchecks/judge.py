@@ -16,7 +16,8 @@ from netchecks.cause import CAUSES
 from netchecks.diagnose import Judged
 from netchecks.errors import Lacks, NotSeen, Wrong
 from netchecks.facts import Facts
-from netchecks.models.subjects import Flow, Waiver
+from netchecks.models.subjects import Flow, Node, Waiver
+from netchecks.observe import OBSERVATIONS
 from netchecks.world import Subject, complete, end_of, place_of
 
 _SECTION = re.compile(r"^\s*(Why|Remedy|Source):\s*", re.MULTILINE)
@@ -135,10 +136,22 @@ def _node_of(info: CheckInfo) -> str:
     if seen.readings and "flow" in info.row:
         flow = info.row["flow"]
         assert isinstance(flow, Flow)
+        elsewhere = _other_end(flow, *seen.readings[-1])
+        if elsewhere:
+            return elsewhere
         return end_of(flow).name if seen.readings[-1][1] == end_of(flow).name else flow.source.name
     node = full.get("node") or next(iter(full.values()), None)
     place = place_of(node) if node is not None else None
     return place.name if place else info.place
+
+
+def _other_end(flow: Flow, fact: str, name: str) -> str:
+    """Name the node of a fact of a flow that says itself where it is looked at; empty for the others."""
+    observation = OBSERVATIONS.get(fact)
+    if name != flow.name or observation is None or observation.at is None:
+        return ""
+    place = next(iter(observation.at(flow)), None)
+    return place.name if isinstance(place, Node) else end_of(flow).name
 
 
 def broken(info: CheckInfo, text: str) -> Judged:

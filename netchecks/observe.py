@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from netchecks.models.subjects import Node
+from netchecks.models.subjects import Node, Place
 from netchecks.script import Phase
 
 T = TypeVar("T")
@@ -46,6 +46,8 @@ class Observation:
     modules: tuple[str, ...] = ()
     counter: bool = False
     late: bool = False
+    alone: bool = False
+    at: Callable[[Any], tuple[Place, ...]] | None = None
     seconds: float = 5.0
     limit: int = 4 * 1024 * 1024
     doc: str = ""
@@ -56,7 +58,9 @@ class Observation:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """When its command runs in the trip with the probes; ``main`` alone belongs to the trip for facts."""
+        """When its command runs: ``main`` in the trip for facts, ``alone`` in a trip of its own, the others in that with the probes."""
+        if self.alone:
+            return ("alone",)
         return ("before", "after") if self.counter else ("after",) if self.late else ("main",)
 
 
@@ -95,6 +99,8 @@ def observation(  # noqa: PLR0913 - one keyword for each property of DESIGN sect
     modules: tuple[str, ...] = (),
     counter: bool = False,
     late: bool = False,
+    alone: bool = False,
+    at: Callable[[Any], tuple[Place, ...]] | None = None,
     seconds: float = 5.0,
     limit: int = 4 * 1024 * 1024,
 ) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
@@ -107,13 +113,15 @@ def observation(  # noqa: PLR0913 - one keyword for each property of DESIGN sect
     ``modules``: kernel modules without which there is nothing to see and which reading would load: the command
     does not run then and the parser gets the empty string. ``counter``: read before and after the probes.
     ``late``: read after the probes only: what they leave (learned MACs, rule counters) shows then.
+    ``alone``: runs when the whole run has nothing else left to look at, at the same time as the subject's other observations
+    that are alone, and as nothing else. ``at``: where it runs, instead of at its subject's node; nowhere where that is empty.
     ``seconds``: the command's deadline. ``limit``: bytes of output, more is NotSeen("truncated").
     """
 
     def declare(parse: Callable[[str], T]) -> Callable[[str], T]:
         OBSERVATIONS[parse.__name__] = Observation(
             parse.__name__, of, command(text, shell=shell, tool=tool, accept=accept), parse,
-            inside, or_else, windows, root, modules, counter, late, seconds, limit, parse.__doc__ or "",
+            inside, or_else, windows, root, modules, counter, late, alone, at, seconds, limit, parse.__doc__ or "",
         )
         return parse
 

@@ -159,9 +159,9 @@ def places_for(fact: str, subject: Subject) -> tuple[Place, ...]:
         vm = subject.vm if isinstance(subject, Interface) else subject
         guest = vm.guest if isinstance(vm, Vm) else None
         return (guest,) if guest and OBSERVATIONS[fact].ways(guest.connection.os) else ()
-    probe = probe_for(fact, subject)
-    if probe is not None and probe.at is not None:
-        return probe.at(subject)
+    declared = OBSERVATIONS.get(fact) or probe_for(fact, subject)
+    if declared is not None and declared.at is not None:
+        return declared.at(subject)
     node = place_of(subject)
     return (node,) if node else ()
 

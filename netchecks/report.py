@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from netchecks.compare import Comparison, Comparisons
 from netchecks.diagnose import Diagnosis, Judged
 from netchecks.errors import RecordError
 from netchecks.evidence import QUOTED, Evidence, clean
@@ -49,6 +50,7 @@ class Report:
     seen: Record
     evidence: dict[tuple[str, str], Evidence] = field(default_factory=dict)
     looking_seconds: float = 0.0
+    compared: Comparisons = field(default_factory=dict)
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -64,6 +66,10 @@ class Report:
     def behind(self, item: Diagnosis) -> list[Evidence]:
         """Give what proves a diagnosis, of one mistake at 300 places not all of it."""
         return [self.evidence[reading] for reading in item.readings if reading in self.evidence][:QUOTED_EVIDENCE]
+
+    def beside(self, item: Diagnosis) -> Comparison | None:
+        """Give a diagnosis beside a sibling, where the run was told to compare and there is one."""
+        return self.compared.get((item.code, item.places))
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -103,6 +109,15 @@ def _diagnosis(item: Diagnosis, report: Report) -> dict[str, Any]:
         "messages": list(item.messages), "explains": list(item.explains),
         "evidence": [_evidence(one, item) for one in behind],
         "evidence_left_out": len(item.readings) - len(behind),
+        **({"compared": _comparison(beside)} if (beside := report.beside(item)) else {}),
+    }
+
+
+def _comparison(item: Comparison) -> dict[str, Any]:
+    return {
+        "check": item.check, "subject": item.subject, "sibling": item.sibling, "sibling_outcome": item.outcome,
+        "differing": [{"fact": one.fact, "here": list(one.here), "there": list(one.there)} for one in item.differing],
+        "same": list(item.same), "unseen": list(item.unseen),
     }
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
-Phase = Literal["before", "main", "after"]
-PHASES: tuple[Phase, ...] = ("before", "main", "after")
+Phase = Literal["before", "main", "after", "alone"]
+PHASES: tuple[Phase, ...] = ("before", "main", "after", "alone")
 
 #: Commands at a time on one node (DESIGN section 10).
 LANES = 4

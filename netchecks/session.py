@@ -12,12 +12,13 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from netchecks import __version__, evidence, inventory, pcap, plan, record, waves
+from netchecks.compare import compare
 from netchecks.diagnose import Diagnosis, Judged, diagnose
 from netchecks.errors import NetchecksError, NotSeen, Why
 from netchecks.evidence import Evidence
@@ -31,6 +32,7 @@ from netchecks.probe import PROBES
 from netchecks.report import INTERRUPTED, QUOTED_EVIDENCE, Report, write
 from netchecks.reporters import terminal
 from netchecks.reporters.progress import Progress, Screen
+from netchecks.siblings import Beside
 from netchecks.world import Selection, World, build
 
 #: Where a worker of xdist leaves what was selected, until the controller has read it.
@@ -47,6 +49,7 @@ class Session:
     folder: Path
     replay: Path | None
     started: dt.datetime
+    beside: tuple[Beside, ...] = ()
     selected: dict[str, CheckInfo] = field(default_factory=dict)
     judged: dict[str, Judged] = field(default_factory=dict)
     not_applicable: int = 0
@@ -72,7 +75,7 @@ class Session:
         folder = _folder(settings)
         if not settings["worker"] and replay is None:
             _clear(folder / "record")
-        return cls(settings, world, selection, folder, replay, now, seen=seen)
+        return cls(settings, world, selection, folder, replay, now, _beside(world.inventory, settings["beside"]), seen=seen)
 
     @property
     def facts(self) -> Facts:
@@ -216,6 +219,7 @@ class Session:
             hosts=tuple(sorted(self.selection.hosts)), vms=tuple(sorted(self.selection.vms)),
             not_applicable=self.not_applicable, diagnoses=diagnoses, checks=tuple(self.judged.values()),
             seen=self.seen or record.Record(), evidence=self._evidence_of(diagnoses), looking_seconds=self.looking_seconds,
+            compared=compare(diagnoses, tuple(self.judged.values()), self.beside, self.world, self.seen or record.Record()),
         )
 
     def _evidence_of(self, diagnoses: Iterable[Diagnosis]) -> dict[tuple[str, str], Evidence]:
@@ -263,6 +267,18 @@ def _selection(inventory_: Inventory, hosts: Iterable[str], vms: Iterable[str]) 
     if any(problems):
         raise NetchecksError("\n".join(problem for problem in problems if problem))
     return Selection(frozenset(hosts), frozenset(vms))
+
+
+def _beside(inventory_: Inventory, named: Mapping[str, Iterable[str]]) -> tuple[Beside, ...]:
+    """Give what to compare with. Raises NetchecksError for names that the inventory has not."""
+    every: dict[str, Sequence[Beside]] = {
+        "--compare": inventory_.nodes, "--compare-network": inventory_.networks, "--compare-vm": inventory_.vms,
+    }
+    known = {(option, subject.name): subject for option, subjects in every.items() for subject in subjects}
+    problems = [_unknown(option, name, [one.name for one in every[option]]) for option, names in named.items() for name in names]
+    if any(problems):
+        raise NetchecksError("\n".join(problem for problem in problems if problem))
+    return tuple(known[option, name] for option, names in named.items() for name in names)
 
 
 def _unknown(option: str, name: str, known: list[str]) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from netchecks.models.subjects import Place
 
 #: Seconds until the node's shell must have answered; longer than ssh's own ConnectTimeout.
 HELLO_SECONDS = 15.0
+#: The variable that tells a command on this machine by which interpreter netchecks runs; ssh does not pass it on.
+PYTHON = "NETCHECKS_PYTHON"
 MAX_STREAM = 256 * 1024 * 1024
 
 
@@ -57,6 +60,7 @@ class Channel:
             self.process = await asyncio.create_subprocess_exec(
                 *connect.shell(self.node), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE, start_new_session=True, limit=1 << 20,
+                env={**os.environ, PYTHON: sys.executable},  # for what runs on this machine and is a program of ours
             )
         except OSError as error:  # no ssh or ip here, no more processes or files
             raise NotSeen(Why.UNREACHABLE, f"no connection can be made from this machine: {error}", cause="node.unreachable") from error

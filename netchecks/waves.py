@@ -1,13 +1,14 @@
 """Looking: every place at the same time, facts in one trip, probes and counters in one more.
 
-Each place goes on as soon as its own needs are there; one that hangs costs its own deadline and delays nobody.
+Each place goes on as soon as its own needs are there; one that hangs costs its own deadline and delays nobody. What has to be
+alone comes when all of that is done, one subject after the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from netchecks import facts as facts_of
@@ -48,7 +49,10 @@ class Limits:
 
 @dataclass(slots=True, repr=False)
 class Look:
-    """One run's looking. ``tell`` hears of each place: its name and ``looking``, ``probing``, ``seen`` or a reason."""
+    """One run's looking. ``tell`` hears of each place: its name and ``looking``, ``probing``, ``seen`` or a reason.
+
+    ``turns``: what has to be alone and was not yet, by subject; ``measuring`` and ``measured`` tell of it.
+    """
 
     world: World
     plan: Plan
@@ -60,6 +64,7 @@ class Look:
     left: dict[str, asyncio.Event] = field(default_factory=dict)
     armed: dict[str, asyncio.Event] = field(default_factory=dict)
     wanted: dict[str, list[tuple[str, Subject]]] = field(default_factory=dict)
+    turns: dict[str, list[tuple[Place, Job]]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
     async def all(self) -> None:
@@ -69,13 +74,19 @@ class Look:
         self.wanted = by_place(self.plan)
         gate = asyncio.Semaphore(self.limits.connections)
         jumps = {node.connection.jump: asyncio.Semaphore(JUMP_CONNECTIONS) for node in nodes.values()}
+        self.turns = self._turns(nodes)
         try:
-            async with asyncio.timeout(self.limits.run_seconds), asyncio.TaskGroup() as group:
-                for node in sorted(nodes.values(), key=lambda place: isinstance(place, Guest)):  # these wait for the others
-                    group.create_task(self._place(node, [gate, *([jumps[node.connection.jump]] if node.connection.jump else [])]))
+            async with asyncio.timeout(self.limits.run_seconds):
+                async with asyncio.TaskGroup() as group:
+                    for node in sorted(nodes.values(), key=lambda place: isinstance(place, Guest)):  # these wait for the others
+                        group.create_task(self._place(node, [gate, *([jumps[node.connection.jump]] if node.connection.jump else [])]))
+                await self._alone()
         except TimeoutError:
             for name in sorted(nodes.keys() - self.done):
                 self._too_late(self.record.place(name))
+        finally:
+            for turn in self.turns.values():
+                self._no_turn(turn)
 
     def _too_late(self, place: PlaceRecord) -> None:
         """Say why a place, or what was to come there, was not seen."""
@@ -146,6 +157,54 @@ class Look:
         await _all_set((self.left[name] for name in asking if name in self.left), AFTERWARDS_SECONDS)
         await self._trip(channel, place, jobs, "probes")
 
+    def _turns(self, nodes: Mapping[str, Place]) -> dict[str, list[tuple[Place, Job]]]:
+        """Give what has to be alone: by subject, all that runs at the same time, each with its place."""
+        turns: dict[str, list[tuple[Place, Job]]] = {}
+        for name, wanted in self.wanted.items():
+            for fact, subject in wanted:
+                if fact in OBSERVATIONS and OBSERVATIONS[fact].alone:
+                    job = _in_phase(job_for(OBSERVATIONS[fact], subject), "alone")
+                    turns.setdefault(subject.name, []).append((nodes[name], job))
+        return turns
+
+    async def _alone(self) -> None:
+        """Let one subject after the other have its turn."""
+        for name, turn in list(self.turns.items()):
+            for place, _ in turn:
+                self.tell(place.name, "measuring")
+            await self._turn(turn)
+            for place, _ in turn:
+                self.tell(place.name, "measured")
+                self.keep(self.record.place(place.name))
+            del self.turns[name]
+
+    def _no_turn(self, turn: list[tuple[Place, Job]]) -> None:
+        """Say of what has to be alone that the run ended before."""
+        for place, job in turn:
+            missed = NotSeen(Why.TIMED_OUT, f"{place}: the run ended before its turn", cause="node.not_reached_in_time")
+            self.record.place(place.name).missed.setdefault(job.key, missed)
+            self.keep(self.record.place(place.name))
+
+    async def _turn(self, turn: list[tuple[Place, Job]]) -> None:
+        """Run the jobs of one turn together, none where one of their places cannot be entered: it would wait for nobody."""
+        reasons = (self.record.place(place.name).missed.get("all") for place, _ in turn)
+        reason = next(filter(None, reasons), None)
+        if reason is not None:
+            for place, job in turn:
+                self.record.place(place.name).missed[job.key] = NotSeen(reason.why, reason.detail, cause=reason.cause)
+            return
+        async with asyncio.TaskGroup() as group:
+            for place, job in turn:
+                group.create_task(self._by_itself(place, job))
+
+    async def _by_itself(self, node: Place, job: Job) -> None:
+        place, channel = self.record.place(node.name), Channel(node, self.limits.hello_seconds)
+        try:
+            await self._trip(channel, place, [job], job.key)
+        finally:
+            await channel.close()
+            place.trips += channel.trips
+
     async def _trip(
         self, channel: Channel, place: PlaceRecord, jobs: list[Job], what: str, *, layout: Layout = ()
     ) -> bool:
@@ -182,7 +241,7 @@ class Look:
         found: dict[tuple[str, str], Job] = {}
         for observation, subject in self._observations(node):
             for phase in observation.phases:
-                if phase != "main":
+                if phase not in {"main", "alone"}:
                     found.setdefault((job_for(observation, subject).key, phase), _in_phase(job_for(observation, subject), phase))
         return list(found.values())
 

@@ -8,18 +8,18 @@ from itertools import count
 from typing import Any
 
 from netchecks.models.hops import Hop
-from netchecks.models.subjects import SSH_PORT, Access, DhcpServer, Flow, Interface, Inventory, Link, Network, Node, Vm
+from netchecks.models.subjects import SSH_PORT, Access, Database, DhcpServer, Flow, Interface, Inventory, Link, Network, Node, Vm
 from netchecks.platform import PLATFORMS, Flows, Platform
 
-Subject = Node | Network | Vm | Interface | Link | DhcpServer | Flow | Access
+Subject = Node | Network | Vm | Interface | Link | DhcpServer | Database | Flow | Access
 
 #: A platform's nodes are asked for one by one where they are few, and in about so many commands where they are many.
 ACCESS_COMMANDS = 32
 
 #: Parameter name of a check -> the type of its subjects, the finest first: it determines the others.
 KINDS: dict[str, type[Any]] = {
-    "flow": Flow, "access": Access, "interface": Interface, "dhcp_server": DhcpServer, "link": Link, "vm": Vm, "network": Network,
-    "node": Node,
+    "flow": Flow, "access": Access, "interface": Interface, "dhcp_server": DhcpServer, "database": Database, "link": Link,
+    "vm": Vm, "network": Network, "node": Node,
 }
 
 
@@ -31,19 +31,27 @@ class World:
     links: tuple[Link, ...]
     accesses: tuple[Access, ...]
     dhcp_servers: tuple[DhcpServer, ...]
+    databases: tuple[Database, ...]
     flows: tuple[Flow, ...]
     index: Flows
     _hops: dict[str, tuple[Hop, ...]] = field(default_factory=dict, compare=False)
+    _named: dict[tuple[str, str], Any] = field(default_factory=dict, compare=False)
     _related: dict[tuple[type[Any], str, type[Any]], list[Any]] = field(default_factory=dict, compare=False)
 
     def all(self, kind: type[Any]) -> Sequence[Any]:
         """Give every subject of one type, in the order of the inventory."""
         same: dict[type[Any], Sequence[Any]] = {
             Flow: self.flows, Access: self.accesses, Interface: self.inventory.interfaces, Link: self.links,
-            DhcpServer: self.dhcp_servers,
+            DhcpServer: self.dhcp_servers, Database: self.databases,
             Vm: self.inventory.vms, Network: self.inventory.networks, Node: self.inventory.nodes,
         }
         return same[kind]
+
+    def named(self, kind: str, name: str) -> Any:
+        """Give the subject of a kind (``vm``, ``flow`` ...) by its name. Raises KeyError where there is none."""
+        if not self._named:
+            self._named.update({(one, subject.name): subject for one, type_ in KINDS.items() for subject in self.all(type_)})
+        return self._named[kind, name]
 
     def related(self, subject: Subject, kind: type[Any]) -> Sequence[Any]:
         """Give the subjects of a type that this subject has to do with; itself for its own type."""
@@ -84,7 +92,8 @@ def build(inventory: Inventory) -> World:
         _add(flows, flow)
     servers = tuple(server for network in inventory.networks for server in dhcp_servers(network))
     accesses = tuple(_accesses(inventory))
-    return World(inventory, tuple(_links(inventory)), accesses, servers, tuple(flows.values()), Flows.of(flows.values()))
+    databases = tuple(database for network in inventory.networks for database in databases_of(network))
+    return World(inventory, tuple(_links(inventory)), accesses, servers, databases, tuple(flows.values()), Flows.of(flows.values()))
 
 
 def _add(flows: dict[str, Flow], flow: Flow) -> None:
@@ -134,6 +143,13 @@ def _manages(names: tuple[str, ...] | None, node: Node, source: Node) -> bool:
     if node.connection.backend not in {"ssh", "safe-ssh", "paramiko"}:
         return False
     return node != source and "hypervisor" in node.roles if names is None else node.name in names
+
+
+def databases_of(network: Network) -> tuple[Database, ...]:
+    """Give the database that tells of a network, where one may be looked into."""
+    return (Database(f"nova@{network}", network, network.database),) if network.database is not None else ()
+
+
 def dhcp_servers(network: Network) -> tuple[DhcpServer, ...]:
     """Give the DHCP servers of a network that can be looked at."""
     declared = network.dhcp.servers if network.dhcp else ()
@@ -147,7 +163,7 @@ def parts(subject: Subject) -> tuple[Subject, ...]:
     found: dict[tuple[type[Any], str], Subject] = {}
     for part in _direct(subject):
         found.setdefault((type(part), part.name), part)
-        if not isinstance(part, Network | DhcpServer):  # a network's other nodes have nothing to do with one of its interfaces
+        if not isinstance(part, Network | DhcpServer | Database):  # a network's other nodes have nothing to do with one of its interfaces
             found.update({(type(other), other.name): other for other in parts(part)})
     return tuple(found.values())
 
@@ -155,14 +171,16 @@ def parts(subject: Subject) -> tuple[Subject, ...]:
 def _direct(subject: Subject) -> list[Subject]:
     if isinstance(subject, Flow):
         servers = dhcp_servers(subject.network) if subject.protocol == "dhcp" or subject.namespace else ()
-        own = [subject.source, subject.network, *((subject.interface,) if subject.interface else ())]
+        own = [subject.source, subject.network, *(end for end in (subject.interface, subject.peer) if end)]
         return [*own, *servers, *(server.node for server in servers)]  # which listen at the same time
     if isinstance(subject, Interface):
-        return [subject.vm, subject.network, subject.node, *subject.network.routers, *dhcp_servers(subject.network)]
+        network, gate = subject.network, subject.gate
+        return [subject.vm, network, subject.node, gate, *network.routers, *dhcp_servers(network), *databases_of(network)]
     if isinstance(subject, DhcpServer):
         return [subject.node, subject.network, *(end.node for end in subject.network.attachments)]
-    if isinstance(subject, Network):
-        return [end.node for end in subject.attachments]
+    if isinstance(subject, Network | Database):
+        network = subject.network if isinstance(subject, Database) else subject
+        return [*([network] if network != subject else []), *(end.node for end in network.attachments)]
     return [subject.node] if isinstance(subject, Vm | Link | Access) else []
 
 
@@ -200,6 +218,8 @@ def _fill(subject: Any, finest: str, kinds: frozenset[str]) -> list[dict[str, Su
         row |= {"interface": subject.interface, "vm": subject.interface.vm} if subject.interface else {}
     elif finest == "interface":
         row |= {"vm": subject.vm, "network": subject.network, "node": subject.node}
+    elif finest == "database":
+        row |= {"network": subject.network}
     elif finest == "dhcp_server":
         row |= {"network": subject.network, "node": subject.node}
     elif finest in {"link", "vm", "access"}:

@@ -15,12 +15,13 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 LAB='ip:iproute2 bridge:iproute2 tc:iproute2 ss:iproute2 nft:nftables iptables:iptables ebtables:ebtables dnsmasq:dnsmasq-base
   ping:iputils-ping tcpdump:tcpdump dig:bind9-dnsutils virsh:libvirt-clients conntrack:conntrack ps:procps'
 # Nodes of a rooted lab are real hosts; rule sets are tried with every tool that makes some; the script runs in every shell.
-TESTS='/usr/bin/python3:python3 sshd:openssh-server ssh:openssh-client ssh-keygen:openssh-client sudo:sudo systemctl:systemd useradd:passwd
+TESTS='/usr/bin/python3:python3 sshd:openssh-server ssh:openssh-client ssh-keygen:openssh-client sudo:sudo systemctl:systemd useradd:passwd iperf3:iperf3
   setpriv:util-linux iptables-legacy:iptables ebtables-legacy:ebtables arptables-legacy:arptables busybox:busybox-static git:git
-  vtysh:frr nc:netcat-openbsd ncat:ncat curl:curl perl:perl-base arping:iputils-arping mawk:mawk gawk:gawk zstd:zstd'
+  vtysh:frr nc:netcat-openbsd ncat:ncat curl:curl perl:perl-base arping:iputils-arping mawk:mawk gawk:gawk zstd:zstd
+  mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb:mariadb-client ovs-vsctl:openvswitch-switch ethtool:ethtool'
 SLOW_TESTS='qemu-system-x86_64:qemu-system-x86,seabios,ipxe-qemu libvirtd:libvirt-daemon-system,libvirt-daemon-driver-qemu cpio:cpio'
 # What apt would start at the machine's next boot, though nobody asked for it: package and unit.
-DAEMONS='openssh-server:ssh.service openssh-server:ssh.socket frr:frr.service libvirt-daemon-system:libvirtd.service
+DAEMONS='mariadb-server:mariadb.service openvswitch-switch:openvswitch-switch.service openssh-server:ssh.service openssh-server:ssh.socket frr:frr.service libvirt-daemon-system:libvirtd.service
   libvirt-daemon-system:libvirtd.socket libvirt-daemon-system:libvirt-guests.service'
 
 say() { printf 'setup: %s\n' "$*"; }

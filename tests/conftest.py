@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -11,6 +12,13 @@ import pytest
 NO_SKIPS = bool(os.environ.get("NETCHECKS_NO_SKIPS"))
 #: Reasons that no installation changes: for root nothing is forbidden; a container may give ping no right of its own.
 ALLOWED = ("root reads everything", "ping has no right of its own here")
+
+
+def pytest_configure() -> None:
+    """Let what the tests start hear the signals that they send it: a shell in the background has us ignore them, and all that we start."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -57,7 +57,7 @@ def test_every_check_is_there_whatever_the_inventory(checks: list[catalogue.Chec
     uplink = found["vmhost.bridge_has_uplink"]
     assert uplink.subjects == ("network", "node")
     assert uplink.facts == ("links", "bridges")
-    assert uplink.kinds == ("switching",)
+    assert uplink.kinds == ("switching", "nova-network")
     assert uplink.hop == ("uplink", "member")
     assert "uplink.not_in_bridge" in uplink.codes
 

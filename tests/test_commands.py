@@ -72,6 +72,16 @@ def test_probes_say_what_they_would_send(inventory: Path, capsys: pytest.Capture
     assert "echo 10.20.0.11 64 bytes" in text
 
 
+def test_what_has_to_be_allowed_is_printed_when_it_is(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = INVENTORY.replace("vm1: {", "vm1: {guest: {connection: netns, address: inner}, ")
+    inventory.write_text(f"{text}flows: [{{from: node2, to: vm1, throughput: 100 Mbit/s}}]\n", encoding="utf-8")
+    assert "iperf3 -c" not in printed(capsys, f"--inventory-file={inventory}")
+    text = printed(capsys, f"--inventory-file={inventory}", "--load-tests", "-k", "throughput")
+    asked, served = text.index("# throughputs; alone, when everything else is done"), text.index("# throughput_servers; alone, when")
+    assert text.index("# node2: ") < asked < text.index("# guest:vm1: ") < served
+    assert "' sh 10.20.0.11 5201 out 100000000\n" in text[asked:served]
+
+
 def test_the_connection_is_printed(inventory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, f"--inventory-file={inventory}", "--host=node2", "-k", "answers")
     assert "# connected by: ssh -T -o BatchMode=yes" in text

@@ -59,7 +59,7 @@ def guest_has_a_wide_prefix(flow: Flow, answers: By[Flow, Answer]) -> None:
 @cause("vmhost.vm_answers_ping", "vmhost.mtu_is_consistent", "vmhost.reply_leaves_tap")
 def guest_drops_icmp(flow: Flow, answers: By[Flow, Answer]) -> None:
     """The guest does not answer ping, but a declared port of the same address, asked from the same node, is."""
-    if flow.protocol != "icmp":
+    if flow.protocol != "icmp" or flow.translated is not None:  # who translates it may drop it too: a trace tells
         return
     asked = [
         other for other, answer in _to_same(flow, answers).items()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from netchecks.inventory.entries import DhcpEntry, InterfaceEntry, NetworkEntry, NodeEntry, RouteEntry, SubnetEntry, VmEntry, WayEntry
 from netchecks.inventory.gathering import Gathered
 from netchecks.inventory.neutron import neutron_of
+from netchecks.inventory.nova_network import nova_dhcp, nova_of
 from netchecks.inventory.problems import Problems
 from netchecks.inventory.site import Object, Site, objects
 from netchecks.inventory.tree import Mapping, find
@@ -204,12 +205,19 @@ def _network(network: Object[NetworkEntry], site: Site) -> Network:
         vlan=written.vlan,
         resolvers=written.resolvers,
         probe_from=_probe_from(network, site),
-        dhcp=_dhcp(network, written.dhcp, site) if written.dhcp else None,
+        dhcp=_dhcp(network, written.dhcp, site) if written.dhcp else nova_dhcp(network, attachments),
         advertised=Advertised(frozenset(told.routers), told.managed, told.other) if (told := written.advertised) else None,
         routers=_routers(network, attachments, site),
         outside=written.outside,
         neutron=neutron_of(written.neutron) if written.neutron else None,
+        nova=(nova := nova_of(network, attachments, site)),
+        database_way=_way_to(nova.database.node, site) if nova and nova.database else None,
     )
+
+
+def _way_to(name: str, site: Site) -> Connection | None:
+    node = site.nodes.get(name)
+    return node.connection if node else None
 
 
 def _dhcp(network: Object[NetworkEntry], entry: DhcpEntry, site: Site) -> Dhcp:
@@ -282,7 +290,7 @@ def _routers(network: Object[NetworkEntry], attachments: tuple[Attachment, ...],
     """
     named, own = network.written.routers, {attachment.node.name for attachment in attachments}
     if named is None:
-        if network.written.kind in {"switching", "neutron"}:
+        if network.written.kind in {"switching", "nova-network", "neutron"}:
             return ()
         return tuple(node for node in site.nodes.values() if node is not None and "router" in node.roles and node.name not in own)
     found = (node for index, text in enumerate(named) for node in site.look_up_nodes(text, network.place("routers", index)))
@@ -334,7 +342,7 @@ def _interface(vm: Object[VmEntry], made: Vm, index: int, entry: InterfaceEntry,
         return None
     _check_membership(made, network, vm, index, site)
     name = vm.name if len(vm.written.interfaces) == 1 else f"{vm.name}-{index + 1}"
-    return Interface(name, made, network, entry.mac, entry.addresses, entry.tap)
+    return Interface(name, made, network, entry.mac, entry.addresses, entry.tap, floating=entry.floating)
 
 
 def _check_membership(made: Vm, network: Network, vm: Object[VmEntry], index: int, site: Site) -> None:

@@ -8,15 +8,18 @@ from ipaddress import IPv4Network
 
 from netchecks.inventory.entries import NetworkEntry, VmEntry
 from netchecks.inventory.neutron import check_neutron
+from netchecks.inventory.nova_network import check_floating, check_nova
 from netchecks.inventory.problems import listed
 from netchecks.inventory.site import Object, Site
 from netchecks.inventory.tree import Place
 from netchecks.models.subjects import Address, Interface, Network, Prefix, Subnet
 
+#: Kinds that are nothing without a bridge of the node's own.
+_BRIDGED = frozenset({"switching", "nova-network"})
 #: IPv6 needs this MTU (RFC 8200 §5).
 SMALLEST_IPV6_MTU = 1280
 #: Kinds whose VMs are on one segment with their gateway.
-_SEGMENTS = frozenset({"switching", "neutron"})
+_SEGMENTS = frozenset({"switching", "nova-network", "neutron"})
 #: From these prefix lengths on, the first and last address are hosts (RFC 3021, RFC 6164).
 _FIRST_WITHOUT_NETWORK_ADDRESS = {4: 31, 6: 127}
 
@@ -29,6 +32,7 @@ def check(site: Site) -> None:
             _check_network(network, written, site)
     for interface, vm, index in site.interfaces:
         _check_addresses(interface, vm, index, site)
+        check_floating(interface, vm, index, site)
     _check_connections(site)
     _check_twice(site)
 
@@ -37,6 +41,7 @@ def _check_network(network: Network, written: Object[NetworkEntry], site: Site) 
     _check_bridges(network, written, site)
     check_neutron(network, written, site)
     _check_dhcp(network, written, site)
+    check_nova(network, written, site)
     seen: list[tuple[Prefix, Place]] = []
     for index, subnet in enumerate(network.subnets):
         place = written.place("subnets", index, "cidr")
@@ -53,9 +58,9 @@ def _check_network(network: Network, written: Object[NetworkEntry], site: Site) 
 def _check_bridges(network: Network, written: Object[NetworkEntry], site: Site) -> None:
     """Note a switching network without a bridge: it is nothing else."""
     lacking = [attachment.node.name for attachment in network.attachments if not attachment.bridge]
-    if site.complete and network.kind == "switching" and lacking and not written.damaged & {"bridge", "nodes"}:
+    if site.complete and network.kind in _BRIDGED and lacking and not written.damaged & {"bridge", "nodes"}:
         place = written.place("bridge") if "bridge" in written.own else written.key.place
-        message = f"the switching network {network.name!r} names no bridge on {listed(lacking)}, expected the field 'bridge'"
+        message = f"the {network.kind} network {network.name!r} names no bridge on {listed(lacking)}, expected the field 'bridge'"
         site.problems.add(place, message)
     for attachment in network.attachments:
         if attachment.bridge and attachment.bridge == attachment.uplink:
@@ -81,7 +86,7 @@ def _check_dhcp(network: Network, written: Object[NetworkEntry], site: Site) -> 
     for index, server in enumerate(network.dhcp.servers if network.dhcp else ()):
         for at, address in enumerate(server.addresses):
             _check_link_local(address, written.place("dhcp", "servers", index, "addresses", at), site)
-        if not server.addresses and "dhcp" not in written.damaged:
+        if not server.addresses and written.written.dhcp and "dhcp" not in written.damaged:
             message = "found a DHCP server without an address, expected those that it sends from"
             site.problems.add(written.place("dhcp", "servers", index), message)
     for index, some in enumerate(network.dhcp.ranges if network.dhcp else ()):
@@ -204,6 +209,8 @@ def _uses_of_interface(interface: Interface, vm: Object[VmEntry], index: int) ->
     for at, address in enumerate(interface.addresses):
         place = vm.place("interfaces", index, "addresses", at)
         yield _Use("address", str(address), _scope(interface.network, address), whose, place)
+    for at, address in enumerate(interface.floating):
+        yield _Use("floating address", str(address), "", whose, vm.place("interfaces", index, "floating", at))
 
 
 def _scope(network: Network, address: Address) -> str:

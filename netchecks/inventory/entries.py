@@ -23,6 +23,7 @@ from netchecks.inventory.fields import (
     Line,
     LogFile,
     Mac,
+    Manager,
     Mtu,
     Name,
     Names,
@@ -31,6 +32,7 @@ from netchecks.inventory.fields import (
     Port,
     Prose,
     Range,
+    Rate,
     Reach,
     Role,
     Segment,
@@ -48,6 +50,9 @@ from netchecks.inventory.fields import (
     Word,
     Yes,
 )
+
+#: iperf3(1), --port.
+IPERF_PORT = 5201
 
 
 class Written(BaseModel):
@@ -211,12 +216,34 @@ class SubnetEntry(Written):
     gateway_answers_ping: Yes = Field(default=True, description="False where the gateway is known to be silent.")
 
 
+class DatabaseEntry(Written):
+    """nova's database, to be looked into by a user who may only read; where its credentials come from, never themselves."""
+
+    address: Reach = Field("", description="Its host; as the configuration or the option file says, where not given.")
+    port: Port = Field(3306, description="Its port.")
+    name: Word = Field("", description="Its name; as the configuration or the option file says, else nova.")
+    node: Name = Field("", description="A node whose nova configuration holds the credentials: 'config', or /etc/nova/nova.conf.")
+    config: LogFile = Field("/etc/nova/nova.conf", description="That file.")
+    option_file: Line = Field("", description="An option file of MySQL's clients (.my.cnf) on this machine, relative to this file.")
+    environment: Word = Field("", description="A variable of this machine's environment that holds user:password.")
+
+
+class NovaEntry(Written):
+    """How OpenStack's nova-network manages the network."""
+
+    manager: Manager = Field("flat-dhcp", description="flat-dhcp, flat or vlan: FlatDHCPManager, FlatManager, VlanManager.")
+    multi_host: Yes = Field(default=True, description="Each node is gateway, DHCP server and translator of its own instances.")
+    host: Name = Field("", description="Where not multi_host: the one node that is that for all.")
+    public_interface: Device = Field("", description="The interface that floating addresses are on.")
+    database: DatabaseEntry | None = Field(None, description="nova's database, where it may be looked into.")
+
+
 class NetworkEntry(Written):
     """A network that VMs are on."""
 
     model_config = _required("kind")
 
-    kind: Kind = Field("", description="switching, routing, ip-fabric or neutron.")
+    kind: Kind = Field("", description="switching, routing, ip-fabric, nova-network or neutron.")
     bridge: Device = Field("", description="The bridge on each node.")
     uplink: Device = Field("", description="The port of the bridge that leads outside.")
     nodes: tuple[AttachmentEntry, ...] | None = Field(None, description="Where it is; all hypervisors where not given.")
@@ -230,6 +257,7 @@ class NetworkEntry(Written):
     routers: tuple[Names, ...] | None = Field(None, description="Nodes that shall know the way to its VMs; else those of the role router.")
     neutron: NeutronEntry | None = Field(None, description="What Neutron knows of it, of the kind neutron.")
     outside: tuple[Host, ...] = Field((), description="Addresses beyond its gateways that its VMs shall reach.")
+    nova: NovaEntry | None = Field(None, description="How nova-network manages it; of the kind nova-network only.")
 
 
 class InterfaceEntry(Written):
@@ -241,6 +269,7 @@ class InterfaceEntry(Written):
     mac: Mac = Field("", description="Its MAC address.")
     addresses: tuple[Host, ...] = Field((), description="Its addresses, without prefix lengths.")
     tap: Device = Field("", description="Its interface on the node; found by MAC where not given.")
+    floating: tuple[Host, ...] = Field((), description="Addresses that are translated to its first one (nova-network).")
 
 
 class GuestEntry(WayEntry):
@@ -265,6 +294,25 @@ class VmEntry(Written):
     interfaces: tuple[InterfaceEntry, ...] = Field((), description="Its NICs.")
 
 
+class ThroughputEntry(Written):
+    """What TCP shall carry along a flow; measured by iperf3, only with --load-tests."""
+
+    rate: Rate = Field(description="What shall come to 'to', such as 900 Mbit/s of TCP payload.")
+    back: Rate | None = Field(None, description="What shall come back from there; not measured where not given.")
+    port: Port = Field(IPERF_PORT, description="The TCP port at 'to' that iperf3 listens on meanwhile.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_alone(cls, data: Any) -> Any:
+        return {"rate": data} if isinstance(data, str) else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Tell editors that a rate alone will do."""
+        whole = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [{"type": "string"}, whole]}
+
+
 class FlowEntry(Written):
     """Traffic that shall work, beyond what follows from the VMs."""
 
@@ -274,6 +322,7 @@ class FlowEntry(Written):
     tcp: Ports = Field((), description="TCP ports.")
     udp: Ports = Field((), description="UDP ports.")
     icmp: Yes = Field(default=False, description="Ping.")
+    throughput: ThroughputEntry | None = Field(None, description="What TCP shall carry; measured only with --load-tests.")
     family: Family | None = Field(None, description="4 or 6; both where not given.")
     name: Name = Field("", description="Its name in reports.")
 

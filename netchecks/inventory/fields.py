@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
 from typing import Annotated, NoReturn, TypeVar
@@ -24,7 +25,8 @@ BACKENDS = (
     "ssh", "local", "netns", "safe-ssh", "paramiko", "salt", "docker", "podman", "ansible",
     "kubectl", "winrm", "lxc", "openshift", "chroot",
 )  # fmt: skip
-KINDS = ("switching", "routing", "ip-fabric", "neutron")
+KINDS = ("switching", "routing", "ip-fabric", "nova-network", "neutron")
+MANAGERS = ("flat-dhcp", "flat", "vlan")
 #: Neutron's provider:network_type, as far as it is carried by Open vSwitch.
 NETWORK_TYPES = ("vlan", "flat", "vxlan", "gre")
 FAMILIES = (4, 6)
@@ -39,6 +41,8 @@ FIRST_VLAN, LAST_VLAN = 1, 4094
 #: A VNI has 24 bits (RFC 7348), the key of GRE 32 (RFC 2890); a VLAN's bound is checked with the network's type.
 LAST_SEGMENT = (1 << 32) - 1
 LAST_PORT = 65535
+#: In bit/s; faster than any port.
+FASTEST = 10 * 1000**4
 LONGEST_NAME = 100
 #: RFC 1035 §2.3.4.
 LONGEST_DNS_NAME = 253
@@ -49,6 +53,8 @@ _DIGITS = frozenset("0123456789")
 #: Some read 010 as 8: ipaddress takes neither.
 _LEADING_ZERO = re.compile(r"(?=[0-9.]*(?<![0-9])0[0-9])[0-9]{1,3}(\.[0-9]{1,3}){3}(?:/[0-9]+)?$")
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
+_PREFIXES = ("", "K", "M", "G", "T")
+_RATE = re.compile(r"([0-9]{1,14}(?:\.[0-9]{1,9})?) ?([KMGT]?)bit/s")
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._@+~-]{{0,{LONGEST_NAME - 1}}}")
 _NAME_EXPECTED = f"a name of letters, digits and . _ @ + ~ - (at most {LONGEST_NAME}, beginning with a letter or digit)"
 _WORD = re.compile(r"[!-~]{1,255}")
@@ -113,6 +119,22 @@ def whole(found: object, *, low: int, high: int, what: str) -> int:
     if not low <= int(found) <= high:
         wrong(found, expected)
     return int(found)
+
+
+def rate(found: object) -> int:
+    """Read a rate with its unit; give bit/s.
+
+    >>> rate("900 Mbit/s"), rate("2.5 Gbit/s"), rate("9600bit/s")
+    (900000000, 2500000000, 9600)
+    """
+    expected = "a rate with its unit, such as 900 Mbit/s or 2.5 Gbit/s"
+    match = _RATE.fullmatch(found) if isinstance(found, str) else None
+    if not match:
+        wrong(found, expected)
+    value = Decimal(match[1]) * 1000 ** _PREFIXES.index(match[2])
+    if value != int(value) or not 1 <= value <= FASTEST:
+        wrong(found, f"{expected}, of whole bit/s up to {FASTEST // 1000**4} Tbit/s")
+    return int(value)
 
 
 def boolean(found: object) -> bool:
@@ -295,11 +317,13 @@ Port = Annotated[int, *_number(1, LAST_PORT, "a port")]
 Mtu = Annotated[int, *_number(SMALLEST_MTU, LARGEST_MTU, "an MTU in bytes")]
 Vlan = Annotated[int, *_number(FIRST_VLAN, LAST_VLAN, "a VLAN")]
 Speed = Annotated[int, *_number(1, 10_000_000, "a speed in Mb/s")]
+Rate = Annotated[int, PlainValidator(rate), _json("A rate with its unit, such as 900 Mbit/s or 2.5 Gbit/s.")]
 Version = Annotated[int, PlainValidator(partial(whole, low=1, high=1, what="a format version")), WithJsonSchema({"const": 1})]
 Family = Annotated[int, PlainValidator(family), WithJsonSchema({"enum": list(FAMILIES)})]
 Backend = Annotated[str, PlainValidator(partial(one_of, words=BACKENDS)), WithJsonSchema({"enum": list(BACKENDS)})]
 System = Annotated[str, PlainValidator(partial(one_of, words=SYSTEMS)), WithJsonSchema({"enum": list(SYSTEMS)})]
 Kind = Annotated[str, PlainValidator(partial(one_of, words=KINDS)), WithJsonSchema({"enum": list(KINDS)})]
+Manager = Annotated[str, PlainValidator(partial(one_of, words=MANAGERS)), WithJsonSchema({"enum": list(MANAGERS)})]
 NetworkType = Annotated[str, PlainValidator(partial(one_of, words=NETWORK_TYPES)), WithJsonSchema({"enum": list(NETWORK_TYPES)})]
 Segment = Annotated[int, *_number(1, LAST_SEGMENT, "a segmentation ID")]
 Uuid = Annotated[str, *_syntax(

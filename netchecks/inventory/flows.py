@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from itertools import product
 from typing import Literal
@@ -15,18 +15,19 @@ from netchecks.inventory.ranges import MOST_OBJECTS, is_range
 from netchecks.inventory.site import Object, Site
 from netchecks.inventory.tree import Mapping, Place, Scalar, Tree
 from netchecks.inventory.validating import valid
-from netchecks.models.subjects import Address, Flow, Interface, Network, Node, Waiver
+from netchecks.models.subjects import Address, DeclaredThroughput, Flow, Guest, Interface, Network, Node, Waiver
 
-_Way = tuple[Literal["icmp", "tcp", "udp"], int | None]
+_Way = tuple[Literal["icmp", "tcp", "udp", "throughput"], int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Where a flow goes: an address on a network, of an interface where one has it."""
+    """Where a flow goes: an address on a network, of an interface where one has it, else of a node."""
 
     network: Network
     address: Address
     interface: Interface | None
+    node: Node | None = None
 
 
 @dataclass(slots=True)
@@ -82,8 +83,8 @@ def _object(model: type[FlowEntry], tree: Tree, what: str, problems: Problems) -
 def _flows(written: Object[FlowEntry], targets: _Targets, known: dict[str, list[Interface] | None]) -> Iterator[Flow]:
     entry, site = written.written, targets.site
     ways = _ways(entry)
-    if not ways and not written.damaged & {"tcp", "udp", "icmp"}:
-        site.problems.add(written.key.place, "found a flow without traffic, expected at least one of tcp, udp and icmp")
+    if not ways and not written.damaged & {"tcp", "udp", "icmp", "throughput"}:
+        site.problems.add(written.key.place, "found a flow without traffic, expected at least one of tcp, udp, icmp and throughput")
     sources = _sources(written, site)
     found = [target for name in site.names(entry.to, written.place("to")) for target in _targets(name, written, targets, known)]
     single = len(sources) * len(found) * len(ways) == 1
@@ -91,7 +92,8 @@ def _flows(written: Object[FlowEntry], targets: _Targets, known: dict[str, list[
     for source, target, way in product(sources, found, ways):
         name = entry.name if single and entry.name else _name(entry.name, source, target, way)
         numbers[name] += 1
-        yield _flow(source, target, way, name if numbers[name] == 1 else f"{name}-{numbers[name]}")
+        made = _flow(source, target, way, name if numbers[name] == 1 else f"{name}-{numbers[name]}")
+        yield made if way[0] != "throughput" else _measured(made, target, written, site)
 
 
 def _ways(entry: FlowEntry) -> list[_Way]:
@@ -99,6 +101,7 @@ def _ways(entry: FlowEntry) -> list[_Way]:
     ways: list[_Way] = [("icmp", None)] if entry.icmp else []
     ways.extend(("tcp", port) for port in entry.tcp)
     ways.extend(("udp", port) for port in entry.udp)
+    ways.extend([("throughput", entry.throughput.port)] if entry.throughput else [])
     return ways
 
 
@@ -146,8 +149,9 @@ def _at_address(address: Address, written: Object[FlowEntry], targets: _Targets)
         return []
     owners = [interface for interface in targets.by_address.get(address, []) if named in ("", interface.network.name)]
     networks = [network for network in site.networks.values() if network is not None and named in ("", network.name)]
+    node = next((one for one in site.nodes.values() if one and address in _own(one)), None)
     found = [_Target(owner.network, address, owner) for owner in owners] or [
-        _Target(network, address, None) for network in networks if any(address in subnet.prefix for subnet in network.subnets)
+        _Target(network, address, None, node) for network in networks if any(address in subnet.prefix for subnet in network.subnets)
     ]
     if len(found) > 1:
         names = ", ".join(target.network.name for target in found)
@@ -163,8 +167,14 @@ def _name(given: str, source: Node, target: _Target, way: _Way) -> str:
     There is no '::' in it, nor anything else that a pytest id cannot hold.
     """
     protocol, port = way
-    named = f"{source.name}-to-{_end(target)}-{protocol}{port or ''}-ipv{target.address.version}"
+    what = f"{protocol}{port or ''}" if protocol != "throughput" else protocol
+    to = target.node.name if target.node and protocol == "throughput" else _end(target)
+    named = f"{source.name}-to-{to}-{what}-ipv{target.address.version}"
     return f"{given}-{named}" if given else named
+
+
+def _own(node: Node) -> set[Address]:
+    return {address.ip for link in node.links for address in link.addresses}
 
 
 def _end(target: _Target) -> str:
@@ -181,6 +191,25 @@ def _flow(source: Node, target: _Target, way: _Way, name: str) -> Flow:
     if all(attachment.node != source for attachment in target.network.attachments):
         needs.add("routed")
     return Flow(name, source, target.network, protocol, target.address, target.interface, port, needs=frozenset(needs))
+
+
+def _measured(flow: Flow, target: _Target, written: Object[FlowEntry], site: Site) -> Flow:
+    """Give the flow with what it shall carry, noting one that nobody can receive."""
+    entry, place = written.written.throughput, written.place("to")
+    if "throughput" in written.damaged:
+        return flow  # that is told already
+    server: Node | Guest | None = target.node if target.interface is None else target.interface.vm.sender
+    if entry is None or server is None:
+        who, expected = (f"'{target.address}'", "the address of a link of a node") if target.interface is None else (
+            f"{target.interface.vm.name!r}", "a VM whose inside can be entered (the field 'guest'), with a POSIX shell")
+        site.problems.add(place, f"found {who}, where no throughput can be measured, expected {expected}", "no throughput")
+        return flow
+    if server == flow.source:
+        site.problems.add(place, f"found '{target.address}', which is an address of {flow.source.name!r} itself", "throughput to itself")
+    crossing = target.interface is None or target.interface.node != flow.source
+    attached = any(attachment.node == flow.source for attachment in flow.network.attachments)
+    needs = flow.needs | {"tcp"} | ({"uplink"} if crossing else set()) | ({"own_bridge"} if attached else set())
+    return replace(flow, needs=needs, throughput=DeclaredThroughput(entry.rate, server, entry.back))
 
 
 def waivers_of(trees: Iterable[Tree], site: Site) -> tuple[Waiver, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from netchecks.models.nova_network import DeclaredDatabase
 from netchecks.models.subjects import (
     Connection,
     DeclaredLink,
@@ -99,8 +100,26 @@ def _network(network: Network) -> dict[str, Any]:
         "probe_from": [node.name for node in network.probe_from],
         "routers": [node.name for node in network.routers],
         **_given({"dhcp": _dhcp(network), "advertised": _advertised(network), "outside": list(map(str, network.outside))}),
-        **_given({"neutron": _neutron(network)}),
+        **_given({"nova": _nova(network), "neutron": _neutron(network)}),
     }
+
+
+def _nova(network: Network) -> dict[str, Any] | None:
+    nova = network.nova
+    if nova is None:
+        return None
+    return {
+        "manager": nova.manager, "multi_host": nova.multi_host,
+        **_given({"host": nova.host, "public_interface": nova.public_interface, "database": _database(nova.database)}),
+    }
+
+
+def _database(declared: DeclaredDatabase | None) -> dict[str, Any] | None:
+    if declared is None:
+        return None
+    return _given({
+        "address": declared.address, "name": declared.name, "port": declared.port, "node": declared.node, declared.source: declared.value,
+    })
 
 
 def _neutron(network: Network) -> dict[str, Any] | None:
@@ -154,11 +173,16 @@ def _vm(vm: Vm, interfaces: list[Interface]) -> dict[str, Any]:
 
 def _interface(interface: Interface) -> dict[str, Any]:
     addresses = list(map(str, interface.addresses))
-    return _given({"network": interface.network.name, "mac": interface.mac, "tap": interface.tap, "addresses": addresses})
+    return _given({"network": interface.network.name, "mac": interface.mac, "tap": interface.tap, "addresses": addresses}) | _given({
+        "floating": list(map(str, interface.floating)),
+    })
 
 
 def _flow(flow: Flow) -> dict[str, Any]:
     way: dict[str, Any] = {"icmp": True} if flow.protocol == "icmp" else {flow.protocol: flow.port}
+    if flow.throughput:
+        rates = {name: f"{rate} bit/s" for name, rate in (("rate", flow.throughput.rate), ("back", flow.throughput.back)) if rate}
+        way = {"throughput": {**rates, "port": flow.port}}
     return {"name": flow.name, "from": flow.source.name, "to": str(flow.target), "network": flow.network.name, **way}
 
 

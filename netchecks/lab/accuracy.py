@@ -162,7 +162,7 @@ def measure(lab: Lab, fault: faults.Fault, suites: Sequence[str], folder: Path) 
         return Row(fault, (), 0.0, f"cannot be applied: {error}")
     started = time.monotonic()
     try:
-        output = _run(lab, suites, folder)
+        output = _run(lab, suites, folder, fault.options)
     finally:
         seconds = time.monotonic() - started
         lab.revert(fault)
@@ -170,10 +170,10 @@ def measure(lab: Lab, fault: faults.Fault, suites: Sequence[str], folder: Path) 
     return Row(fault, named, seconds, f"{trouble} {output[-300:]}".strip() if trouble else "")
 
 
-def _run(lab: Lab, suites: Sequence[str], folder: Path) -> str:
+def _run(lab: Lab, suites: Sequence[str], folder: Path, options: Sequence[str] = ()) -> str:
     """Run pytest as a user would; give the end of its output."""
     argv = [sys.executable, "-m", "pytest", *suites, f"--inventory-file={lab.inventory}", f"--netchecks-run-dir={folder}",
-            "-q", "-p", "no:cacheprovider", "--tb=no"]
+            "-q", "-p", "no:cacheprovider", "--tb=no", *options]
     try:
         done = lab.exec(controller(lab.topology), argv, capture_output=True, text=True, errors="replace", timeout=PATIENCE,
                         stdin=subprocess.DEVNULL, check=False)
@@ -209,4 +209,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--state-dir")
     add_arguments(parser)
-    sys.exit(run(parser.parse_args()))
+    try:
+        sys.exit(run(parser.parse_args()))
+    except LabError as error:
+        sys.exit(str(error))

@@ -59,7 +59,8 @@ class Fault(Strict):
     """One fault, or one unusual but healthy state (``healthy``: nothing may be named).
 
     ``expect_all``: every cause that has to be named, where there are several. ``note``: it is a note and no failure.
-    ``needs``: ``rooted`` where a lab without root cannot show it. ``settle``: seconds until it shows.
+    ``options``: what the suites are run with. ``needs``: ``rooted`` where a lab without root cannot show it.
+    ``settle``: seconds until it shows.
     ``inventory``: what is meant in this state, merged over the lab's inventory. ``why``: what makes it worth having.
     """
 
@@ -72,6 +73,7 @@ class Fault(Strict):
     healthy: bool = False
     note: bool = False
     needs: Literal["", "rooted"] = ""
+    options: tuple[str, ...] = ()
     settle: float = Field(default=0.0, ge=0, le=5)
     inventory: dict[str, Any] = Field(default_factory=dict)
     why: str = ""

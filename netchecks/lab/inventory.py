@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from netchecks.lab.state import State
-from netchecks.lab.topology import NodeRole, Place, Route, Topology
+from netchecks.lab.topology import NodeRole, Place, Route, Topology, merged
 
 
 def inventory(lab: State, topology: Topology, overlays: Sequence[dict[str, Any]] = ()) -> str:
@@ -43,19 +43,6 @@ def _platform(lab: State, place: Place) -> dict[str, Any]:
     return {"platform": {"name": place.platform, "prefix": ["ip", "netns", "exec", lab.netns(place.platform)]}}
 
 
-def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Give both in one, where what stands above wins.
-
-    >>> merged({"vms": {"vm42": {"tcp": [22]}}}, {"vms": {"vm42": {"runs": False}}})
-    {'vms': {'vm42': {'tcp': [22], 'runs': False}}}
-    """
-    result = dict(below)
-    for key, value in above.items():
-        old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return result
-
-
 def _node(lab: State, name: str, place: Place, role: NodeRole) -> dict[str, Any]:
     """Give the stanza of a node. Without systemd there are no services to ask for."""
     links: dict[str, Any] = {}
@@ -87,13 +74,14 @@ def _vm(lab: State, name: str, place: Place) -> dict[str, Any]:
     entered = {"guest": {"connection": "netns", "address": lab.netns(name)}} if place.vm.entered else {}
     return {
         "node": place.vm.node,
-        "domain": name,
+        "domain": place.vm.domain or name,
         "tcp": list(place.vm.tcp),
         **entered,
         **({"names": list(place.vm.names)} if place.vm.names else {}),
         "interfaces": [
             {"network": place.vm.network, "mac": interface.mac, "tap": interface.to.name,
-             "addresses": [address.split("/")[0] for address in interface.addresses]}
+             "addresses": [address.split("/")[0] for address in interface.addresses],
+             **({"floating": list(place.vm.floating)} if place.vm.floating else {})}
             for interface in place.interfaces.values() if interface.to
         ],
     }

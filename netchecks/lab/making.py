@@ -67,7 +67,7 @@ def _folder(
     plan: Topology, topology: str, *, rooted: bool, state_dir: Path | str | None, name: str,
 ) -> tuple[state.State, Topology]:
     """Make the lab's folder and write down what is known so far."""
-    folder = state.new_folder(state_dir, name or secrets.token_hex(2))
+    folder = state.new_folder(state_dir, name or secrets.token_hex(3))
     for part in ("log", "scratch"):
         (folder / part).mkdir()
     path = str(Path(topology).resolve()) if topology.endswith(".yaml") else plan.name

@@ -128,6 +128,8 @@ class VmRole(Strict):
     """The place is the inside of a VM of the inventory. ``tcp``: the ports that it listens on.
 
     ``entered``: the inventory says that it can be entered, by its network namespace. ``names``: what it shall resolve.
+    ``domain``: its libvirt name, where that is another one than the place's. ``floating``: addresses translated to its own; it is
+    these that the outside reaches.
     """
 
     node: str
@@ -135,6 +137,8 @@ class VmRole(Strict):
     tcp: tuple[int, ...] = ()
     entered: bool = False
     names: tuple[str, ...] = ()
+    domain: str = ""
+    floating: tuple[str, ...] = ()
 
 
 class Place(Strict):
@@ -200,7 +204,7 @@ def load(name: str, count: int | None = None) -> Topology:
 def parse(text: str, file: str, count: int | None = None) -> Topology:
     """Read a topology from its text. ``file`` names it in messages."""
     try:
-        topology = Topology.model_validate(_repeated(yaml.safe_load(text), count))
+        topology = Topology.model_validate(_repeated(_extended(yaml.safe_load(text)), count))
     except yaml.YAMLError as error:
         raise LabError(f"{file}: {error}") from error
     except ValidationError as error:
@@ -209,6 +213,47 @@ def parse(text: str, file: str, count: int | None = None) -> Topology:
     if mistakes:
         raise LabError("\n".join(f"{file}: {mistake}" for mistake in mistakes))
     return topology
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Give both in one, where what stands above wins.
+
+    >>> merged({"vms": {"vm42": {"tcp": [22]}}}, {"vms": {"vm42": {"runs": False}}})
+    {'vms': {'vm42': {'tcp': [22], 'runs': False}}}
+    """
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _extended(data: Any) -> Any:
+    """Put a topology over the one that it ``extends``: mappings by key, null takes something away, everything else is replaced.
+
+    A place that is ``like`` another is put over that one, as it is there.
+    """
+    if not isinstance(data, dict) or "extends" not in data:
+        return data
+    name = data["extends"]
+    if name not in names():
+        raise LabError(f"extends: no topology {name!r}; there are {names()}")
+    below = _extended(yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
+    own = {key: value for key, value in data.items() if key not in {"extends", "places"}}
+    places = {place: _like(below["places"], one) for place, one in data.get("places", {}).items()}
+    return _without_nulls(merged(below, {**own, "places": places}))
+
+
+def _like(known: dict[str, Any], place: Any) -> Any:
+    if not isinstance(place, dict) or "like" not in place:
+        return place
+    if place["like"] not in known:
+        raise LabError(f"like: no place {place['like']!r}; there are {sorted(known)}")
+    return merged(known[place["like"]], {key: value for key, value in place.items() if key != "like"})
+
+
+def _without_nulls(value: Any) -> Any:
+    return {key: _without_nulls(item) for key, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 
 def controller(topology: Topology) -> str:
@@ -220,8 +265,9 @@ def listeners(topology: Topology, *, rooted: bool) -> list[tuple[str, int]]:
     """Give every address and port that has to answer the controller by TCP in a healthy lab, both families."""
     wanted = [(place.node.address, 22) for place in topology.nodes().values() if place.node and rooted]
     for place in topology.vms().values():
-        addresses = [address.split("/")[0] for interface in place.interfaces.values() for address in interface.addresses]
-        wanted += [(address, port) for address in addresses for port in (place.vm.tcp if place.vm else ())]
+        assert place.vm is not None
+        own = [address.split("/")[0] for interface in place.interfaces.values() for address in interface.addresses]
+        wanted += [(address, port) for address in place.vm.floating or own for port in place.vm.tcp]
     return wanted + [(str(one), 53) for network in topology.networks.values() for one in network.get("resolvers", ())]
 
 

@@ -28,8 +28,9 @@ def _interface(mac: str | None, tap: Port, topology: Topology) -> str:
 
 def domain_xml(name: str, place: Place, topology: Topology) -> str:
     """Give the XML of one domain, on one line, so that a fault can change it with sed."""
+    domain = place.vm.domain if place.vm and place.vm.domain else name
     interfaces = "".join(_interface(interface.mac, interface.to, topology) for interface in place.interfaces.values() if interface.to)
     return (
-        f"<domain type='test' xmlns:test='{NAMESPACE}'><name>{name}</name><memory>65536</memory><vcpu>1</vcpu>"
+        f"<domain type='test' xmlns:test='{NAMESPACE}'><name>{domain}</name><memory>65536</memory><vcpu>1</vcpu>"
         f"<os><type>hvm</type></os><test:runstate>1</test:runstate><devices>{interfaces}</devices></domain>\n"
     )

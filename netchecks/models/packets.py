@@ -40,7 +40,7 @@ class Packet:
     """
 
     family: Family
-    protocol: Literal["arp", "ndp", "icmp", "icmpv6", "tcp", "udp"]
+    protocol: Literal["arp", "ndp", "icmp", "icmpv6", "tcp", "udp", "ospf"]
     source: Address | None = None
     destination: Address | None = None
     source_mac: str = ""
@@ -66,7 +66,7 @@ class Packet:
     @property
     def number(self) -> int | None:
         """The IP protocol's number; None for ARP. Source: IANA protocol numbers."""
-        return {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "ndp": 58}.get(self.protocol)
+        return {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "ndp": 58, "ospf": 89}.get(self.protocol)
 
     def reverse(self) -> Packet:
         """Give the answer to it, as it comes back the same way. Behind a router its MACs are others."""

@@ -46,9 +46,14 @@ def looks_limited(row: Row) -> bool:
 
 def stretch(flow: Flow, rows: Mapping[Flow, Row]) -> tuple[str, str]:
     """Say where on a bad flow's way packets are lost, by what other rows of its protocol show: the place, and words for it."""
+    return bad_stretch(flow, {one: not is_clean(row) for one, row in rows.items()})
+
+
+def bad_stretch(flow: Flow, bad_ones: Mapping[Flow, bool]) -> tuple[str, str]:
+    """Say where on a bad flow's way it is bad, by whether other flows of its protocol are: the place, and words for it."""
     interface = flow.interface
     assert interface is not None
-    node, kin = interface.node, {one: not is_clean(row) for one, row in rows.items() if one.protocol == flow.protocol and one.interface}
+    node, kin = interface.node, {one: bad for one, bad in bad_ones.items() if one.protocol == flow.protocol and one.interface}
     inside = [bad for one, bad in kin.items() if one.source == node and one.interface == interface]
     beside = [bad for one, bad in kin.items() if one.source == flow.source and _node_of(one) == node and one.interface != interface]
     away = [bad for one, bad in kin.items() if one.source == flow.source and _node_of(one) != node]

@@ -5,11 +5,13 @@ A subject's ``str`` is its name and its pytest id; its ``repr`` too, so that no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal, TypeAlias
 
 from netchecks.models.neutron import NeutronNetwork
+from netchecks.models.nova_network import DeclaredDatabase, DeclaredNova
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Prefix: TypeAlias = IPv4Network | IPv6Network
@@ -17,7 +19,7 @@ AddressOnLink: TypeAlias = IPv4Interface | IPv6Interface
 #: RFC 4253 section 4.1.
 SSH_PORT = 22
 
-Protocol: TypeAlias = Literal["arp", "ndp", "icmp", "tcp", "udp", "dhcp", "ra"]
+Protocol: TypeAlias = Literal["arp", "ndp", "icmp", "tcp", "udp", "dhcp", "ra", "throughput"]
 
 
 class _Named:
@@ -212,10 +214,11 @@ class Advertised:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Network(_Named):
-    """A network that VMs are on. ``kind``: ``switching``, ``routing``, ``ip-fabric`` or ``neutron``. MTU in bytes.
+    """A network that VMs are on. ``kind``: ``switching``, ``routing``, ``ip-fabric``, ``nova-network`` or ``neutron``. MTU in bytes.
 
     ``routers``: beyond the nodes' uplinks, they shall know the way to its VMs. ``neutron``: of that kind, what Neutron knows of it.
-    ``outside``: addresses beyond its gateways that its VMs shall reach.
+    ``outside``: addresses beyond its gateways that its VMs shall reach. ``nova``: how OpenStack's nova-network manages it.
+    ``database_way``: to the node whose configuration holds the credentials for nova's database.
     """
 
     name: str
@@ -231,6 +234,13 @@ class Network(_Named):
     routers: tuple[Node, ...] = ()
     outside: tuple[Address, ...] = ()
     neutron: NeutronNetwork | None = None
+    nova: DeclaredNova | None = None
+    database_way: Connection | None = None
+
+    @property
+    def database(self) -> DeclaredDatabase | None:
+        """The database of nova, where it may be looked into."""
+        return self.nova.database if self.nova else None
 
     @property
     def segment(self) -> int:
@@ -288,6 +298,7 @@ class Interface(_Named):
 
     ``mac`` is lower case with colons. ``tap`` is empty unless declared: then it is found by MAC.
     ``siblings``: addresses of other VMs of the network that answer ping, on the same node and on another one.
+    ``floating``: addresses that its gate translates to its own first one.
     """
 
     name: str
@@ -297,11 +308,18 @@ class Interface(_Named):
     addresses: tuple[Address, ...] = ()
     tap: str = ""
     siblings: tuple[Address, ...] = ()
+    floating: tuple[Address, ...] = ()
 
     @property
     def node(self) -> Node:
         """The node the VM is on."""
         return self.vm.node
+
+    @property
+    def gate(self) -> Node:
+        """The node that routes, translates and serves for it: its own, but on a nova-network with one network host that one."""
+        host = self.network.nova.host if self.network.nova else ""
+        return next((end.node for end in self.network.attachments if end.node.name == host), self.node)
 
     @property
     def uplink(self) -> str:
@@ -321,7 +339,9 @@ class Interface(_Named):
 
     @property
     def gateways(self) -> tuple[Address, ...]:
-        """The gateways of the subnets that its addresses are in."""
+        """The gateways of the subnets that its addresses are in; on a nova-network the addresses of its gate there."""
+        if self.network.nova is not None:
+            return self._own_of(self.gate)
         return tuple(
             subnet.gateway for subnet in self.network.subnets
             if subnet.gateway is not None and any(address in subnet.prefix for address in self.addresses)
@@ -345,8 +365,11 @@ class Interface(_Named):
     @property
     def node_addresses(self) -> tuple[Address, ...]:
         """The declared addresses of its node in the subnets that its own are in."""
+        return self._own_of(self.node)
+
+    def _own_of(self, node: Node) -> tuple[Address, ...]:
         prefixes = [s.prefix for s in self.network.subnets if any(address in s.prefix for address in self.addresses)]
-        own = (address.ip for link in self.node.links for address in link.addresses)
+        own = (address.ip for link in node.links for address in link.addresses)
         return tuple(address for address in own if any(address in prefix for prefix in prefixes))
 
     @property
@@ -363,8 +386,12 @@ class Interface(_Named):
 
     @property
     def queries(self) -> tuple[str, ...]:
-        """What its guest asks its resolvers: the names of its VM, and its first address (a reverse look-up)."""
-        return (*self.vm.names, *map(str, self.addresses[:1]))
+        """What its guest asks its resolvers: the names of its VM, and a reverse look-up: of its first address.
+
+        On a nova-network of somebody outside, as for a login from there: dnsmasq itself knows those that it has given.
+        """
+        outside = self.network.outside[:1] if self.network.nova else ()
+        return (*self.vm.names, *map(str, outside or self.addresses[:1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -384,6 +411,27 @@ class DhcpServer(_Named):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Database(_Named):
+    """nova's database, as far as it is about one network: asked from this machine. Its name is ``nova@`` and the network's."""
+
+    name: str
+    network: Network
+    declared: DeclaredDatabase
+
+    @property
+    def node(self) -> Node:
+        """The place where it is asked: this machine, under a name of its own, so that a replay finds it."""
+        return Node(f"database:{self.name}", Connection("local"))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All that the asking has to know, in one word; of the credentials only where they are."""
+        way = self.network.database_way
+        told = {"declared": asdict(self.declared), "way": asdict(way) if way else None}
+        return (json.dumps(told, sort_keys=True),)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Link(_Named):
     """An interface of a node that shall be up. ``role``: ``uplink``, ``bridge`` or ``declared``."""
 
@@ -391,6 +439,18 @@ class Link(_Named):
     node: Node
     device: str
     role: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredThroughput:
+    """What a flow shall carry, in bit/s of TCP payload: ``rate`` to its target, ``back`` from there (None: it is not asked).
+
+    ``server``: the place that has the flow's target address, where what is sent is received.
+    """
+
+    rate: int
+    server: Place
+    back: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -401,6 +461,8 @@ class Flow(_Named):
     ``needs``: what the way has to carry (``ipv4``, ``broadcast``, ``full_size`` ...); a broken state that breaks
     none of them cannot be this flow's cause. ``required`` is false where silence is no failure by itself.
     ``sampled``: a row of packets is sent along it, to see whether some are lost.
+    ``throughput``: what it shall carry, of the protocol of that name only.
+    ``translated``: what the target becomes on the way (a floating address), where it becomes another one.
     """
 
     name: str
@@ -414,6 +476,8 @@ class Flow(_Named):
     required: bool = True
     needs: frozenset[str] = frozenset()
     sampled: bool = False
+    throughput: DeclaredThroughput | None = None
+    translated: Address | None = None
     namespace: str = ""
 
     @property
@@ -430,6 +494,31 @@ class Flow(_Named):
     def family(self) -> Literal[4, 6]:
         """4 or 6."""
         return self.target.version
+
+    @property
+    def peer(self) -> Node | None:
+        """The node that has its target address, where that is one of the inventory and measures what comes."""
+        server = self.throughput.server if self.throughput else None
+        return server if isinstance(server, Node) else None
+
+    @property
+    def end_name(self) -> str:
+        """Who has its target address, as messages name it: an interface, a node, or the address alone."""
+        return str(self.interface or self.peer or self.target)
+
+    def wanted(self, direction: Literal["out", "back"]) -> int | None:
+        """Give what it shall carry in one direction, in bit/s, None where that is not declared."""
+        told = self.throughput
+        return None if told is None else told.rate if direction == "out" else told.back
+
+    @property
+    def transfers(self) -> tuple[str, ...]:
+        """Whom a measurement of its throughput asks: address and port, then each direction and its declared rate in bit/s."""
+        told = self.throughput
+        if told is None:
+            return ()
+        back = () if told.back is None else ("back", str(told.back))
+        return (str(self.target), str(self.port), "out", str(told.rate), *back)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Connection tracking's own counters: ``conntrack -S``."""
+"""Connection tracking: its own counters, and the connections whose destination is translated."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import re
 from dataclasses import fields
 
 from netchecks.errors import Unreadable
+from netchecks.models.conntrack import TranslatedConnection
 from netchecks.models.counters import ConntrackStats
 from netchecks.observe import command, observation
-from netchecks.parsing import lines, number
+from netchecks.parsing import address, lines, number
 
 _KNOWN = frozenset(field.name for field in fields(ConntrackStats)) - {"cpus"}
 
@@ -58,3 +59,37 @@ def _pair(word: str) -> tuple[str, int]:
     if not equals:
         raise Unreadable("'name=number'", word)
     return name, number(value)
+
+
+# -- translated connections --------------------------------------------------------------------------------------------
+
+_LINE = re.compile(r"(?:ipv[46] +\d+ +)?([a-z0-9]+) +\d+ +(?:(\d+) )?(?:([A-Z_0-9]+) )?(src=.*)")
+
+
+def _connections(text: str) -> tuple[TranslatedConnection, ...]:
+    return tuple(found for line in lines(text) if (found := _translated(line)) is not None)
+
+
+@observation(
+    "conntrack -L -g", root=True, modules=("nf_conntrack", "nf_conntrack_netlink"), late=True, limit=16 * 1024 * 1024,
+    or_else=((command("cat /proc/net/nf_conntrack"), _connections),),
+)
+def translated_connections(text: str) -> tuple[TranslatedConnection, ...]:
+    """The tracked connections whose destination is translated; empty where nothing is tracked.
+
+    Source: conntrack(8), -L --dst-nat; the kernel's /proc/net/nf_conntrack (all connections: those that are translated count).
+    """
+    return _connections(text)
+
+
+def _translated(line: str) -> TranslatedConnection | None:
+    match = _LINE.fullmatch(line.strip())
+    pairs = [(name, value) for name, equals, value in (word.partition("=") for word in (match[4] if match else "").split()) if equals]
+    told = {name: [value for key, value in pairs if key == name] for name in ("src", "dst", "dport")}
+    if match is None or len(told["src"]) != 2 or len(told["dst"]) != 2:  # noqa: PLR2004 - both directions
+        raise Unreadable("'tcp 6 431999 ESTABLISHED src=... dst=... src=... dst=...'", line)
+    target, owner = address(told["dst"][0]), address(told["src"][1])
+    if target == owner:
+        return None
+    port = number(told["dport"][0]) if told["dport"] else None
+    return TranslatedConnection(match[1], address(told["src"][0]), target, owner, port, match[3] or "", int(match[2] or 0))

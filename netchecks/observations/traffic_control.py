@@ -1,4 +1,4 @@
-"""What tc does to packets before and after everything else: ``tc qdisc``, ``tc filter``."""
+"""What tc does to packets before and after everything else: ``tc qdisc``, ``tc class``, ``tc filter``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 
 from netchecks.errors import Unreadable
 from netchecks.models.bridges import TrafficFilter
+from netchecks.models.throughput import RateLimit
 from netchecks.observe import observation
 from netchecks.parsing import after, blocks, lines, optional_number
+from netchecks.reading.rates import rate
 
 #: Only devices that can have filters are asked for them: one tc for each direction. The text form, not JSON: tc's JSON
 #: of u32 filters and of actions is broken in many releases, and one form serves CentOS 7 as well.
@@ -125,3 +127,56 @@ def _returns(code: str) -> set[int | None] | None:
         if int(numbers[0]) & _CLASS == _RETURN:
             found.add(int(numbers[3]) if int(numbers[0]) == _RETURN_CONSTANT else None)
     return found or None
+
+
+#: Of classful ones the classes too: one tc for each of their devices.
+_LIMITS = r"""
+q=$(tc qdisc show) || exit
+echo "@qdiscs"
+printf '%s\n' "$q"
+printf '%s\n' "$q" | awk '$2 ~ /^(htb|hfsc|cbq)$/ && !seen[$5]++ { print $5 }' | while read -r device; do
+  echo "@classes $device"
+  tc class show dev "$device" || [ ! -e "/sys/class/net/$device" ] || exit 1
+done || exit
+echo @end
+"""
+#: Behind which word a limit stands, by the kind of qdisc or class.
+_BEHIND = {"tbf": "rate", "netem": "rate", "cake": "bandwidth", "fq": "maxrate", "htb": "ceil", "cbq": "rate"}
+
+
+@observation(shell=_LIMITS, tool="tc")
+def rate_limits(text: str) -> tuple[RateLimit, ...]:
+    """What qdiscs and their classes let out of each device, in bit/s. What filters police is among the filters.
+
+    A class of htb may borrow up to its ceiling from the one above; one at the root has nobody to borrow from.
+    Source: iproute2's tc/q_tbf.c, q_netem.c, q_cake.c, q_fq.c, q_htb.c, q_hfsc.c, q_cbq.c; rates: tc/tc_util.c, tc_print_rate.
+    """
+    parts = blocks(text, "@") if lines(text) else []
+    if not parts or parts.pop() != ("end", []):
+        raise Unreadable("'@end' at the end", text[-100:])
+    found: list[RateLimit] = []
+    for mark, body in parts:
+        device = after(mark.split(), "classes")
+        if not device and mark != "qdiscs":
+            raise Unreadable("'@qdiscs' or '@classes DEVICE'", mark)
+        found.extend(limit for line in body if (limit := _limit(line, device)))
+    return tuple(found)
+
+
+def _limit(line: str, device: str) -> RateLimit | None:
+    words = line.split()
+    if words[0] != ("class" if device else "qdisc"):
+        return None  # further lines of the one before
+    own = device or after(words, "dev")
+    if len(words) < 3 or not own:  # noqa: PLR2004 - class, kind, handle
+        raise Unreadable("'qdisc tbf 8001: dev eth0 root ...'", line)
+    kind = words[1]
+    told = _upper(words) if kind == "hfsc" else after(words, "rate" if kind == "htb" and "root" in words else _BEHIND.get(kind, ""))
+    if not told or told == "unlimited":
+        return None
+    return RateLimit(own, "egress", kind, rate(told), whole=not device and "root" in words)
+
+
+def _upper(words: list[str]) -> str:
+    """Give hfsc's upper limit: ``ul m1 0bit d 0us m2 10Mbit``; ``sc`` and ``ls`` are shares, no limits."""
+    return after(words[words.index("ul"):], "m2") if "ul" in words else ""

@@ -86,14 +86,16 @@ def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
     source, network, interface = flow.source, flow.network, flow.interface
     if flow.protocol in {"dhcp", "ra"}:
         return _segment(flow)
-    end = interface.node if interface else None
+    end = interface.node if interface else flow.peer
     way = [make_hop("sender", source.name, flow, ("node", source.name), *flows_of.from_source(flow))]
     if attached(source, network):
         way += _side(source, flow, *(("bridge",) if source == end else ("bridge", "uplink")))
-    elif interface:
+    elif end:
         way.append(_gateway(flow, flows_of))
     if source != end:
         way.append(make_hop("fabric", network.name, flow))
+    if flow.peer is not None:
+        return (*way, make_hop("node", flow.peer.name, flow, ("node", flow.peer.name)), *_peer_side(flow.peer, flow))
     if interface is None:
         return (*way, _gateway(flow, flows_of))
     way.append(make_hop("node", interface.node.name, flow, ("node", interface.node.name)))
@@ -115,6 +117,10 @@ def _side(node: Node, flow: Flow, *names: str) -> list[Hop]:
     end = flow.network.at(node)
     devices = {"uplink": end.uplink, "bridge": end.bridge}
     return [make_hop(name, node.name, flow, ("node", node.name), ("link", f"{node}:{devices[name]}")) for name in names]
+
+
+def _peer_side(peer: Node, flow: Flow) -> list[Hop]:
+    return _side(peer, flow, "uplink", "bridge") if attached(peer, flow.network) else []
 
 
 def _gateway(flow: Flow, flows_of: Flows) -> Hop:
@@ -157,7 +163,7 @@ def _sender_device(flow: Flow, route_lookups: By[Flow, Lookup]) -> str:
 
 
 def _traced(flow: Flow) -> bool:
-    return flow.network.kind == "switching" and flow.interface is not None and flow.size is None
+    return flow.network.kind == "switching" and flow.interface is not None and flow.size is None and not flow.throughput
 
 
 def outbound_points(interface: Interface, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]]) -> tuple[Point, ...]:

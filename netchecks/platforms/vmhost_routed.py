@@ -52,6 +52,8 @@ def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
     """Give the way of a flow, in the order of its packet; before the routers stands who tells them the way."""
     source, network, interface = flow.source, flow.network, flow.interface
     way = [make_hop("sender", source.name, flow, ("node", source.name), *flows_of.from_source(flow))]
+    if flow.peer is not None:
+        return (*way, make_hop("fabric", network.name, flow), make_hop("node", flow.peer.name, flow, ("node", flow.peer.name)))
     if interface is None:
         return (*way, make_hop("fabric", network.name, flow), make_hop("gateway", network.name, flow))
     node, about = interface.node, _about(interface)
@@ -125,7 +127,7 @@ def _leads_outside(link: Link, own: tuple[InterfaceAddress, ...]) -> bool:
 
 
 def _traced(flow: Flow) -> bool:
-    return flow.network.kind in {"routing", "ip-fabric"} and flow.interface is not None and flow.size is None
+    return flow.network.kind in {"routing", "ip-fabric"} and flow.interface is not None and flow.size is None and not flow.throughput
 
 
 traced(where=_traced, at=trace_places, points=points)

@@ -28,6 +28,7 @@ from netchecks.plugin.outcomes import cleaned, is_told, judged_of, prove, shape,
 from netchecks.probe import PROBES
 from netchecks.reporters import junit, progress
 from netchecks.session import Session
+from netchecks.siblings import with_siblings
 from netchecks.world import KINDS, Selection, Subject, combinations
 
 #: The outcome of an item, for what hears of it later.
@@ -43,8 +44,15 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--inventory-file", action="append", metavar="FILE", help="inventory file or folder; may be repeated")
     group.addoption("--host", action="append", metavar="NODE", help="only this node of the inventory; may be repeated")
     group.addoption("--vm", action="append", metavar="VM", help="only this VM (and its node); may be repeated")
+    group.addoption("--compare", action="append", metavar="NODE", help="judge this node too, and show beside a failure what differs there")
+    group.addoption("--compare-network", action="append", metavar="NETWORK", help="the same with another network")
+    group.addoption("--compare-vm", action="append", metavar="VM", help="the same with another VM")
     group.addoption("--replay-run", metavar="DIR", help="judge what a run saw (reports/<run>) again, touching no host")
     group.addoption("--allow-leases", action="store_true", help="take DHCP leases for test MACs, and release them at once")
+    group.addoption(
+        "--load-tests", action="store_true",
+        help="measure each declared throughput with iperf3: one after the other, each loads the network for some 5 s in each direction",
+    )
     group.addoption("--netchecks-run-dir", metavar="DIR", help="folder of this run's reports and record (default: reports/<time>)")
     group.addoption("--node-timeout", type=float, default=60.0, metavar="S", help="seconds for one trip to one node (default 60)")
     group.addoption("--run-timeout", type=float, default=600.0, metavar="S", help="seconds for all the looking (default 600)")
@@ -59,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for mark in (
         "kind(name, ...): the kinds of network that a check is about",
         "flow(protocol, ..., to=, full=, sampled=, family=): the flows that a check is about",
-        "allowed(option): a check that changes something for a moment; it applies where the option (allow_leases) is given",
+        "allowed(option): a check that does more than look; it applies where the option (allow_leases, load_tests) is given",
         "declares(field): a check of networks of which the inventory tells this (dhcp, advertised)",
         "hop(name, layer): the hop of a flow's way whose state a check judges",
         "verdict: a check whose outcome is its flow's",
@@ -86,6 +94,7 @@ def _settings(config: pytest.Config) -> dict[str, Any]:
     worker = getattr(config, "workerinput", None)
     return {
         "files": files, "default": default, "hosts": option.host or (), "vms": option.vm or (),
+        "beside": {f"--{name.replace('_', '-')}": getattr(option, name) or () for name in ("compare", "compare_network", "compare_vm")},
         "replay": Path(option.replay_run) if option.replay_run else None,
         "folder": Path(worker["netchecks_run"]) if worker and worker.get("netchecks_run") else option.netchecks_run_dir,
         "root": config.rootpath, "worker": worker is not None, "argv": list(config.invocation_params.args),
@@ -178,7 +187,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         row for row in combinations(run.world, frozenset(own))
         if _applies(kind, flow, row) and (inside is None or _entered(row)) and _declared(declares, row) and _allowed(metafunc)
     ]
-    chosen = [row for row in rows if selection.keeps(row, run.world)]
+    chosen = with_siblings([row for row in rows if selection.keeps(row, run.world)], rows, run.beside, run.world)
     values: list[tuple[object, ...]] = [tuple(row[kind] for kind in own) for row in chosen] or [(_NOTHING,) * len(own)]
     ids = ["-".join(str(row[kind]) for kind in own) for row in chosen] or ["nothing"]
     scope = "module" if "host" in metafunc.fixturenames else None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from netchecks.models.answers import NameAnswer
-from netchecks.models.subjects import Address, Node
+from netchecks.models.subjects import Address, DhcpServer, Node
 from netchecks.models.system import Resolver, Resolvers
 from netchecks.probe import Ask, Datagram, Got, probe
 from netchecks.seen import By
@@ -19,6 +19,8 @@ SECONDS = 3.0
 MOST_SERVERS, MOST_NAMES = 8, 16
 #: DNS over TLS (RFC 7858): that port does not speak UDP.
 TLS_PORT = 853
+#: RFC 1035 section 4.2.
+DNS_PORT = 53
 
 
 def names_of(node: Node) -> tuple[str, ...]:
@@ -90,6 +92,24 @@ def names(node: Node, resolvers: By[Node, Resolvers]) -> Ask:
         Datagram(address_of(server), server.port, query, SECONDS)
         for server in servers_of(resolvers[node]) for query in queries
     ), 0.0)
+
+
+# -- a DHCP server that is its network's name server too ---------------------------------------------------------------
+
+
+def _serves_names(server: DhcpServer) -> bool:
+    return server.network.nova is not None and _has_names(server.node) and bool(server.addresses)
+
+
+def _read_served(server: DhcpServer, got: tuple[Got, ...]) -> tuple[NameAnswer, ...]:
+    return _read(server.node, got)
+
+
+@probe("server_name_answers", of=DhcpServer, where=_serves_names, read=_read_served, root=False)
+def served_names(dhcp_server: DhcpServer) -> Ask:
+    """Ask nova's dnsmasq, on its own node and at its own address, for the names that its node's resolvers are asked for."""
+    queries = [_query(name) for name in names_of(dhcp_server.node)]
+    return Ask(tuple(Datagram(dhcp_server.addresses[0], DNS_PORT, query, SECONDS) for query in queries), 0.0)
 
 
 def _query(name: str) -> bytes:

@@ -82,6 +82,8 @@ def _diagnosis(number: int, item: Mapping[str, Any]) -> Iterator[str]:
     if len(item["places"]) > 3:  # noqa: PLR2004 - as many as its title has
         yield from ("Places:", "", *_bullets([_plain(place) for place in item["places"]]))
     yield from _evidence(item)
+    if "compared" in item:
+        yield from _beside(item["compared"])
     if item["explains"] and item["severity"] != "finding":
         yield from (f"{'Explains' if item['severity'] == 'cause' else 'Concerns'} {_counted(len(item['explains']), 'check')}:", "")
         yield from _bullets([_code(nodeid) for nodeid in item["explains"]])
@@ -103,6 +105,22 @@ def _evidence(item: Mapping[str, Any]) -> Iterator[str]:
     left = len(item["evidence"][_EVIDENCE:]) + item["evidence_left_out"]
     if left:
         yield from (f"{left} more pieces of evidence are in report.json and in the record.", "")
+
+
+def _beside(item: Mapping[str, Any]) -> Iterator[str]:
+    """Tell how a sibling differs, as a diff: what is here alone, what is there alone."""
+    yield f"Beside {_plain(item['sibling'])} ({item['sibling_outcome'] or 'not judged'}), {_plain(item['subject'])} differs:"
+    yield ""
+    told = [line for one in item["differing"] for line in (f"  {one['fact']}", *_signed("- ", one["here"]), *_signed("+ ", one["there"]))]
+    told = [f"--- {item['subject']}", f"+++ {item['sibling']}", *told[:_LISTED], *(["  ..."] if len(told) > _LISTED else [])]
+    yield from _fenced("\n".join(told)) if item["differing"] else ("in nothing that the check read.", "")
+    if item["same"]:
+        yield from (f"Alike in {', '.join(item['same'])}.", "")
+    yield from _bullets([f"Not compared: {_plain(reason)}" for reason in item["unseen"]])
+
+
+def _signed(sign: str, rows: Sequence[str]) -> list[str]:
+    return [sign + row for row in rows]
 
 
 def _fenced(text: str) -> tuple[str, ...]:

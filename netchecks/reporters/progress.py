@@ -31,7 +31,7 @@ def silent() -> Screen:
 
 @dataclass(slots=True)
 class Progress:
-    """Hears of each place: ``looking``, ``probing``, ``seen``, or the reason why it cannot be looked at.
+    """Hears of each place: ``looking``, ``probing``, ``seen``, or the reason why it cannot be looked at; then ``measuring``, ``measured``.
 
     ``every``: seconds between two words about who is waited for. Times are of ``time.monotonic``.
     """
@@ -65,10 +65,12 @@ class Progress:
     def tell(self, place: str, state: str) -> None:
         """Hear of one place."""
         with self._lock:
-            if state in {"looking", "probing"}:
+            if state in {"looking", "probing", "measuring"}:
                 self.begun.setdefault(place, self.clock())
                 return
             self.begun.pop(place, None)
+            if state == "measured":
+                return  # it was counted when it was seen
             self.done += 1
             if state != "seen":
                 self.bad += 1

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from netchecks.compare import FACTS, LINES, VERDICTS, Comparison
 from netchecks.diagnose import Diagnosis, Judged
 from netchecks.evidence import Evidence, clean
 from netchecks.excerpt import excerpt
@@ -77,12 +78,12 @@ def _in_full(number: int, item: Diagnosis, report: Report, width: int) -> Iterat
     head = f"{number}. {_TITLES[item.severity]} {item.code} at {listed(item.places)}"
     for line in textwrap.wrap(head, width, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False):
         yield line, _COLOURS[item.severity]
-    for line in lines(item, report.behind(item), width):
+    for line in lines(item, report.behind(item), width, report.beside(item)):
         yield line, {}
 
 
-def lines(item: Diagnosis, behind: Sequence[Evidence] = (), width: int = 80) -> Iterator[str]:
-    """Give the body of one diagnosis: what, why, what proves it, who does what, what it explains."""
+def lines(item: Diagnosis, behind: Sequence[Evidence] = (), width: int = 80, beside: Comparison | None = None) -> Iterator[str]:
+    """Give the body of one diagnosis: what, why, what proves it, how a sibling differs, who does what, what it explains."""
     for number, message in enumerate(item.messages[:_MESSAGES]):
         yield from _wrapped("", message, width) if number == 0 else (_cut(f"   {' '.join(message.split())}", width),)
     if len(item.messages) > _MESSAGES:
@@ -92,6 +93,8 @@ def lines(item: Diagnosis, behind: Sequence[Evidence] = (), width: int = 80) -> 
     if item.severity in {"cause", "finding"}:
         yield from _wrapped("Proof:  ", item.confidence, width)
     yield from _proof(item, behind, width)
+    if beside is not None:
+        yield from _beside(beside, width)
     if item.remedy or item.owner:
         yield from _remedy(item, width)
     if len(item.explains) > 1 and item.severity in {"cause", "unseen"}:
@@ -114,6 +117,32 @@ def _proof(item: Diagnosis, behind: Sequence[Evidence], width: int) -> Iterator[
         end = "" if one.status in {0, None} else f" [exit {one.status}]"
         yield _cut(f"     {one.short}", width - len(end)) + end
         yield from (_cut(f"       {line}", width) for line in shown)
+
+
+def _beside(item: Comparison, width: int) -> Iterator[str]:
+    """Tell what is so here and not at the sibling, and the other way round; first the facts with the fewest differences."""
+    yield from _wrapped("Beside: ", f"{item.sibling}, {VERDICTS[item.outcome]}; {item.subject} and it {_same(item)}", width)
+    for one in item.differing[:FACTS]:
+        for name, told in ((item.subject, one.here), (item.sibling, one.there)):
+            yield from (text for line in told[:LINES] for text in _folded(f"     {one.fact}, only {name}: ", line, width))
+            if len(told) > LINES:
+                yield f"     {one.fact}, only {name}: ... and {len(told) - LINES} more (report.json has all)"
+    yield from (_cut(f"     not compared: {reason}", width) for reason in item.unseen[:LINES])
+
+
+def _folded(label: str, text: str, width: int) -> Iterator[str]:
+    """Give a line of a fact in at most two lines."""
+    first, *more = textwrap.wrap(label + text, width, subsequent_indent=" " * 7, break_on_hyphens=False) or [label]
+    yield first
+    if more:
+        yield more[0] if len(more) == 1 else _cut(f"{more[0]} ...", width)
+
+
+def _same(item: Comparison) -> str:
+    facts = [one.fact for one in item.differing]
+    shown = f"differ in {', '.join(facts[:FACTS])}" + (f" and {len(facts) - FACTS} more" if len(facts) > FACTS else "")
+    alike = f"are alike in {', '.join(item.same)}" if item.same else ""
+    return " and ".join(filter(None, (shown if facts else "", alike))) or "have nothing that could be compared"
 
 
 def _remedy(item: Diagnosis, width: int) -> Iterator[str]:

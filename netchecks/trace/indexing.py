@@ -31,6 +31,7 @@ class Index:
     def of(self, flow: Flow, mark: Mark) -> Iterator[Row]:
         """Give the frames that may belong to a flow's trace, in their order."""
         keys = [_ANYBODY, ("mark", mark.cookie), ("sequence", mark.sequence >> _TURN_BITS), ("asks", flow.target.compressed)]
+        keys += [("asks", flow.translated.compressed)] if flow.translated else []
         keys += [("port", flow.port)] if flow.protocol == "udp" else []
         found = {number for key in keys for number in self.numbers.get(key, ())}
         return (self.rows[number] for number in sorted(found))

@@ -56,7 +56,7 @@ def placed(found: Sighting, point: Point, seconds: float, *, outgoing: bool) -> 
 
 def _asking(flow: Flow, asking: Asking | None, frame: Frame) -> Sighting | None:
     """Take a question for the target's MAC, or its answer, whoever asks: before a router's first packet stands its own question."""
-    if asking is None or asking.target != flow.target.compressed:
+    if asking is None or asking.target not in {str(flow.target), str(flow.translated)}:
         return None
     kind: Kind = "told" if asking.answer else "asked"
     said = asking.mac if asking.answer else ""

@@ -17,7 +17,7 @@ VLAN_TAG = 4
 _WIRES = frozenset({"", "bond", "team", "vlan"})
 
 
-@pytest.mark.kind("switching", "routing")
+@pytest.mark.kind("switching", "routing", "nova-network")
 @pytest.mark.hop("bridge", "exists")
 def test_bridge_exists(network: Network, node: Node, links: By[Node, Table[Device]]) -> None:
     """The network's bridge is there, and is a bridge.
@@ -39,7 +39,7 @@ def test_bridge_exists(network: Network, node: Node, links: By[Node, Table[Devic
         raise Wrong("bridge.not_a_bridge", f"{node}: {name} is a {kind or 'plain'} device, expected a bridge", place=node.name)
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "nova-network")
 @pytest.mark.hop("uplink", "member")
 def test_bridge_has_uplink(network: Network, node: Node, links: By[Node, Table[Device]], bridges: By[Node, Table[Bridge]]) -> None:
     """The network's uplink is a forwarding port of its bridge.
@@ -80,7 +80,7 @@ def _spare(bridge: Bridge, uplink: str, links: Table[Device]) -> str:
     return next((name for name in others if links[name].carrier), "")
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "nova-network")
 @pytest.mark.hop("uplink", "size")
 def test_uplink_mtu_fits(network: Network, node: Node, links: By[Node, Table[Device]]) -> None:
     """The uplink carries the network's MTU.
@@ -97,7 +97,7 @@ def test_uplink_mtu_fits(network: Network, node: Node, links: By[Node, Table[Dev
         )
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "nova-network")
 @pytest.mark.hop("bridge", "size")
 def test_bridge_mtu_fits(network: Network, node: Node, links: By[Node, Table[Device]]) -> None:
     """The bridge carries the network's MTU; unless somebody set it, it has that of its smallest port.

@@ -123,12 +123,34 @@ def _lost(network: Network, loss: Loss, exchange: Exchange, breaks: frozenset[st
             remedy="look whether the server runs, whether the request reaches it (tcpdump -n port 67), and whether a relay is missing",
         )
     at_home = loss.before is not None and loss.after.place == loss.before.place
+    if not loss.answer and not at_home and (servers := _behind_relay(network, exchange.family)):
+        _not_relayed(network, loss, servers, breaks, who)
     raise Wrong(
         "dhcp.reply_lost" if loss.answer else "dhcp.request_lost",
         f"{network}: the {loss.kind} of {who} is seen at {loss.after} and not at {loss.before}, expected at both",
         place=loss.after.place if at_home else network.name, breaks=breaks,
         owner="node administrator" if at_home else "network engineer",
         remedy=f"look at what filters between {loss.after} and {loss.before}: nft list ruleset, ebtables-save, tc filter; DHCP snooping",
+    )
+
+
+def _behind_relay(network: Network, family: int) -> list[str]:
+    """Give the servers of a family where none of them is on the network's segment: what its clients say does not come to them by itself."""
+    servers = sorted(network.dhcp.addresses(family)) if network.dhcp else []
+    near = any(server.is_link_local or any(server in subnet.prefix for subnet in network.subnets) for server in servers)
+    return [] if near else [str(server) for server in servers]
+
+
+def _not_relayed(network: Network, loss: Loss, servers: list[str], breaks: frozenset[str], who: str) -> None:
+    """Say that nobody carries what clients ask to the servers of another network (RFC 2131 section 4.1, RFC 8415 section 19)."""
+    gateways = ", ".join(str(subnet.gateway) for subnet in network.subnets if subnet.gateway) or "its router"
+    raise Wrong(
+        "dhcp.relay_missing",
+        f"{network}: the {loss.kind} of {who} is seen at {loss.after} and not at {loss.before}; the server {', '.join(servers)} is in "
+        "another network, expected a relay that carries it there",
+        place=network.name, breaks=breaks, owner="network engineer",
+        remedy=f"on the router of {network} ({gateways}) relay DHCP to {', '.join(servers)} (ip helper-address, dhcrelay, dnsmasq "
+        "--dhcp-relay), and let its requests from port 67 through to the server",
     )
 
 

@@ -75,7 +75,7 @@ def test_tap_is_up(interface: Interface, domains: By[Node, Table[Domain]], links
         )
 
 
-@pytest.mark.kind("switching", "routing")
+@pytest.mark.kind("switching", "routing", "nova-network")
 @pytest.mark.hop("tap", "member")
 def test_bridge_has_vm(
     interface: Interface,
@@ -120,7 +120,7 @@ def _has_vlan(interface: Interface, tap: str, vlans: tuple[BridgeVlan, ...]) -> 
         raise Wrong("tap.wrong_vlan", message, place=interface.node.name, remedy=f"bridge vlan add vid {wanted} dev {tap} pvid untagged")
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "nova-network")
 @pytest.mark.hop("tap", "forwards")
 def test_port_is_not_isolated(interface: Interface, domains: By[Node, Table[Domain]], bridges: By[Node, Table[Bridge]]) -> None:
     """The VM's port and the uplink may exchange frames: not both are isolated.
@@ -142,7 +142,7 @@ def _port(bridges: Table[Bridge], bridge: str, name: str) -> BridgePort | None:
     return bridges[bridge].ports.get(name) if bridge in bridges else None
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "nova-network")
 @pytest.mark.hop("tap", "forwards")
 def test_port_takes_unicast(
     interface: Interface,
@@ -234,7 +234,7 @@ def _may_pass_before(dropping: TrafficFilter, own: list[TrafficFilter]) -> bool:
     return any(item.direction == dropping.direction and not item.always_drops for item in before)
 
 
-@pytest.mark.kind("switching")
+@pytest.mark.kind("switching", "nova-network")
 @pytest.mark.hop("tap", "size")
 def test_tap_mtu_fits(interface: Interface, domains: By[Node, Table[Domain]], links: By[Node, Table[Device]]) -> None:
     """The VM's tap carries the network's MTU.
@@ -254,7 +254,7 @@ def test_tap_mtu_fits(interface: Interface, domains: By[Node, Table[Domain]], li
         )
 
 
-@pytest.mark.kind("switching", "routing")
+@pytest.mark.kind("switching", "routing", "nova-network")
 @pytest.mark.hop("tap", "forwards")
 def test_bridge_knows_mac(
     interface: Interface,

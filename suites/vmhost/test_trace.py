@@ -27,7 +27,7 @@ _BACK: tuple[Kind, ...] = ("reply", "error", "told")
 
 
 @pytest.mark.kind("switching", "routing", "ip-fabric", "neutron")
-@pytest.mark.flow(to="vm", full=False)
+@pytest.mark.flow("arp", "ndp", "icmp", "tcp", "udp", to="vm", full=False)
 @pytest.mark.hop("uplink", "passes")
 def test_request_reaches_uplink(
     flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace], links: By[Node, Table[Device]],
@@ -97,7 +97,7 @@ def _router(flow: Flow) -> str:
 
 
 @pytest.mark.kind("switching", "routing", "ip-fabric", "neutron")
-@pytest.mark.flow(to="vm", full=False)
+@pytest.mark.flow("arp", "ndp", "icmp", "tcp", "udp", to="vm", full=False)
 @pytest.mark.hop("tap", "passes")
 def test_request_reaches_tap(
     flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace], links: By[Node, Table[Device]],

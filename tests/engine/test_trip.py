@@ -50,7 +50,7 @@ def left(lab: Lab, node: str, number: str = "netchecks") -> list[str]:
     return [*(line for line in processes if (number in line or line.endswith("sh -s")) and "find /tmp" not in line), *files]
 
 
-def clean(lab: Lab, node: str, number: str = "netchecks", seconds: float = 3.0) -> bool:
+def clean(lab: Lab, node: str, number: str = "netchecks", seconds: float = 20.0) -> bool:
     """Tell whether within these seconds nothing is left."""
     return bool(wait(lambda: not left(lab, node, number), seconds))
 

@@ -14,6 +14,7 @@ from netchecks.world import KINDS, Selection, Subject, World
 assert netchecks.platforms, "fills itself"
 EXAMPLE = Path(__file__).parents[2] / "inventories" / "examples" / "switching.yaml"
 WITH_DHCP = EXAMPLE.with_name("dhcp.yaml")
+NOVA = EXAMPLE.with_name("nova-network.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +61,18 @@ def test_each_combination_is_consistent(switching: World) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_rows_of_the_right_type(switching: World, managed: World, kind: str) -> None:
-    made = {"access": managed, "dhcp_server": world.build(inventory.load([WITH_DHCP]))}.get(kind, switching)
+    own = {"dhcp_server": WITH_DHCP, "database": NOVA}
+    made = managed if kind == "access" else world.build(inventory.load([own[kind]])) if kind in own else switching
     found = world.combinations(made, frozenset({kind}))
     assert found
     assert all(type(row[kind]) is KINDS[kind] for row in found)
     assert all(set(world.complete(row)) >= {kind} for row in found)
 
 
-@pytest.mark.parametrize("example", ["switching", "managed", "dhcp"])
+@pytest.mark.parametrize("example", ["switching", "managed", "dhcp", "nova"])
 def test_relations_hold_both_ways(switching: World, managed: World, example: str) -> None:
-    made = {"switching": switching, "managed": managed, "dhcp": world.build(inventory.load([WITH_DHCP]))}[example]
+    own = {"dhcp": WITH_DHCP, "nova": NOVA}
+    made = world.build(inventory.load([own[example]])) if example in own else {"switching": switching, "managed": managed}[example]
     for one in KINDS.values():
         for subject in made.all(one):
             for other in KINDS.values():

@@ -25,7 +25,7 @@ def test_an_example_is_as_the_text_says(text, mistakes, tmp_path, monkeypatch):
 
 
 def test_there_are_examples():
-    assert len(BLOCKS) == 9
+    assert len(BLOCKS) == 10
     assert sum(bool(mistakes) for _, mistakes in BLOCKS) == 1
 
 

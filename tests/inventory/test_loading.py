@@ -13,7 +13,7 @@ import yaml
 from netchecks.errors import InventoryError
 from netchecks.inventory import default_path, load, show
 from netchecks.inventory.fields import BACKENDS
-from netchecks.models.subjects import Connection, DeclaredLink, DeclaredRoute, Inventory
+from netchecks.models.subjects import Connection, DeclaredLink, DeclaredRoute, DeclaredThroughput, Inventory
 
 ROOT = Path(__file__).parents[2]
 
@@ -147,6 +147,38 @@ flows:
     assert (first.interface and first.interface.name, first.port, first.needs) == ("vm42", None, {"ipv4", "arp", "icmp", "unicast", "routed"})
     assert (gateway.interface, str(gateway.target), gateway.network.name) == (None, "10.20.0.1", "lan")
     assert (last.interface and last.interface.name, last.needs) == ("vm42", {"ipv6", "ndp", "icmp", "unicast"})
+
+
+def test_a_throughput_is_measured_at_who_has_the_address(read, good, tmp_path):
+    text = good.replace("    node: node1\n", "    node: node1\n    guest: {}\n").replace(
+        "{address: 10.99.0.12}", "{address: 10.99.0.12, links: {br0: {addresses: [10.20.0.12/24]}}}",
+    ) + """\
+flows:
+  - {from: node1, to: vm42, throughput: 900 Mbit/s}
+  - {from: admin, to: 10.20.0.12, tcp: 22, throughput: {rate: 2.5 Gbit/s, back: 1Gbit/s, port: 5300}, name: nodes}
+"""
+    inventory = read(text)
+    inside, port, nodes = inventory.flows
+    assert [str(flow) for flow in inventory.flows] == [
+        "node1-to-vm42-throughput-ipv4", "nodes-admin-to-lan-tcp22-ipv4", "nodes-admin-to-node2-throughput-ipv4",
+    ]
+    assert inside.throughput == DeclaredThroughput(900_000_000, inventory.vms[0].guest)
+    assert (inside.port, inside.peer, inside.end_name) == (5201, None, "vm42")
+    assert inside.needs == {"ipv4", "arp", "throughput", "tcp", "unicast", "own_bridge"}
+    assert (port.throughput, port.transfers) == (None, ())
+    assert nodes.throughput == DeclaredThroughput(2_500_000_000, inventory.nodes[2], 1_000_000_000)
+    assert (nodes.port, nodes.peer, nodes.end_name, nodes.interface) == (5300, inventory.nodes[2], "node2", None)
+    assert nodes.needs == {"ipv4", "arp", "throughput", "tcp", "unicast", "routed", "uplink"}
+    (tmp_path / "shown.yaml").write_text(show(inventory))
+    again = load([tmp_path / "shown.yaml"])
+    assert [(flow.name, flow.throughput, flow.port) for flow in again.flows] == [(flow.name, flow.throughput, flow.port) for flow in inventory.flows]
+
+
+def test_a_throughput_to_oneself_is_a_mistake(mistakes, good):
+    text = good.replace("{address: 10.99.0.12}", "{address: 10.99.0.12, links: {br0: {addresses: [10.20.0.12/24]}}}")
+    assert mistakes(text + "flows: [{from: node2, to: 10.20.0.12, throughput: 1 Mbit/s}]\n") == [
+        "0:20:27: found '10.20.0.12', which is an address of 'node2' itself",
+    ]
 
 
 def test_defaults_lie_below_every_object_of_every_file(read):

@@ -71,7 +71,7 @@ IN_NODE = [
 ]
 IN_NETWORK = [
     ("brigde: br0", ("found the field 'brigde', expected one of kind, bridge, uplink, nodes, mtu, vlan, subnets, resolvers, probe_from, dhcp, "
-     "advertised, routers, neutron, outside; did you mean 'bridge'?")),
+     "advertised, routers, neutron, outside, nova; did you mean 'bridge'?")),
     ("mtu: 500", "found '500', expected an MTU in bytes from 576 to 65535"),
     ("mtu: 100000", "found '100000', expected an MTU in bytes from 576 to 65535"),
     ("mtu: 1000", "found '1000', expected at least 1280: the network has an IPv6 subnet"),
@@ -111,7 +111,7 @@ IN_NETWORK = [
     ("advertised: {managd: true}", "found the field 'managd', expected one of routers, managed, other; did you mean 'managed'?"),
 ]
 IN_INTERFACE = [
-    ("adresses: []", "found the field 'adresses', expected one of network, mac, addresses, tap; did you mean 'addresses'?"),
+    ("adresses: []", "found the field 'adresses', expected one of network, mac, addresses, tap, floating; did you mean 'addresses'?"),
     ("tap: a-tap-of-sixteen", "found 'a-tap-of-sixteen', expected the name of an interface, at most 15 bytes long"),
     ("tap: ''", "found '', expected the name of an interface"),
 ]
@@ -133,7 +133,7 @@ AT_END = [
     ("defaults: {nodes: {}}", "found the field 'nodes', expected one of node, network, vm; did you mean 'node'?"),
     ("defaults: {vm: {rnus: false}}", ("found the field 'rnus', expected one of node, domain, tcp, udp, answers_ping, runs, guest, names, interfaces; "
      "did you mean 'runs'? (and 1 more from the same line)")),
-    ("flows: [{from: admin, to: vm42}]", "found a flow without traffic, expected at least one of tcp, udp and icmp"),
+    ("flows: [{from: admin, to: vm42}]", "found a flow without traffic, expected at least one of tcp, udp, icmp and throughput"),
     ("flows: [{from: admin, tcp: 1}]", "the field 'to' is missing"),
     ("flows: [{from: amin, to: vm42, tcp: 1}]", "found the node 'amin', expected one of admin, node1; did you mean 'admin'?"),
     ("flows: [{from: vm42, to: vm42, tcp: 1}]", "found the VM 'vm42', expected a node: commands run on nodes"),
@@ -145,6 +145,22 @@ AT_END = [
     ("flows: [{from: admin, to: 10.20.0.1, network: lam, tcp: 1}]", "found the network 'lam', expected one of lan; did you mean 'lan'?"),
     ("flows: [{from: admin, to: vm42, tcp: 1, name: 'a::b'}]", ("found 'a::b', expected a name of letters, digits and . _ @ + ~ - "
      "(at most 100, beginning with a letter or digit)")),
+    ("flows: [{from: admin, to: vm42, throughput: 900 Mbit/s}]", ("found 'vm42', where no throughput can be measured, expected a VM whose "
+     "inside can be entered (the field 'guest'), with a POSIX shell")),
+    ("flows: [{from: admin, to: 10.20.0.1, throughput: 900 Mbit/s}]",
+     "found '10.20.0.1', where no throughput can be measured, expected the address of a link of a node"),
+    ("flows: [{from: admin, to: vm42, throughput: fast}]", "found 'fast', expected a rate with its unit, such as 900 Mbit/s or 2.5 Gbit/s"),
+    ("flows: [{from: admin, to: vm42, throughput: 900}]", "found '900', expected a rate with its unit, such as 900 Mbit/s or 2.5 Gbit/s"),
+    ("flows: [{from: admin, to: vm42, throughput: 900 MB/s}]",
+     "found '900 MB/s', expected a rate with its unit, such as 900 Mbit/s or 2.5 Gbit/s"),
+    ("flows: [{from: admin, to: vm42, throughput: 11 Tbit/s}]",
+     "found '11 Tbit/s', expected a rate with its unit, such as 900 Mbit/s or 2.5 Gbit/s, of whole bit/s up to 10 Tbit/s"),
+    ("flows: [{from: admin, to: vm42, throughput: {rate: 0.5 bit/s}}]",
+     "found '0.5 bit/s', expected a rate with its unit, such as 900 Mbit/s or 2.5 Gbit/s, of whole bit/s up to 10 Tbit/s"),
+    ("flows: [{from: admin, to: vm42, throughput: {back: 1 Mbit/s}}]", "the field 'rate' is missing"),
+    ("flows: [{from: admin, to: vm42, throughput: {rate: 1 Mbit/s, port: 0}}]", "found '0', expected a port from 1 to 65535"),
+    ("flows: [{from: admin, to: vm42, throughput: {rate: 1 Mbit/s, bak: 1 Mbit/s}}]",
+     "found the field 'bak', expected one of rate, back, port; did you mean 'back'?"),
     ("flows:\n- {from: admin, to: vm42, tcp: 1}\n- {from: admin, to: vm42, tcp: 1}",
      "found the flow 'admin-to-vm42-tcp1-ipv4' again, it is already at 0:9:3"),
     ("waivers: [{check: a, subject: b}]", "the field 'reason' is missing"),
@@ -196,9 +212,9 @@ def test_one_mistake_is_one_message(mistakes, added, said):
         ("10.20.0.0/24", "10.20.0.0", "5:56: found '10.20.0.0', expected a subnet such as 10.20.0.0/24 or fd20::/64"),
         ('"fd20::/64"', "10.20.0.128/25", "5:98: found '10.20.0.128/25', which overlaps '10.20.0.0/24' at 0:5:56"),
         ("kind: switching, ", "", "5:3: the field 'kind' is missing"),
-        ("kind: switching", "kind: swithcing", ("5:15: found 'swithcing', expected one of switching, routing, ip-fabric, neutron; did you mean "
+        ("kind: switching", "kind: swithcing", ("5:15: found 'swithcing', expected one of switching, routing, ip-fabric, nova-network, neutron; did you mean "
          "'switching'?")),
-        ("kind: switching", "kind: Switching", ("5:15: found 'Switching', expected one of switching, routing, ip-fabric, neutron; did you mean "
+        ("kind: switching", "kind: Switching", ("5:15: found 'Switching', expected one of switching, routing, ip-fabric, nova-network, neutron; did you mean "
          "'switching'?")),
         (" bridge: br0,", "", "5:3: the switching network 'lan' names no bridge on node1, expected the field 'bridge'"),
         ("node: node1, ", "", "7:3: the field 'node' is missing"),

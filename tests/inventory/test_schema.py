@@ -53,6 +53,7 @@ def test_examples_are_valid_by_the_schema(file):
         "networks: {a: {nodes: [{bridge: x}]}}",
         "vms: {a: {interfaces: [{network: lan}]}}",
         "flows: [{from: a}]",
+        "flows: [{from: a, to: b, throughput: {back: 1 Mbit/s}}]",
         "version: 2",
         "vmss: {}",
     ],

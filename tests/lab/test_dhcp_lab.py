@@ -25,11 +25,11 @@ from tests.engine.conftest import wait
 TOPOLOGY = "vmhost-dhcp"
 ALL = faults.load(TOPOLOGY)
 #: One of each kind, tried in every run of the tests; the others in `make test-all`.
-QUICK = {"leases-exhausted", "ra-wrong-prefix", "request-dropped-at-tap"}
+QUICK = {"leases-exhausted", "relay-replies-dropped", "ra-wrong-prefix", "request-dropped-at-tap"}
 #: What each fault of the lab is called; the issue's list and what belongs beside it.
 CODES = {
     "dhcp.server_dead", "dhcp.no_address", "dhcp.no_range", "dhcp.wrong_range", "dhcp.wrong_options", "dhcp.stranger", "dhcp.lease_of_another",
-    "dhcp.host_missing", "dhcp.refused", "dhcp.server_silent", "dhcp.request_lost", "dhcp.reply_lost", "dhcp.no_offer",
+    "dhcp.host_missing", "dhcp.refused", "dhcp.server_silent", "dhcp.request_lost", "dhcp.reply_lost", "dhcp.relay_missing", "dhcp.no_offer",
     "ra.missing", "ra.wrong_prefix", "ra.wrong_flags", "ra.from_vm",
 }
 

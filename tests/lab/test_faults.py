@@ -48,12 +48,13 @@ BREAKS = {
     **dict.fromkeys(("uplink-not-in-bridge", "uplink-down", "uplink-no-carrier", "uplink-blocking"), NODE1 | {"node:gateway"}),
     **dict.fromkeys((
         "tap-not-in-bridge", "tap-in-another-bridge", "tap-down", "tap-ebpf-drops", "domain-shut-off", "domain-paused",
-        "domain-link-unplugged", "guest-interface-down", "port-no-unicast", "tap-missing", "tap-blocking", "guest-drops-everything",
+        "throughput-tap-down", "domain-link-unplugged", "guest-interface-down", "port-no-unicast", "tap-missing", "tap-blocking", "guest-drops-everything",
+        "no-python-tap-not-in-bridge", "no-python-no-perl-tap-not-in-bridge",
     ), VM42 | {"node:vm42"}),
-    **dict.fromkeys(("trace-upstream-drops", "uplink-wrong-vlan"), NODE1 | {"node:gateway"}),
+    **dict.fromkeys(("trace-upstream-drops", "uplink-wrong-vlan", "no-python-upstream-drops"), NODE1 | {"node:gateway"}),
     **dict.fromkeys((
         "trace-upstream-drops-one-vm", "trace-request-dropped-before-tap", "trace-request-dropped-behind-uplink",
-        "trace-reply-dropped-before-uplink", "gateway-stale-neighbour", "sender-drops",
+        "trace-reply-dropped-before-uplink", "gateway-stale-neighbour", "sender-drops", "no-python-request-dropped-before-tap",
     ), VM42),
     **dict.fromkeys(("trace-reply-dropped-behind-tap", "trace-anti-spoofing", "fdb-static-at-another-port"), VM42 | {"node:vm42"}),
     "trace-upstream-drops-replies": ways(*ALL4),
@@ -105,6 +106,7 @@ ELSEWHERE = {
     "gateway-stale-neighbour": ("gateway", "ip neigh show 10.20.0.142 | grep -q 52:54:00:00:00:99"),
     "guest-wrong-resolver": ("vm42", "grep -q 10.20.0.59 /etc/resolv.conf"),
     "healthy-guest-not-entered": ("controller", "true"),  # only the inventory is another one
+    "healthy-carries-what-is-declared": ("controller", "true"),  # likewise
     "healthy-stale-neighbours": ("node1", "ip neigh show nud stale | grep -q 10.20.0.199"),
     "healthy-idle-vm": ("node1", "! bridge fdb show br br0 | grep -q '52:54:00.*dev vm42_net0'"),
 }

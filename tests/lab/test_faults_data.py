@@ -27,6 +27,7 @@ CODES = {
     "boot.uplink_not_in_bridge", "boot.bridge_missing", "boot.route_missing", "boot.dhcp_and_static", "boot.address_missing",
     "boot.address_other", "boot.not_started", "boot.two_systems", "platform.refused", "platform.not_answered", "platform.no_route",
     "path.loss", "path.partial_by_port", "bridge.mac_of_a_port", "bridge.mtu_too_small", "path.mtu_black_hole",
+    "throughput.limited", "throughput.too_low", "throughput.not_measured",
 }
 
 

@@ -20,6 +20,7 @@ def needs(fact: Observation) -> str:
     told = ["root"] if fact.root else []
     told += [f"module {name}" for name in fact.modules]
     told += ["read before and after the probes"] if fact.counter else []
+    told += ["alone, when everything else is done"] if fact.alone else []
     return ", ".join(told)
 
 

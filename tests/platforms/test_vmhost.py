@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import netchecks.platforms
+import netchecks.probes
 from netchecks.models.subjects import (
     Attachment,
     Connection,
@@ -20,10 +21,13 @@ from netchecks.models.subjects import (
     Subnet,
     Vm,
 )
+from netchecks.plan import places_for, probe_for
+from netchecks.probe import PROBES
 from netchecks.world import Selection, build, combinations, complete, end_of, place_of
 from tests.suites.vmhost.given import CONTROLLER, LAN, NODE1, NODE2, VM42, VM42_STORAGE, VM44, WORLD, flow_of, world_of
 
 assert netchecks.platforms.__doc__  # importing it registers the platform
+assert netchecks.probes.__doc__
 
 
 def names(world, **having):
@@ -44,6 +48,29 @@ vms:
 
 def site(*, addresses='"10.20.0.11/24"', subnets="{cidr: 10.20.0.0/24}", guest="10.20.0.101", vm="", mtu=1500, more="", nodes="", flows=""):
     return world_of(SITE.format(nodes=nodes, addresses=addresses, subnets=subnets, guest=guest, vm=vm, mtu=mtu, more=more) + flows)
+
+
+def test_a_throughput_has_a_way_and_nothing_else():
+    """It is no flow whose packets are looked for, and implies no other."""
+    guest, peer = throughput_world().inventory.flows
+    world = throughput_world()
+    assert [hop.name for hop in world.hops(guest)] == ["sender", "gateway", "fabric", "node", "uplink", "bridge", "tap", "guest"]
+    assert [(hop.name, hop.place) for hop in world.hops(peer)] == [
+        ("sender", "node1"), ("bridge", "node1"), ("uplink", "node1"), ("fabric", "lan"), ("node", "node2"), ("uplink", "node2"), ("bridge", "node2"),
+    ]
+    for flow in (guest, peer):
+        assert [fact for fact in PROBES if probe_for(fact, flow)] == []
+        assert {str(place) for fact in ("throughputs", "throughput_servers") for place in places_for(fact, flow)} == {
+            str(flow.source), str(flow.throughput.server),
+        }
+    assert places_for("throughputs", flow_of("icmp")) == ()
+
+
+def throughput_world():
+    return site(
+        vm="guest: {}, ", nodes='  node2: {links: {br0: {addresses: ["10.20.0.12/24"]}}}\n', subnets="{cidr: 10.20.0.0/24, gateway: 10.20.0.1}",
+        flows="flows: [{from: controller, to: vm1, throughput: 1 Gbit/s}, {from: node1, to: 10.20.0.12, throughput: 1 Gbit/s}]\n",
+    )
 
 
 # -- the flows -------------------------------------------------------------------------------------------------------

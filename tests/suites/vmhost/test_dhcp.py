@@ -219,6 +219,18 @@ def test_a_server_out_of_sight_that_does_not_answer():
         Site(UNSEEN_SERVER).answered(way(D, D))
 
 
+@pytest.mark.parametrize(("servers", "exchange", "code", "owner"), [
+    ("[{node: dhcp1, addresses: [10.20.50.2]}]", way(D, D, ()), "dhcp.relay_missing", "network engineer"),
+    ("[{node: dhcp1, addresses: [10.20.50.2]}]", way(D, (), ()), "dhcp.request_lost", "node administrator"),
+    ("[{node: dhcp1, addresses: [10.20.50.2]}]", way(D, D, (*D, offer(server="10.20.50.2"))), "dhcp.reply_lost", "network engineer"),
+    ("[{node: dhcp1, addresses: [10.20.50.2, 10.20.0.2]}]", way(D, D, ()), "dhcp.request_lost", "network engineer"),
+])
+def test_a_server_in_another_network_takes_a_relay(servers, exchange, code, owner):
+    with wrong(code, place="node1" if owner == "node administrator" else "lan", breaks=BREAKS, owner=owner):
+        Site(servers).answered(exchange, UNSEEN)
+    assert Site(servers).answered(way((*D, offer(server="10.20.50.2")), D, D), UNSEEN) == []
+
+
 def test_servers_of_known_clients_are_right_to_be_silent():
     site = Site(known_only=True)
     assert site.answered(SILENT, log(NO_ADDRESS)) == []

@@ -1,0 +1,79 @@
+"""Which addresses the rules of iptables translate, and to what. Source: man iptables-extensions, DNAT, SNAT."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from netchecks.models.netfilter.point import address_in
+from netchecks.models.netfilter.rules import Action, Option, Rule, Ruleset, RuleTable
+from netchecks.models.subjects import Address
+
+#: What says to which address, by the target.
+_TO = {"DNAT": "--to-destination", "SNAT": "--to-source"}
+_SIDE = {"DNAT": frozenset({"d", "destination"}), "SNAT": frozenset({"s", "source"})}
+_HOOKS = {"DNAT": "prerouting", "SNAT": "postrouting"}
+_DEEPEST = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """One rule that translates: ``matches`` are the prefixes that it takes (none: all), ``to`` the address, ``port`` where it has one.
+
+    ``protocol``: the one that it is about, empty for all. ``chain``, ``text``: the tool's own.
+    """
+
+    target: str
+    matches: tuple[str, ...]
+    to: str
+    port: int | None
+    protocol: str
+    chain: str
+    text: str
+
+    def takes(self, address: Address, protocol: str = "") -> bool:
+        """Tell whether it is for packets of this address, and of this protocol where one is named."""
+        ours = not protocol or self.protocol in {"", "all", protocol}
+        return ours and all(address_in(address, prefix) is True for prefix in self.matches)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is of a single address: a floating one or its fixed one."""
+        return any(prefix.partition("/")[2] in {"", "32", "255.255.255.255"} for prefix in self.matches)
+
+
+def translations(ruleset: Ruleset, target: str) -> tuple[Translation, ...]:
+    """Give the rules of one target (``DNAT``, ``SNAT``) that packets come by, in the order in which they do."""
+    found: list[Translation] = []
+    for table in ruleset.tables:
+        for chain in table.chains.values():
+            if table.name == "nat" and chain.hook == _HOOKS[target]:
+                found += (one for name, rule in _reached(table, chain.name, 0) if (one := _translation(rule, name, target)) is not None)
+    return tuple(found)
+
+
+def _reached(table: RuleTable, name: str, depth: int) -> Iterator[tuple[str, Rule]]:
+    """Give the rules of a chain and of those that it jumps to; the kernel allows no loops."""
+    if depth > _DEEPEST or name not in table.chains:
+        return
+    for rule in table.chains[name].rules:
+        yield name, rule
+        for action in rule.actions:
+            if isinstance(action, Action) and action.kind in {"jump", "goto"}:
+                yield from _reached(table, action.target, depth + 1)
+
+
+def _translation(rule: Rule, chain: str, target: str) -> Translation | None:
+    if not any(isinstance(action, Action) and action.target == target for action in rule.actions):
+        return None
+    try:
+        to = next((value for word, value in pairwise(shlex.split(rule.text)) if word == _TO[target]), "")
+    except ValueError:
+        return None
+    options = [match for match in rule.matches if isinstance(match, Option) and not match.negated]
+    matches = tuple(value for option in options if option.name in _SIDE[target] for value in option.values)
+    protocol = next((option.values[0] for option in options if option.name in {"p", "protocol"} and option.values), "")
+    address, _, port = to.partition(":")
+    return Translation(target, matches, address, int(port) if port.isdigit() else None, protocol, chain, rule.text)

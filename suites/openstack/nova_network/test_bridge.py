@@ -1,0 +1,74 @@
+"""The bridge of a nova-network on each of its nodes, as nova.conf has it."""
+
+from __future__ import annotations
+
+import pytest
+
+from netchecks.errors import Wrong
+from netchecks.models.links import Link as Device
+from netchecks.models.nova_network import CLASSES, NovaConfig
+from netchecks.models.subjects import Network, Node
+from netchecks.models.table import Table
+from netchecks.seen import By, note
+
+
+@pytest.mark.kind("nova-network")
+def test_bridge_is_configured(network: Network, node: Node, nova_config: By[Node, NovaConfig]) -> None:
+    """nova.conf of each node names the network's manager, bridge, flat interface and public interface as they are meant.
+
+    Why: nova-network builds the bridge by these when it starts; a node with others has its instances on another wire.
+    Remedy: node administrator: correct the option in nova.conf of {node.name}; then restart nova-network there
+    Source: OpenStack operations guide, chapter 13; nova/network/manager.py, linux_net.py (options)
+    """
+    config, wanted = nova_config[node], _wanted(network, node)
+    differ = {name: value for name, value in wanted.items() if value and config.get(name) != value}
+    wrong = [f"{name} is {config.get(name) or 'not set'}, expected {value}" for name, value in differ.items()]
+    nova = network.nova
+    assert nova is not None
+    if config.manager != nova.manager_class:
+        wrong.insert(0, f"network_manager is {config.manager}, expected {nova.manager_class}")
+    if wrong:
+        raise Wrong("nova.config_differs", f"{node}: in {config.file} {'; '.join(wrong)}", place=node.name)
+    if config.multi_host != nova.multi_host:
+        note("nova.multi_host_differs", f"{node}: multi_host is {config.multi_host} in {config.file}: networks made from now on differ")
+
+
+def _wanted(network: Network, node: Node) -> dict[str, str]:
+    """Give what nova.conf has to say; VlanManager's bridges are not in it, but are named by the network's row in the database."""
+    end, nova = network.at(node), network.nova
+    assert nova is not None
+    public = nova.public_interface if nova.multi_host or nova.host == node.name else ""
+    if nova.manager == "vlan":
+        return {"public_interface": public, "vlan_interface": _parent(end.uplink)}
+    device = end.uplink if nova.manager == "flat-dhcp" else ""
+    return {"flat_network_bridge": end.bridge, "flat_interface": device, "public_interface": public}
+
+
+def _parent(uplink: str) -> str:
+    """Give the interface that VLAN devices are made on: ``eth1`` of ``eth1.101``; nova names them vlan101, which does not tell."""
+    return uplink.partition(".")[0] if "." in uplink else ""
+
+
+@pytest.mark.kind("nova-network")
+@pytest.mark.hop("uplink", "exists")
+def test_vlan_has_its_bridge(network: Network, node: Node, links: By[Node, Table[Device]]) -> None:
+    """With VlanManager the network's VLAN device is there, has its VLAN and is a port of the network's bridge.
+
+    Why: each project has its bridge and its VLAN; a VLAN device in the bridge of another project mixes the two.
+    Remedy: node administrator: restart nova-network on {node.name}, which makes both (ensure_vlan_bridge)
+    Source: OpenStack operations guide, chapter 13: a bridge for each VLAN; nova/network/linux_net.py, ensure_vlan_bridge
+    """
+    end, nova = network.at(node), network.nova
+    if nova is None or nova.manager_class != CLASSES["vlan"] or network.vlan is None:
+        return
+    device = end.uplink or f"vlan{network.vlan}"
+    if device not in links[node]:
+        raise Wrong("nova.vlan_missing", f"{node}: there is no {device} for VLAN {network.vlan} of {network}", place=node.name)
+    found = links[node][device]
+    if found.vlan_id != network.vlan:
+        has = f"VLAN {found.vlan_id}" if found.vlan_id is not None else "no VLAN"
+        raise Wrong("nova.vlan_wrong", f"{node}: {device} has {has}, expected {network.vlan} of {network}", place=node.name)
+    if found.master != end.bridge:
+        where = f"in {found.master}" if found.master else "in no bridge"
+        message = f"{node}: {device} is {where}, expected in {end.bridge} of {network}"
+        raise Wrong("nova.vlan_not_in_bridge", message, place=node.name, layer="member")

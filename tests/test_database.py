@@ -1,0 +1,202 @@
+"""netchecks/database.py against a real MariaDB: what is read, that nothing can be written, and that no secret is told."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from netchecks import database
+from netchecks.lab.topology import FOLDER
+from netchecks.models.nova_network import DeclaredDatabase
+from netchecks.observe import OBSERVATIONS
+
+SECRET = "n0va-secret"
+DAEMON = next((path for name in ("mariadbd", "mysqld") if (path := shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin"))), None)
+INSTALL = shutil.which("mariadb-install-db")
+needs_mariadb = pytest.mark.skipif(not (DAEMON and INSTALL), reason="no MariaDB here")
+
+
+def free_port():
+    with socket.socket() as some:
+        some.bind(("127.0.0.1", 0))
+        return some.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def mariadb(tmp_path_factory):
+    """A MariaDB on the loopback interface with the rows of the lab; gives its port."""
+    folder, port = tmp_path_factory.mktemp("mariadb"), free_port()
+    own = ["--no-defaults", f"--datadir={folder}/data", f"--user={getpass.getuser()}"]
+    subprocess.run([INSTALL, *own, "--auth-root-authentication-method=normal", "--skip-test-db"], check=True, capture_output=True)
+    files = yaml.safe_load((FOLDER / "nova-flatdhcp.yaml").read_text())["places"]["cloud1"]["node"]["files"]
+    (folder / "data" / "nova.sql").write_text(files["etc/lab/nova.sql"])
+    process = subprocess.Popen([
+        DAEMON, *own, f"--socket={folder}/data/my.sock", f"--port={port}", "--bind-address=127.0.0.1", "--skip-log-bin", "--skip-name-resolve",
+        "--performance-schema=off", "--innodb-buffer-pool-size=16M", f"--init-file={folder}/data/nova.sql",
+    ], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    yield port
+    process.terminate()
+    process.wait(20)
+
+
+def login(port, user="nova", password=SECRET, name="nova"):
+    return database.Login("127.0.0.1", port, name, user, password)
+
+
+@needs_mariadb
+def test_the_rows_are_read_and_their_parser_takes_them(mariadb):
+    found = OBSERVATIONS["nova_rows"].parse(json.dumps(database.rows(login(mariadb))))
+    assert found.instance_of_mac("fa:16:3e:00:00:42").hostname == "vm42"
+    assert [(one.address, fixed.address) for one, fixed in found.bound()] == [
+        ("203.0.113.30", "10.0.2.24"), ("203.0.113.31", "10.0.2.25"), ("203.0.113.32", "10.0.2.26"),
+    ]
+    assert not found.instance("a2f1c7d0-0000-4000-8000-000000000011").lives
+    assert sum(row.free for row in found.fixed) == 2
+
+
+@needs_mariadb
+def test_a_user_that_may_only_read_is_enough(mariadb):
+    assert database.rows(login(mariadb, "netchecks", "l00k-only"))["floating_ips"]
+
+
+@needs_mariadb
+def test_not_even_a_user_that_may_write_can_within_the_transaction(mariadb, monkeypatch):
+    from sqlalchemy import exc
+
+    told = []
+
+    def tables(connection):
+        for _ in original(connection):
+            try:
+                connection.exec_driver_sql("update floating_ips set project_id = 'x'")
+            except exc.DBAPIError as error:
+                told.append(str(error.orig))
+        return iter(())
+
+    original = database._tables
+    monkeypatch.setattr(database, "_tables", tables)
+    database.rows(login(mariadb))
+    assert len(told) == len(database.COLUMNS)
+    assert all("READ ONLY" in words for words in told)
+
+
+@needs_mariadb
+@pytest.mark.parametrize(("change", "words"), [
+    ({"password": "wr0ng"}, "permission denied: Access denied for user 'nova'"),
+    ({"name": "no_such"}, "database 'no_such'"),
+    ({"user": "netchecks", "password": "l00k-only", "name": "mysql"}, "denied"),
+])
+def test_a_refusal_says_why_and_no_password(mariadb, change, words):
+    with pytest.raises(database.Refused) as raised:
+        database.rows(login(mariadb, **change))
+    assert words in str(raised.value)
+    assert change.get("password", SECRET) not in str(raised.value)
+
+
+def test_nobody_at_the_address_is_said_in_time():
+    started = time.monotonic()
+    with pytest.raises(database.Refused) as raised:
+        database.rows(login(free_port()))
+    assert "127.0.0.1 port" in str(raised.value)
+    assert time.monotonic() - started < database.CONNECT_SECONDS + 1
+
+
+@needs_mariadb
+def test_a_table_with_more_rows_than_are_read_is_no_answer(mariadb, monkeypatch):
+    monkeypatch.setattr(database, "MOST", 2)
+    with pytest.raises(database.Refused, match="the table instances has more than 2 rows"):
+        database.rows(login(mariadb))
+
+
+# -- the credentials ---------------------------------------------------------------------------------------------------
+
+
+def told(source, value, **more):
+    declared = DeclaredDatabase(source, str(value), **more)
+    fields = {name: getattr(declared, name) for name in DeclaredDatabase.__slots__}
+    return {"declared": fields, "way": {"backend": "local"} if source == "config" else None}
+
+
+CONNECTIONS = {
+    "juno": "[DEFAULT]\nmy_ip = 1\n[database]\nconnection = mysql://nova:n0va-secret@10.0.0.1/nova?charset=utf8\n",
+    "folsom": "[DEFAULT]\nsql_connection=mysql://nova:n0va-secret@10.0.0.1/nova\n",
+    "quoted": "[database]\nconnection = mysql+pymysql://nova:n0va%2Dsecret@10.0.0.1:3306/nova\n",
+}
+
+
+@pytest.mark.parametrize("form", CONNECTIONS)
+def test_novas_configuration_holds_the_credentials(form, tmp_path):
+    path = tmp_path / "nova.conf"
+    path.write_text(CONNECTIONS[form])
+    assert database.login_of(told("config", path, node="cloud1")) == database.Login("10.0.0.1", 3306, "nova", "nova", SECRET)
+
+
+def test_the_inventory_may_name_another_address_and_database(tmp_path):
+    path = tmp_path / "nova.conf"
+    path.write_text(CONNECTIONS["juno"])
+    found = database.login_of(told("config", path, node="cloud1", address="db.example", port=3307, name="nova_copy"))
+    assert (found.host, found.port, found.name) == ("db.example", 3307, "nova_copy")
+
+
+def test_an_option_file_holds_them(tmp_path):
+    path = tmp_path / "my.cnf"
+    path.write_text('[client]\nuser=netchecks\npassword="l00k-only"\nhost=10.0.0.9\nport=3310\n[mysqld]\nuser=mysql\n')
+    assert database.login_of(told("option_file", path)) == database.Login("10.0.0.9", 3310, "nova", "netchecks", "l00k-only")
+
+
+def test_the_environment_holds_them(monkeypatch):
+    monkeypatch.setenv("NOVA_DATABASE", "netchecks:l00k:only")
+    found = database.login_of(told("environment", "NOVA_DATABASE", address="10.0.0.9"))
+    assert (found.user, found.password, found.host) == ("netchecks", "l00k:only", "10.0.0.9")
+
+
+@pytest.mark.parametrize(("source", "text", "words"), [
+    ("config", "[DEFAULT]\nmy_ip = 1\n", "has no connection of a database"),
+    ("config", "not a configuration", "cannot be read as a configuration file"),
+    ("config", "[database]\nconnection = sqlite:////var/lib/nova.sqlite\n", "expected mysql://"),
+    ("config", None, "cannot be read"),
+    ("option_file", None, "cannot be read"),
+    ("option_file", "[mysqld]\nuser=mysql\n", "cannot be read"),
+    ("environment", None, "has no variable"),
+])
+def test_what_holds_no_credentials_is_refused(source, text, words, tmp_path):
+    path = tmp_path / "nova.conf"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(database.Refused, match=words):
+        database.login_of(told(source, path if source != "environment" else "NO_SUCH_VARIABLE", node="cloud1"))
+
+
+@needs_mariadb
+def test_the_program_prints_rows_or_why_not_and_never_the_password(mariadb, tmp_path):
+    path = tmp_path / "nova.conf"
+    for password, status in ((SECRET, 0), ("wr0ng", 1)):
+        path.write_text(f"[database]\nconnection = mysql://nova:{password}@127.0.0.1:{mariadb}/nova\n")
+        done = subprocess.run([sys.executable, "-m", "netchecks.database", json.dumps(told("config", path, node="c"))], capture_output=True, text=True,
+                              check=False, cwd=Path(__file__).parents[1])
+        assert done.returncode == status, done.stderr
+        assert password not in done.stdout + done.stderr
+        assert json.loads(done.stdout)["networks"] if not status else "permission denied" in done.stderr
+
+
+def test_without_sqlalchemy_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    with pytest.raises(database.Refused, match=r"pytest-netchecks\[openstack\]"):
+        database.rows(login(1))
