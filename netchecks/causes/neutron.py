@@ -65,3 +65,4 @@ def agent_never_started(node: Node, neutron_services: By[Node, Table[Service]]) 
             "there are no flows", place=node.name, breaks=frozenset({"switched"}),
             remedy=f"systemctl enable --now {_AGENT}; look into its log and journalctl -b -u {_AGENT} for why it did not start",
         )
+

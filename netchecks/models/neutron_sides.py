@@ -90,15 +90,17 @@ def is_ovn(integration: OvsBridge | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The flows of the two bridges of a side."""
+    """The flows of the bridges of a side."""
 
     provider: FlowTable
     integration: FlowTable
+    tunnel: FlowTable = _NO_FLOWS
 
 
 def tables_of(side: Side, tables: Table[FlowTable]) -> Tables:
     """Give the flows of a side's bridges."""
-    return Tables(tables.get(side.provider_name, _NO_FLOWS), tables.get(side.known.integration_bridge, _NO_FLOWS))
+    names = side.provider_name, side.known.integration_bridge, side.known.tunnel_bridge
+    return Tables(*(tables.get(name, _NO_FLOWS) for name in names))
 
 
 def local_vlan(side: Side, tables: Tables, macs: Iterable[str] = ()) -> int | None:
@@ -113,7 +115,20 @@ def local_vlan(side: Side, tables: Tables, macs: Iterable[str] = ()) -> int | No
 
 def _votes(side: Side, tables: Tables, macs: tuple[str, ...]) -> Iterator[int]:
     """Give what each thing says; of as many votes for two VLANs the first counts."""
+    yield from _votes_of_flows(side, tables)
+    for port in side.local_ports(macs):
+        noted = port.other_config.get("tag", "")
+        if port.other_config.get("net_uuid") == side.known.id and noted.isdigit():
+            yield int(noted)
+        if port.tag is not None and port.tag != DEAD_VLAN:
+            yield port.tag
+
+
+def _votes_of_flows(side: Side, tables: Tables) -> Iterator[int]:
     segment = side.known.segment
+    if side.known.is_tunnel:
+        yield from (flow.sets for flow in tables.tunnel.flows if flow.tunnel == segment and flow.sets)
+        return
     for flow in tables.integration.flows:
         if flow.vlan == segment and flow.sets and comes_by(flow, side.inner):
             yield flow.sets
@@ -121,12 +136,6 @@ def _votes(side: Side, tables: Tables, macs: tuple[str, ...]) -> Iterator[int]:
         given = 0 if flow.strips and flow.sets is None else flow.sets
         if flow.vlan and given == segment and comes_by(flow, side.outer):
             yield flow.vlan
-    for port in side.local_ports(macs):
-        noted = port.other_config.get("tag", "")
-        if port.other_config.get("net_uuid") == side.known.id and noted.isdigit():
-            yield int(noted)
-        if port.tag is not None and port.tag != DEAD_VLAN:
-            yield port.tag
 
 
 def comes_by(flow: OpenFlow, port: OvsPort | None) -> bool:

@@ -63,6 +63,22 @@ class OpenFlow:
         return value & VID if value & PRESENT else 0
 
     @property
+    def tunnel(self) -> int | None:
+        """The key of a tunnel that it asks for (tun_id); None: any."""
+        return _number(self.match.get("tun_id", "").partition("/")[0])
+
+    @property
+    def sets_tunnel(self) -> int | None:
+        """The key that its actions give a packet for a tunnel; None where they give none."""
+        return next((key for key in map(_tunnel_set, reversed(self.actions)) if key is not None), None)
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """The ports that its actions name, by number or name."""
+        words = (action.removeprefix("output:").strip('"') for action in self.actions)
+        return frozenset(word for word, action in zip(words, self.actions, strict=True) if action.startswith("output:") or word.isdigit())
+
+    @property
     def port(self) -> str:
         """The port that it asks for, as it is written; empty: any."""
         return self.match.get("in_port", "").strip('"')
@@ -203,6 +219,17 @@ def _vlan_set(action: str) -> int | None:
     match = _SET.fullmatch(action)
     found = _number(next(filter(None, match.groups()))) if match else None
     return None if found is None else found & VID
+
+
+_SET_TUNNEL = re.compile(
+    r"set_tunnel(?:64)?:(0x[0-9a-f]{1,16}|\d{1,20})|set_field:(0x[0-9a-f]{1,16}|\d{1,20})->tun_id"
+    r"|load:(0x[0-9a-f]{1,16}|\d{1,20})->(?:NXM_NX|OXM_OF)_TUN(?:NEL)?_ID\[[0-9.]*\]",
+)
+
+
+def _tunnel_set(action: str) -> int | None:
+    match = _SET_TUNNEL.fullmatch(action)
+    return _number(next(filter(None, match.groups()))) if match else None
 
 
 _NEXT = re.compile(r"resubmit\((?:\d{0,5}),(\d{1,3})(?:,ct)?\)|goto_table:(\d{1,3})")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+#: As the kernel's datapath writes it (tunnel(tun_id=0x...)), and the userspace one (vxlan(...,vni=0x...), gre(...,key=0x...)).
+_KEY = re.compile(r"(?:tun_id|vni|key)=(0x[0-9a-f]{1,16}|[0-9]{1,20})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,12 @@ class Output:
     device: str
     vlan: int = 0
     tunnel: str = ""
+
+    @property
+    def key(self) -> int | None:
+        """The tunnel's key: the VNI of VXLAN, the key of GRE; None where there is none."""
+        match = _KEY.search(self.tunnel)
+        return int(match[1], 0) if match else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,3 +188,25 @@ def _learned(line: str) -> OvsFdbEntry:
     if mac is None:
         raise Unreadable("'3  1  fa:16:3e:00:00:44  22'", line)
     return OvsFdbEntry(words[0], number(words[1]), mac, number(words[3]) if words[3].isdigit() else None)
+
+
+#: Two pings to the other end of each tunnel, of at most 64, all at the same time: the underlay without the tunnel.
+_PINGS = r"""
+command -v ping >/dev/null || { echo 'ping: command not found' >&2; exit 127; }
+of() { ovs-vsctl --timeout=4 --bare --columns=options find Interface type="$1"; }
+vxlan=$(of vxlan) && gre=$(of gre) || exit
+printf '%s\n' "$vxlan" "$gre" | tr ' ' '\n' | sed -n 's/^remote_ip=\([0-9][0-9.]*\)$/\1/p' | sort -u | head -n 64 |
+{ while read -r a; do { ping -n -c 2 -i 0.3 -W 1 "$a" >/dev/null 2>&1 && echo "@end $a yes" || echo "@end $a no"; } & done; wait; }
+"""
+
+
+@observation(shell=_PINGS, tool="ovs-vsctl", root=True, seconds=8.0)
+def tunnel_pings(text: str) -> Table[bool]:
+    """Whether the other end of each tunnel of the node answers ping, by its IPv4 address: the underlay without what it carries."""
+    found = {}
+    for head, _ in blocks(text, "@end "):
+        words = head.split()
+        if len(words) != 2 or words[1] not in {"yes", "no"}:  # noqa: PLR2004 - the address and the answer
+            raise Unreadable("'@end 10.10.10.11 yes'", head)
+        found[words[0]] = words[1] == "yes"
+    return Table("other end", found)

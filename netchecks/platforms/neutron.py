@@ -159,8 +159,10 @@ def _through(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     local = flow.namespace and interface is not None and interface.node == source
     if flow.namespace:
         yield make_hop("namespace", source.name, flow, ("node", source.name), ("dhcp_server", f"{flow.network}@{source}"))
-        inside = _inside(source, flow, flows_of)
-        yield from inside[::-1] if not local else ()
+        # what is judged of the flow itself by a hop's name is judged at the VM's node, not here
+        own = frozenset({("flow", flow.name)})
+        inside = (replace(hop, about=hop.about - own) for hop in _inside(source, flow, flows_of)[::-1])
+        yield from inside if not local else ()
     else:
         yield _gateway(flow, flows_of)
     if not local:
@@ -182,10 +184,10 @@ def _inside(node: Node, flow: Flow, flows_of: Flows, about: About = ()) -> tuple
     own = (("node", node.name), *about)
     switch = make_hop("switch", node.name, flow, *own)
     integration = make_hop("integration", node.name, flow, *own)
-    if flow.network.neutron is not None and flow.network.neutron.is_tunnel:
-        return (switch, make_hop("tunnel", node.name, flow, *own), integration)
-    bridges = (make_hop(name, node.name, flow, *own) for name in ("provider", "patch"))
-    return (_uplink(node, flow, flows_of, *about), switch, *bridges, integration)
+    tunnel = flow.network.neutron is not None and flow.network.neutron.is_tunnel
+    bridges = (make_hop(name, node.name, flow, *own) for name in (("tunnel",) if tunnel else ("provider", "patch")))
+    nic = (_uplink(node, flow, flows_of, *about),) if flow.network.at(node).uplink else ()
+    return (*nic, switch, *bridges, integration)
 
 
 def _uplink(node: Node, flow: Flow, flows_of: Flows, *about: tuple[str, str]) -> Hop:
@@ -263,18 +265,29 @@ def points_from_agent(
         device, why = "", str(reason)
     way = [Point(source.name, "sender", device, leaves=True, namespace=flow.namespace, why=why)]
     local = source == interface.node
-    if not local and flow.network.at(source).uplink:
-        way.append(uplink_point(source, flow.network.at(source).uplink, links, leaves=True))
+    if not local:
+        way.append(_nic_point(source, flow, links, leaves=True))
     return (*way, *_at_vm(flow, links, domains, local=local))
 
 
 def _at_vm(flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], *, local: bool) -> Iterator[Point]:
     interface = flow.interface
     assert interface is not None
-    if not local and interface.uplink:
-        yield uplink_point(interface.node, interface.uplink, links, leaves=False)
+    if not local:
+        yield _nic_point(interface.node, flow, links, leaves=False)
     yield tap_point(interface, domains)
     yield from guest_point(interface)
+
+
+def _nic_point(node: Node, flow: Flow, links: By[Node, Table[Link]], *, leaves: bool) -> Point:
+    """Give the NIC; of a tenant network it is that of the underlay, where a question for a MAC has nothing that it is known by."""
+    device, known = flow.network.at(node).uplink, flow.network.neutron
+    if not device:
+        return Point(node.name, "uplink", "", leaves, why=f"{node}: the inventory names no uplink for {flow.network}")
+    point = uplink_point(node, device, links, leaves=leaves)
+    if known is not None and known.is_tunnel and not point.blind:
+        return replace(point, blind="questions for a MAC cannot be told there from those of others: a tunnel carries them")
+    return point
 
 
 def _own(flow: Flow, dhcp_namespaces: By[DhcpServer, Namespace]) -> tuple[str, str]:

@@ -73,7 +73,7 @@ def _is_for_the_vm(flow: Flow, came: Sequence[Sighting], uplink: Seen, wanted: t
         found = ", ".join(sorted(" in ".join(map(str, reversed(tag))) or "without a tag" for tag in tags))
         message = f"{where} in VLAN {found}, expected {wanted[0] if wanted else 'no tag'}"
         raise Wrong("uplink.wrong_vlan", message, place=node.name, certain=True)
-    senders = {one.destination: one.source for one in came if one.kind == "request"}
+    senders = {one.destination: one.source for one in came if one.kind == "request" and not one.through}  # of a tunnel, its ends' MACs
     if flow.network.kind in _SEGMENTS and senders and interface.mac not in senders:
         mac, router = next(iter(senders.items()))
         message = f"{where} for the MAC {mac}, expected for {interface.mac}: their sender {router} remembers another"

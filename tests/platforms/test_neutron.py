@@ -67,6 +67,12 @@ def test_what_a_node_asks_out_of_its_nic_is_a_state_of_its_nic():
     assert asked not in about("net1-dhcp-to-vm42-icmp-ipv4", "uplink", "net1")
 
 
+def test_what_is_judged_of_a_flow_by_a_hop_is_judged_at_the_vms_node():
+    name = "net1-dhcp-to-vm42-icmp-ipv4"
+    assert ("flow", name) in about(name, "uplink", "node1")
+    assert ("flow", name) not in about(name, "uplink", "net1")
+
+
 def test_flows_say_what_their_way_has_to_carry():
     assert "switched" not in flow_of("node1-to-vm42-arp-ipv4").needs
     assert {"switched", "uplink"} <= flow_of("controller-to-vm42-icmp-ipv4").needs

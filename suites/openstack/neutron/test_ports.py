@@ -123,8 +123,11 @@ def test_bridges_pass_instance(
     Remedy: node administrator: ovs-appctl ofproto/trace as shown here; restart the OVS agent, which writes the flows anew
     Source: ovs-vswitchd(8), ofproto/trace; TRAPS, "Neutron"
     """
-    if not interface.vm.runs or _known(interface).is_tunnel or not ovs_daemons[interface.node].answers:
-        return  # of a tunnel the flows are asked
+    if not interface.vm.runs or not ovs_daemons[interface.node].answers:
+        return
+    if _known(interface).is_tunnel:
+        _leaves_in_tunnel(interface, ovs_ways[interface])
+        return
     way, node, nic = ovs_ways[interface], interface.node, interface.uplink
     if way.out is not None and not way.out.leaves(nic, interface.segment):
         raise Wrong(
@@ -135,6 +138,17 @@ def test_bridges_pass_instance(
         raise Wrong(
             "ovs.drops_inbound", f"{node}: an ARP request for {interface} that comes by {nic} in VLAN {interface.segment or 'none'} does "
             f"not reach {way.port}: {_end(way.back)}", place=node.name, breaks=_BREAKS,
+        )
+
+
+def _leaves_in_tunnel(interface: Interface, way: OvsWay) -> None:
+    """Where other nodes have the network, what the instance floods leaves in tunnels; where it has none, other checks say so."""
+    key, step = _known(interface).segment, _dropped(way.out) if way.out else None
+    others = sorted({str(one.key) for one in (way.out.tunnels() if way.out else ()) if one.key != key})
+    if step is not None or others:
+        raise Wrong(
+            "ovs.drops_outbound", f"{interface.node}: an ARP request of {interface} does not leave in a tunnel with the key {key}: "
+            f"{f'it has the key {others[0]}' if others else step}", place=interface.node.name, breaks=_BREAKS,
         )
 
 
