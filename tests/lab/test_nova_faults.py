@@ -7,6 +7,7 @@ import pytest
 from netchecks.lab import faults
 from netchecks.lab.making import up, why_not_rooted
 from netchecks.lab.snapshot import difference, look, snapshot
+from netchecks.lab.topology import load
 
 #: One of each kind, tried in every run of the tests; the others in `make test-all`.
 QUICK = {
@@ -118,7 +119,7 @@ def silent(lab):
 @pytest.fixture(scope="module")
 def nova_lab(request, tmp_path_factory):
     """One lab of a topology for all tests about it, and the state of every place of it."""
-    reason = why_not_rooted()
+    reason = why_not_rooted(load("nova-flatdhcp").programs)
     if reason:
         pytest.skip(reason)
     with up(request.param, rooted=True, state_dir=tmp_path_factory.mktemp("labs")) as lab:

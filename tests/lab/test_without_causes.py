@@ -44,10 +44,13 @@ FABRIC_CASES = [
     ("firewall_drops_sessions", "neighbour-filtered", {"node1"}),
 ]
 
+#: And in the lab nova-flatdhcp.
+NOVA_CASES = [("instance_drops_icmp", "healthy-drops-icmp", {"vm43"})]
+
 
 def test_every_cause_has_its_case():
     known = {rule.name for rules in CAUSES.values() for rule in rules}
-    assert known == {name for names, _, _ in (*CASES, *FABRIC_CASES) for name in names.split(",")}
+    assert known == {name for names, _, _ in (*CASES, *FABRIC_CASES, *NOVA_CASES) for name in names.split(",")}
 
 
 @pytest.mark.slow
@@ -59,10 +62,20 @@ def test_hop_order_names_the_place(rooted_lab, tmp_path, names, fault, places):
 @pytest.mark.slow
 @pytest.mark.parametrize(("names", "fault", "places"), FABRIC_CASES, ids=[case[0] for case in FABRIC_CASES])
 def test_hop_order_names_the_place_in_a_fabric(tmp_path, names, fault, places):
-    reason = why_not_rooted(load("vmhost-fabric").programs)
+    _names_the_place_in("vmhost-fabric", tmp_path, names, fault, places)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("names", "fault", "places"), NOVA_CASES, ids=[case[0] for case in NOVA_CASES])
+def test_hop_order_names_the_place_in_nova_network(tmp_path, names, fault, places):
+    _names_the_place_in("nova-flatdhcp", tmp_path, names, fault, places)
+
+
+def _names_the_place_in(topology, tmp_path, names, fault, places):
+    reason = why_not_rooted(load(topology).programs)
     if reason:
         pytest.skip(reason)
-    with up("vmhost-fabric", rooted=True, state_dir=tmp_path / "labs") as lab:
+    with up(topology, rooted=True, state_dir=tmp_path / "labs") as lab:
         _names_the_place(lab, tmp_path, names, fault, places)
 
 
