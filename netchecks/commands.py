@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from netchecks import connect, plan, send, sudoers
 from netchecks.collecting import Collected, add_selection, arguments, collect
+from netchecks.database import reading
 from netchecks.errors import NetchecksError, NotSeen
 from netchecks.facts import ask, ask_key, make
-from netchecks.models.subjects import Place
+from netchecks.models.subjects import Database, Place
 from netchecks.observe import OBSERVATIONS
 from netchecks.plugin import wanted_of
 from netchecks.probe import Action, Probe
@@ -83,7 +84,16 @@ def of(found: Collected) -> list[NodeCommands]:
 def _places(planned: plan.Plan, world: World) -> list[Place]:
     names = plan.places(planned)
     everywhere: list[Place] = [*world.inventory.nodes, *(vm.guest for vm in world.inventory.vms if vm.guest)]
-    return [place for place in everywhere if place.name in names]
+    others = names.keys() - {place.name for place in everywhere}
+    credentials = {database.declared.node for database in _databases(planned)}
+    return [
+        *(place for place in everywhere if place.name in names or place.name in credentials),
+        *(place for name, place in names.items() if name in others),  # what is asked from this machine
+    ]
+
+
+def _databases(planned: plan.Plan) -> Iterator[Database]:
+    yield from {one.name: one for some in planned.facts.values() for one in some.values() if isinstance(one, Database)}.values()
 
 
 def _commands(node: Place, planned: plan.Plan) -> Iterator[Planned]:
@@ -96,6 +106,9 @@ def _commands(node: Place, planned: plan.Plan) -> Iterator[Planned]:
                 jobs.setdefault(job.key, (job, [], observation.phases))[1].append(fact)
     for job, facts, phases in jobs.values():
         yield Planned(job, tuple(dict.fromkeys(facts)), phases)
+    for database in _databases(planned):
+        if database.declared.node == node.name:
+            yield Planned(reading(database.declared.value), (f"the credentials for {database}; not kept",), ("main",))
 
 
 def _sendings(node: Place, planned: plan.Plan) -> Iterator[Sending]:

@@ -23,6 +23,7 @@ from netchecks import connect
 from netchecks.errors import NetchecksError, NotSeen
 from netchecks.models.nova_network import MYSQL_PORT, DeclaredDatabase
 from netchecks.models.subjects import Connection, Node
+from netchecks.script import Alternative, Job, command_line
 
 #: Seconds: to connect, to read one answer, and for one statement on the server.
 CONNECT_SECONDS, READ_SECONDS, STATEMENT_SECONDS = 5, 10, 5
@@ -103,13 +104,16 @@ def _from_url(url: str, where: str) -> Login:
     return Login(parts.hostname, parts.port or MYSQL_PORT, unquote(parts.path.strip("/")), user, password)
 
 
+def reading(path: str) -> Job:
+    """Give what runs at a node to read its configuration, as ``netchecks commands`` tells it; what it prints is in no record."""
+    return Job("credentials", (Alternative(("cat", path)),), root=True)
+
+
 def _file_at(node: Node, path: str) -> str:
     """Read a file at a node, with sudo where the inventory has it. Raises Refused."""
-    sudo = "sudo -n " if node.connection.sudo else ""
+    text = shlex.join(command_line(reading(path), reading(path).ways[0], sudo=node.connection.sudo))
     try:
-        done = subprocess.run(
-            connect.shell(node), input=f"exec {sudo}cat {shlex.quote(path)}\n", capture_output=True, text=True, check=False, timeout=20,
-        )
+        done = subprocess.run(connect.shell(node), input=f"exec {text}\n", capture_output=True, text=True, check=False, timeout=20)
     except (OSError, subprocess.TimeoutExpired, NotSeen) as error:
         raise Refused(f"{path} on {node} cannot be read: {type(error).__name__}") from None
     if done.returncode:

@@ -220,3 +220,13 @@ def test_sudo_allows_all_that_the_suites_need_as_root(inventory: Path, capsys: p
     agents = [["/usr/bin/timeout", "-k", "1", "8.5", *argv] for argv in (send.PYTHON, send.SHELL)]
     assert all(_sudo_says(file, [*root, *agents]))
     assert not any(_sudo_says(file, [*rest, ["/usr/bin/timeout", "-k", "1", "5", "sh", "-c", "id", "sh"], ["/usr/bin/id"]]))
+
+
+def test_a_database_is_told_with_what_reads_its_credentials(capsys):
+    inventory = str(Path(__file__).parents[1] / "inventories" / "examples" / "nova-network.yaml")
+    assert main(["commands", f"--inventory-file={inventory}", "-k", "stale or living"]) == 0
+    told = capsys.readouterr().out
+    assert "# the credentials for nova@private; not kept; root\nsudo -n timeout -k 1 5 cat /etc/nova/nova.conf\n" in told
+    assert "# database:nova@private" in told
+    assert main(["commands", "--sudoers", f"--inventory-file={inventory}", "-k", "living"]) == 0
+    assert "/usr/bin/timeout -k 1 5 cat /etc/nova/nova.conf" in capsys.readouterr().out

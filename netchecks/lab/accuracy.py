@@ -160,6 +160,7 @@ def measure(lab: Lab, fault: faults.Fault, suites: Sequence[str], folder: Path) 
         lab.apply(fault)
     except LabError as error:
         return Row(fault, (), 0.0, f"cannot be applied: {error}")
+    (folder / "report.json").unlink(missing_ok=True)  # of an earlier measurement with the same --keep: this run may end without one
     started = time.monotonic()
     try:
         output = _run(lab, suites, folder, fault.options)

@@ -89,6 +89,23 @@ class NameAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Overheard:
+    """Whether one question and its answer were seen at a device of a place; both None where it could not be listened there."""
+
+    place: str
+    device: str
+    asked: bool | None
+    answered: bool | None
+
+    def __str__(self) -> str:
+        """Give it as in messages."""
+        if self.asked is None:
+            return f"{self.device} of {self.place} could not be listened at"
+        seen = " and ".join(filter(None, ("the question" * self.asked, "the answer" * bool(self.answered)))) or "nothing"
+        return f"{seen} at {self.device} of {self.place}"
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One captured frame, as scapy decoded it at need. ``outgoing``: sent by this machine. Seconds since the start."""
 

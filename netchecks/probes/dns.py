@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from netchecks.models.answers import NameAnswer
-from netchecks.models.subjects import Address, DhcpServer, Node
+from netchecks.errors import NotSeen, Why
+from netchecks.models.answers import NameAnswer, Overheard
+from netchecks.models.domains import Domain
+from netchecks.models.subjects import Address, DhcpServer, Interface, Node, Place
 from netchecks.models.system import Resolver, Resolvers
-from netchecks.probe import Ask, Datagram, Got, probe
+from netchecks.models.table import Table
+from netchecks.probe import Ask, Capture, Datagram, Got, Part, probe
 from netchecks.seen import By
 from netchecks.send import check
+from netchecks.taps import tap_of
 
 #: The agent repeats a query after half of it; glibc waits 5 s for one server (resolv.conf(5), timeout).
 SECONDS = 3.0
@@ -110,6 +115,71 @@ def served_names(dhcp_server: DhcpServer) -> Ask:
     """Ask nova's dnsmasq, on its own node and at its own address, for the names that its node's resolvers are asked for."""
     queries = [_query(name) for name in names_of(dhcp_server.node)]
     return Ask(tuple(Datagram(dhcp_server.addresses[0], DNS_PORT, query, SECONDS) for query in queries), 0.0)
+
+
+# -- on the wire -------------------------------------------------------------------------------------------------------
+
+#: Seconds that it is listened for: the question, its repetition after half of SECONDS, and an answer to that.
+_LISTENS = SECONDS + 0.8
+
+
+def _asks_a_gate(interface: Interface) -> bool:
+    vm = interface.vm
+    return interface.network.nova is not None and vm.runs and bool(vm.names) and vm.sender is not None and bool(interface.gateways)
+
+
+def _way(interface: Interface) -> tuple[Place, ...]:
+    guest = interface.vm.sender
+    return tuple(dict.fromkeys((*((guest,) if guest else ()), interface.node, interface.gate)))
+
+
+def _read_overheard(interface: Interface, parts: Mapping[str, Part | NotSeen]) -> tuple[Overheard, ...]:
+    """Give what was overheard, from the instance on: its tap, the bridge of its node, that of its gate."""
+    guest = interface.vm.sender
+    own = parts[guest.name] if guest else NotSeen(Why.NOT_POSSIBLE, f"{interface} cannot be entered")
+    if isinstance(own, NotSeen):
+        raise own
+    identifier = int(own.note).to_bytes(2, "big")
+    found = []
+    for place in (place for place in _way(interface) if place != guest):
+        part = parts[place.name]
+        if not isinstance(part, NotSeen):
+            devices = part.note.split()
+            found += [_overheard(place.name, device, got, identifier) for device, got in zip(devices, part.got, strict=False)]
+    return tuple(found)
+
+
+def _overheard(place: str, device: str, got: Got, identifier: bytes) -> Overheard:
+    if got.opened is None:
+        return Overheard(place, device, None, None)
+    server, header = DNS_PORT.to_bytes(2, "big"), 8  # RFC 768: two ports, length, checksum
+    frames = [(data[at:at + 2], data[at + header:at + header + 2]) for _, _, _, data in got.packets if (at := _udp_at(data)) is not None]
+    senders = [port for port, first in frames if first == identifier]
+    return Overheard(place, device, any(port != server for port in senders), any(port == server for port in senders))
+
+
+def _udp_at(data: bytes) -> int | None:
+    """Give where UDP's header begins in a frame with IPv4, None in another one (RFC 791, RFC 768)."""
+    if len(data) < 42 or data[12:14] != b"\x08\x00" or data[23] != 17:  # noqa: PLR2004 - the shortest; UDP
+        return None
+    return 14 + (data[14] & 15) * 4
+
+
+@probe("dns_messages", of=Interface, where=_asks_a_gate, read=_read_overheard, at=_way)
+def overhear(interface: Interface, domains: By[Node, Table[Domain]]) -> dict[str, Ask]:
+    """Let the instance ask its gate for one of its names, and listen to UDP port 53 at its tap and on the bridges meanwhile."""
+    tap, guest = tap_of(interface, domains), interface.vm.sender
+    if not tap or guest is None:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{interface.node}: {interface} has no tap")
+    query = _query(interface.vm.names[0])
+    bridges = {place: interface.network.at(place).bridge for place in (interface.node, interface.gate)}
+    asks = {place.name: _listen((tap, bridge) if place == interface.node else (bridge,)) for place, bridge in bridges.items()}
+    note = str(int.from_bytes(query[:2], "big"))
+    return {**asks, guest.name: Ask((Datagram(interface.gateways[0], DNS_PORT, query, SECONDS),), 0.0, note)}
+
+
+def _listen(devices: tuple[str, ...]) -> Ask:
+    return Ask(tuple(Capture(device, udp_ports=(DNS_PORT,)) for device in devices), _LISTENS, " ".join(devices))
 
 
 def _query(name: str) -> bytes:

@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import subprocess
 
 import pytest
 
 from netchecks.errors import LabError
 from netchecks.lab import accuracy, faults
+from netchecks.lab.topology import load as load_topology
 
 
 def named(code, *places, severity="cause"):
@@ -124,6 +126,26 @@ def test_a_fault_that_cannot_be_applied_is_a_miss_and_not_the_end(tmp_path):
     missed = accuracy.measure(Refuses(), faults.find("vmhost-switching", "bridge-down"), [], tmp_path)
     assert not missed.right
     assert "cannot be applied: bridge-down: no br_netfilter" in str(missed)
+
+
+def test_a_run_that_ends_without_a_report_is_not_an_earlier_one_s(tmp_path):
+    class Breaks:
+        topology = load_topology("vmhost-switching")
+        inventory = tmp_path / "inventory.yaml"
+
+        def apply(self, fault):
+            pass
+
+        revert = apply
+
+        def exec(self, *_, **__):
+            return subprocess.CompletedProcess([], 3, "INTERNALERROR", "")
+
+    (tmp_path / "report.json").write_text('{"diagnoses": [{"code": "bridge.down", "severity": "cause", "places": ["node1"]}]}')
+    missed = accuracy.measure(Breaks(), faults.find("vmhost-switching", "bridge-down"), [], tmp_path)
+    assert not missed.right
+    assert "no report" in missed.trouble
+    assert "INTERNALERROR" in missed.trouble
 
 
 def test_the_options():

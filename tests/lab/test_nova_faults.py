@@ -67,6 +67,9 @@ BREAKS = {
         **dict.fromkeys((
             "metadata-dead", "metadata-rule-missing", "metadata-filtered",
         ), ways("meta", vms=("vm42", "vm43"))),
+        "two-dnat-and-security-group": ways("tcp", vms=("vm42", "vm44")),
+        "two-dnsmasq-and-flat-interface": ways(*ALL_WAYS) | ways("name", vms=("vm43",)),
+        "two-on-one-way": ways(*OWN, *INSIDE, vms=("vm43",)),
         "healthy-drops-icmp": ways("ping", *OWN, vms=("vm43",)),
         "healthy-without-floating-ip": ways(*OUT, vms=("vm43",)),
     },

@@ -154,3 +154,40 @@ def test_a_damaged_record_leaves_the_code():
 def test_an_agent_that_may_not_send_is_not_seen():
     with pytest.raises(NotSeen, match="needs root"):
         PROBE.read(HERE, (Got("denied", "Operation not permitted", target="10.0.0.1"),))
+
+
+# -- a question of an instance, on the wire ------------------------------------------------------------------------------
+
+
+def overheard(*frames, opened=0.1):
+    from netchecks.models.answers import Overheard
+    from netchecks.probe import Got
+    from netchecks.probes.dns import _overheard
+
+    got = Got("captured", packets=tuple((0.1, "br100", False, frame) for frame in frames), opened=opened)
+    found = _overheard("compute1", "br100", got, b"\x12\x34")
+    assert isinstance(found, Overheard)
+    return found.asked, found.answered
+
+
+def dns_frame(source, destination, identifier=0x1234):
+    from scapy.layers.dns import DNS, DNSQR
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.l2 import Ether
+
+    return bytes(Ether() / IP(src="10.0.2.24", dst="10.0.2.1") / UDP(sport=source, dport=destination) / DNS(id=identifier, qd=DNSQR(qname="a.example")))
+
+
+def test_a_question_and_its_answer_are_told_apart_by_who_sends_from_port_53():
+    ask, answer = dns_frame(40000, 53), dns_frame(53, 40000)
+    assert overheard(ask, answer) == (True, True)
+    assert overheard(ask) == (True, False)
+    assert overheard() == (False, False)
+
+
+def test_others_questions_and_what_is_cut_off_are_none_of_it():
+    assert overheard(dns_frame(40000, 53, 0x9999), dns_frame(40000, 53)[:40], b"") == (False, False)
+
+
+def test_where_it_could_not_be_listened_nothing_is_said():
+    assert overheard(dns_frame(40000, 53), opened=None) == (None, None)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from netchecks.errors import NotSeen, Wrong
-from netchecks.models.answers import NameAnswer
+from netchecks.models.answers import NameAnswer, Overheard
 from netchecks.models.dhcp.servers import DhcpProcess
 from netchecks.models.subjects import DhcpServer, Interface, Node
 from netchecks.seen import By
@@ -70,11 +70,12 @@ def test_dnsmasq_answers(
 @pytest.mark.hop("guest", "service")
 def test_instance_resolves(
     interface: Interface, guest_name_answers: By[Interface, tuple[NameAnswer, ...]], server_name_answers: ServerAnswers,
-    name_answers: HostAnswers, dhcp_processes: By[DhcpServer, tuple[DhcpProcess, ...]],
+    name_answers: HostAnswers, dhcp_processes: By[DhcpServer, tuple[DhcpProcess, ...]], dns_messages: By[Interface, tuple[Overheard, ...]],
 ) -> None:
     """Inside the instance names resolve, and a reverse look-up comes back: it is what a login by ssh waits for.
 
-    Where they do not, it is the first of these that cannot: the node of dnsmasq, dnsmasq, the way between it and the instance.
+    Where they do not, it is the first of these that cannot: the node of dnsmasq, dnsmasq, the way between it and the instance, of
+    which UDP port 53 is listened to at the tap and on the bridge.
 
     Why: sshd looks up the address of who logs in; where that hangs, the prompt comes after a minute.
     Remedy: node administrator: host NAME on {node.name}, then inside the instance (cirros: the first line of ping NAME)
@@ -89,7 +90,7 @@ def test_instance_resolves(
     server = next((one for one in server_name_answers if one.network == interface.network and one.node == interface.gate), None)
     silent = bool(answers) and all(one.rcode < 0 for one in answers)
     if silent or (names and not _works(names)):
-        _find(interface, answers, server, server_name_answers, name_answers, dhcp_processes)
+        _find(interface, answers, server, server_name_answers, name_answers, dhcp_processes, dns_messages)
         return
     late = [one for one in reverse if one.rcode < 0 or one.seconds > SLOW_SECONDS]
     if late:
@@ -104,7 +105,7 @@ def test_instance_resolves(
 
 def _find(
     interface: Interface, answers: Sequence[NameAnswer], server: DhcpServer | None, served: ServerAnswers, host_answers: HostAnswers,
-    processes: By[DhcpServer, tuple[DhcpProcess, ...]],
+    processes: By[DhcpServer, tuple[DhcpProcess, ...]], wire: By[Interface, tuple[Overheard, ...]],
 ) -> None:
     """Name the first that does not resolve, beginning at the node of dnsmasq."""
     gate = interface.gate
@@ -133,9 +134,18 @@ def _find(
             place=interface.vm.name, owner="guest owner",
             remedy=f"put nameserver {server.addresses[0]} into /etc/resolv.conf inside {interface.vm}",
         )
+    asked += _on_the_wire(interface, wire)
     raise Wrong(
         "nova.dns_blocked", f"{gate} and its dnsmasq resolve names; between dnsmasq and the instance port 53 is lost: {asked}",
         place=gate.name,
         breaks=_NAMES,
         remedy=f"tcpdump -i {interface.bridge} -n -v udp port 53 on {gate}; iptables-save there: nova-network-INPUT has to accept 53",
     )
+
+
+def _on_the_wire(interface: Interface, wire: By[Interface, tuple[Overheard, ...]]) -> str:
+    """Say where a question of the instance and its answer were seen; nothing where that could not be listened to."""
+    try:
+        return "; of one question there is " + ", ".join(map(str, wire[interface]))
+    except NotSeen:
+        return ""

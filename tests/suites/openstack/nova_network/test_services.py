@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from netchecks.models.answers import NameAnswer
+from netchecks.models.answers import NameAnswer, Overheard
 from netchecks.models.console import Console
 from netchecks.models.links import Link
 from netchecks.models.metadata import Metadata
@@ -32,13 +32,17 @@ LOCAL, LOCAL_DEAD = said(DNSMASQ), said(DNSMASQ, rcode=-1, error="silent")
 BACK = said(DNSMASQ, "10.0.2.24", rcode=3)
 
 
+WIRE = (Overheard("compute1", "vif42", True, False), Overheard("compute1", "br100", True, False))
+
+
 def facts(inside, served, host, known=PAIR):
     return (of("guest_name_answers", (VM42, inside)), of("server_name_answers", (SERVER, served), (OTHER, UNSEEN)), of("name_answers", (NODE1, host)),
             of("dhcp_processes", (SERVER, known)))
 
 
 def resolves(inside, served=(LOCAL,), host=(GOOD,), **more):
-    return notes_of(test_names.test_instance_resolves, VM42, *facts(inside, served, host, **more))
+    wire = of("dns_messages", (VM42, more.pop("wire", WIRE)))
+    return notes_of(test_names.test_instance_resolves, VM42, *facts(inside, served, host, **more), wire)
 
 
 def test_an_instance_that_resolves_and_comes_back_from_a_reverse_look_up_is_right():
@@ -56,8 +60,10 @@ def test_the_host_resolves_and_dnsmasq_does_not():
 
 
 def test_dnsmasq_resolves_and_the_instance_does_not():
-    with wrong("nova.dns_blocked", "port 53 is lost", place="compute1", breaks=NAMES):
+    with wrong("nova.dns_blocked", "port 53 is lost", "the question at br100 of compute1", place="compute1", breaks=NAMES):
         resolves((LOCAL_DEAD,))
+    with wrong("nova.dns_blocked", place="compute1", breaks=NAMES):
+        resolves((LOCAL_DEAD,), wire=UNSEEN)
 
 
 def test_an_instance_that_asks_somebody_else_is_told_whom_to_ask():
