@@ -122,8 +122,11 @@ def listed(row: Row) -> Listed:
 
 def network(row: Row) -> Network:
     """Read ``network show``."""
+    kind = _text(row, "provider:network_type", "provider_network_type", default="")
+    if not kind:
+        raise Unreadable("provider:network_type, which the API shows to administrators alone", ", ".join(row))
     return Network(
-        _text(row, "id"), _text(row, "name"), _text(row, "provider:network_type", "provider_network_type"),
+        _text(row, "id"), _text(row, "name"), kind,
         _text(row, "provider:physical_network", "provider_physical_network", default=""),
         _number(row, "provider:segmentation_id", "provider_segmentation_id"), _number(row, "mtu"),
     )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
 from netchecks import cli
 from netchecks.lab.topology import FOLDER
-from tests.openstack.given import LAB, NODES, RC, TENANT, TENANT_NODES, derive, documents, loaded
+from tests.openstack.given import LAB, NODES, RC, ROOT, TENANT, TENANT_NODES, derive, documents, loaded
+
+
+def test_the_transcript_of_the_documentation_is_what_is_printed(tmp_path, capsys):
+    assert derive(tmp_path, "--network", "net-a", "--uplink", "eth1") == 0
+    (told,) = re.findall(r"(?ms)^\$ netchecks inventory openstack .*?^(version: 1\n.*?)^```$", (ROOT / "docs" / "inventory.md").read_text(encoding="utf-8"))
+    assert told == "".join(capsys.readouterr().out.partition("version: 1\n")[1:])
 
 
 def test_what_is_derived_is_what_the_labs_inventory_says(tmp_path, capsys):
@@ -152,6 +160,12 @@ def test_a_file_that_sets_nothing_is_told_without_a_word_of_it(tmp_path, capsys,
     said = fails(tmp_path, capsys, rc=tmp_path / "rc")
     assert "s3cret-word" not in said
     assert f"--rc-file {tmp_path}/rc: it sets neither OS_AUTH_URL nor OS_CLOUD" in said
+
+
+def test_a_user_who_is_no_administrator_is_told(tmp_path, capsys):
+    network = "network_show_0879fde8_02d6_443a_b370_a5168d81d415"
+    said = fails(tmp_path, capsys, known=changed(**{network: lambda row: row | {"provider:network_type": None}}))
+    assert "expected provider:network_type, which the API shows to administrators alone" in said
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path, capsys):
