@@ -16,7 +16,7 @@ from netchecks.errors import NetchecksError, NotSeen, Unreadable
 from netchecks.inventory.problems import did_you_mean, listed
 from netchecks.models.subjects import Node
 from netchecks.openstack import documents
-from netchecks.openstack.documents import Agent, Listed, Network, Port, Row, Server, Subnet
+from netchecks.openstack.documents import Agent, Listed, Network, Port, Row, Rule, Server, Subnet
 from netchecks.script import Alternative, Job, Ran
 from netchecks.trip import Channel
 
@@ -59,7 +59,7 @@ _SAYS = (
 _NETWORK = ("id", "name", "provider:network_type", "provider:physical_network", "provider:segmentation_id", "mtu")
 _PORT = (
     "id", "network_id", "mac_address", "fixed_ips", "device_owner", "device_id", "binding_host_id", "binding_vif_type",
-    "binding_vnic_type", "admin_state_up",
+    "binding_vnic_type", "admin_state_up", "port_security_enabled", "security_group_ids",
 )  # fmt: skip
 _SERVER = ("id", "name", "status", "OS-EXT-SRV-ATTR:instance_name")
 
@@ -82,7 +82,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """What the API told of the chosen networks. ``servers``: by id; one that could not be asked for is not there.
+    """What the API told of the chosen networks. ``servers``, ``rules`` of security groups: by id; what could not be asked for is not there.
 
     ``doubts``: what could not be seen and is not needed for the rest, a sentence each.
     """
@@ -92,6 +92,7 @@ class Cloud:
     ports: tuple[Port, ...]
     servers: dict[str, Server]
     agents: tuple[Agent, ...]
+    rules: dict[str, tuple[Rule, ...]]
     doubts: tuple[str, ...] = ()
 
 
@@ -138,19 +139,22 @@ class _Asking:
         ports = [documents.port(row) for row in await self._shown("port", wanted, _PORT)]
         known = {one.id for one in chosen}
         of_these = tuple(one for one in map(documents.subnet, subnets) if one.network in known)
-        servers = await self._servers(dict.fromkeys(one.device for one in ports if one.owner.startswith("compute:") and one.device))
-        return Cloud(tuple(shown), of_these, tuple(ports), servers, tuple(map(documents.agent, agents)), tuple(self.doubts))
+        own = [one for one in ports if one.owner.startswith("compute:")]
+        servers = await self._some([one.device for one in own if one.device], lambda one: _show("server", one, _SERVER), documents.instance)
+        rules = await self._some([group for one in own for group in one.groups if one.filtered], _rules, documents.rules)
+        told = tuple(map(documents.agent, agents))
+        return Cloud(tuple(shown), of_these, tuple(ports), servers, told, rules, tuple(self.doubts))
 
-    async def _servers(self, ids: Iterable[str]) -> dict[str, Server]:
-        """Ask for instances; one that cannot be asked for (of another service, just deleted) is a doubt."""
-        asked = list(ids)
-        answers = await self._run([_show("server", one, _SERVER) for one in asked])
-        found: dict[str, Server] = {}
-        for name, ran in zip(asked, answers, strict=True):
+    async def _some(self, ids: Iterable[str], command: Callable[[str], tuple[str, ...]], read: Callable[[str], T]) -> dict[str, T]:
+        """Ask for each of these once; one that cannot be asked for (of another service, just deleted) is a doubt."""
+        asked = list(dict.fromkeys(ids))
+        commands = [command(one) for one in asked]
+        found: dict[str, T] = {}
+        for name, words, ran in zip(asked, commands, await self._run(commands), strict=True):
             try:
-                found[name] = documents.server(_read(ran, documents.one, self.way))
+                found[name] = _read(ran, read, self.way)
             except (_Refused, Unreadable) as error:
-                self.doubts.append(f"the instance {name} could not be asked for: {error}")
+                self.doubts.append(f"{_named(words)}: {error}")
         return found
 
     async def _shown(self, what: str, ids: Sequence[str], columns: Sequence[str]) -> list[Row]:
@@ -225,6 +229,11 @@ def _chosen(there: Sequence[Listed], names: Sequence[str]) -> list[Listed]:
 def _show(what: str, name: str, columns: Sequence[str]) -> tuple[str, ...]:
     """Give the command that shows some columns of one thing."""
     return (what, "show", name, *(word for column in columns for word in ("-c", column)))
+
+
+def _rules(group: str) -> tuple[str, ...]:
+    """Give the command that lists what a security group lets in."""
+    return ("security", "group", "rule", "list", group, "--ingress", "--long")
 
 
 def _named(words: Sequence[str]) -> str:
