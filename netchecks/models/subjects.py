@@ -243,6 +243,16 @@ class Network(_Named):
         return self.nova.database if self.nova else None
 
     @property
+    def tunnelled(self) -> NeutronNetwork | None:
+        """What is known of a network of Neutron in tunnels."""
+        return self.neutron if self.neutron and self.neutron.is_tunnel else None
+
+    @property
+    def provided(self) -> NeutronNetwork | None:
+        """What is known of a network of Neutron on a physical one: a VLAN, or untagged."""
+        return self.neutron if self.neutron and not self.neutron.is_tunnel else None
+
+    @property
     def segment(self) -> int:
         """The VLAN that it has at its uplinks; 0: no tag."""
         if self.neutron is not None:

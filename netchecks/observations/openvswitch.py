@@ -17,7 +17,15 @@ _LIMIT = 16 * 1024 * 1024
 
 # -- the database ----------------------------------------------------------------------------------------------------
 
-_DATABASE = "ovs-vsctl --timeout=4 --format=json -- list Bridge -- list Port -- list Interface"
+#: A row a line, with its name first, so that a person can read what a report quotes: only a row begins with a name and its uuid. An
+#: older database without one of the columns is read by ``show``.
+_DATABASE = r"""
+found=$(ovs-vsctl --timeout=4 --format=json -- --columns=name,_uuid,ports,fail_mode,datapath_type,protocols list Bridge \
+  -- --columns=name,_uuid,tag,trunks,vlan_mode,other_config,interfaces list Port \
+  -- --columns=name,_uuid,type,ofport,options,external_ids,admin_state,link_state,error,mtu,mac_in_use list Interface) || exit
+printf '%s\n' "$found" | sed 's/,\(\["[^"]*",\["uuid"\)/,\
+\1/g'
+"""
 
 
 def _shown(text: str) -> Table[OvsBridge]:
@@ -68,7 +76,9 @@ def _shown_map(text: str) -> dict[str, str]:
     return {key.strip(): value.strip().strip('"') for key, _, value in pairs if key.strip()}
 
 
-@observation(_DATABASE, root=True, limit=_LIMIT, or_else=((command("ovs-vsctl --timeout=4 show"), _shown),))
+@observation(
+    shell=_DATABASE, tool="ovs-vsctl", root=True, limit=_LIMIT, or_else=((command("ovs-vsctl --timeout=4 show"), _shown),),
+)
 def ovs_bridges(text: str) -> Table[OvsBridge]:
     """Every bridge of Open vSwitch on the node, by name, with its ports and their interfaces, as the database has them.
 

@@ -225,7 +225,8 @@ def _from_source(flow: Flow, flows_of: Flows) -> Iterator[tuple[str, str]]:
 
 def _dhcp(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     """Give the way to the servers of the network, by the first of them: the others are as far."""
-    yield _uplink(flow.source, flow, flows_of)
+    nic = _uplink(flow.source, flow, flows_of)  # asked out of the NIC itself: it says nothing of the bridge that the NIC is in
+    yield replace(nic, about=nic.about - {("node", flow.source.name)})
     yield _fabric(flow)
     servers = agents(flow.network)
     for node, _ in servers[:1]:

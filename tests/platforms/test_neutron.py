@@ -82,3 +82,10 @@ def test_flows_say_what_their_way_has_to_carry():
 
 def test_of_a_tenant_network_nobody_asks_gateways_or_in_a_vlan():
     assert [flow.name for flow in WORLD.flows if flow.network == TENANT] == []
+
+
+def test_what_is_asked_out_of_a_nic_says_nothing_of_the_bridge_that_the_nic_is_in():
+    name = "node1-to-net-a-dhcp-ipv4"
+    assert ("node", "node1") not in about(name, "uplink", "node1")
+    assert {("link", "node1:eth1"), ("flow", name)} <= about(name, "uplink", "node1")
+    assert ("node", "net1") in about(name, "uplink", "net1")

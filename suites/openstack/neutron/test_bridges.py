@@ -44,6 +44,7 @@ def test_switch_runs(network: Network, node: Node, ovs_daemons: By[Node, OvsDaem
 
 
 @pytest.mark.kind("neutron")
+@pytest.mark.declares("provided")
 @pytest.mark.hop("provider", "exists")
 def test_bridge_mapping_is_right(network: Network, node: Node, neutron_configs: Configs, ovs_bridges: Bridges) -> None:
     """The agent's bridge_mappings name, for the network's physical network, a bridge that is there.
@@ -53,8 +54,6 @@ def test_bridge_mapping_is_right(network: Network, node: Node, neutron_configs: 
     Source: Neutron document, scenario 1, step 1; Neutron configuration reference, [ovs] bridge_mappings
     """
     known = _known(network)
-    if known.is_tunnel:
-        return
     config = neutron_configs[node]
     bridge, where = config.bridge_for(known.physical_network), ", ".join(config.files)
     shown = ", ".join(":".join(pair) for pair in config.mappings) or "none"
@@ -93,6 +92,7 @@ def test_integration_bridge_exists(network: Network, node: Node, ovs_bridges: Br
 
 
 @pytest.mark.kind("neutron")
+@pytest.mark.declares("provided")
 @pytest.mark.hop("uplink", "member")
 def test_physical_nic_is_port(
     network: Network, node: Node, ovs_bridges: Bridges, neutron_configs: Configs,
@@ -103,8 +103,6 @@ def test_physical_nic_is_port(
     Remedy: node administrator: ovs-vsctl add-port the bridge, the NIC; an address that the host has on the NIC moves to the bridge
     Source: Neutron document, scenario 1, step 2 and scenario 3, steps 2 and 3
     """
-    if _known(network).is_tunnel:
-        return
     side, nic = seen_side(network, node, ovs_bridges, neutron_configs), network.at(node).uplink
     if side.provider is None:
         return  # another check says so
@@ -123,6 +121,7 @@ def test_physical_nic_is_port(
 
 
 @pytest.mark.kind("neutron")
+@pytest.mark.declares("provided")
 @pytest.mark.hop("patch", "member")
 def test_patch_ports_are_joined(network: Network, node: Node, ovs_bridges: Bridges, neutron_configs: Configs) -> None:
     """The integration bridge and the bridge of the physical network are joined by a pair of patch ports.
@@ -132,7 +131,7 @@ def test_patch_ports_are_joined(network: Network, node: Node, ovs_bridges: Bridg
     Source: Neutron document, scenario 3, step 2 (phy-br0); Neutron administration guide, Open vSwitch: provider networks
     """
     side = seen_side(network, node, ovs_bridges, neutron_configs)
-    if _known(network).is_tunnel or side.provider is None or side.integration is None or side.outer is not None:
+    if side.provider is None or side.integration is None or side.outer is not None:
         return
     if is_ovn(side.integration):
         return  # its patch ports are made as they are needed
@@ -150,6 +149,7 @@ def test_patch_ports_are_joined(network: Network, node: Node, ovs_bridges: Bridg
 
 
 @pytest.mark.kind("neutron")
+@pytest.mark.declares("provided")
 @pytest.mark.hop("uplink", "forwards")
 def test_openflow_ports_are_up(
     network: Network, node: Node, ovs_bridges: Bridges, neutron_configs: Configs, openflow_ports: By[Node, Table[Table[OpenFlowPort]]],
@@ -162,7 +162,7 @@ def test_openflow_ports_are_up(
     Source: ovs-ofctl(8), mod-port; Neutron document, scenario 1, step 2 (config, state)
     """
     side = seen_side(network, node, ovs_bridges, neutron_configs)
-    if side.provider is None or _known(network).is_tunnel or not ovs_daemons[node].answers:
+    if side.provider is None or not ovs_daemons[node].answers:
         return  # other checks say so
     known = openflow_ports[node].get(side.provider_name, Table[OpenFlowPort]("port", {}))
     meant = [network.at(node).uplink, *((side.outer.name,) if side.outer else ())]

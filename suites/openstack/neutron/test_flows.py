@@ -41,7 +41,7 @@ def _ground(
     network: Network, node: Node, inventory: Inventory, bridges: Bridges, configs: Configs, flows: Flows, daemons: By[Node, OvsDaemon],
 ) -> _Ground | None:
     """Give what the translations are judged by; None where other checks say what is wrong, and where a node has no port of the network."""
-    if _known(network).is_tunnel or not daemons[node].answers:
+    if not daemons[node].answers:
         return None
     side = seen_side(network, node, bridges, configs)
     macs = macs_of(network, node, inventory)
@@ -56,6 +56,7 @@ def _serves(network: Network, node: Node) -> bool:
 
 
 @pytest.mark.kind("neutron")
+@pytest.mark.declares("provided")
 @pytest.mark.hop("integration", "up")
 def test_flows_are_there(
     network: Network, node: Node, inventory: Inventory, ovs_bridges: Bridges, neutron_configs: Configs, openflow_tables: Flows,
@@ -81,6 +82,7 @@ def test_flows_are_there(
 
 
 @pytest.mark.kind("neutron")
+@pytest.mark.declares("provided")
 @pytest.mark.hop("provider", "forwards")
 def test_vlan_is_translated_outbound(
     network: Network, node: Node, inventory: Inventory, ovs_bridges: Bridges, neutron_configs: Configs, openflow_tables: Flows,
@@ -105,6 +107,7 @@ def test_vlan_is_translated_outbound(
 
 
 @pytest.mark.kind("neutron")
+@pytest.mark.declares("provided")
 @pytest.mark.hop("integration", "forwards")
 def test_vlan_is_translated_inbound(
     network: Network, node: Node, inventory: Inventory, ovs_bridges: Bridges, neutron_configs: Configs, openflow_tables: Flows,

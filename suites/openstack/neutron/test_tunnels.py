@@ -40,6 +40,7 @@ def _uses(network: Network, node: Node, inventory: Inventory) -> bool:
 
 
 @pytest.mark.kind("neutron")
+@pytest.mark.declares("tunnelled")
 @pytest.mark.hop("tunnel", "exists")
 def test_tunnel_is_up(network: Network, node: Node, inventory: Inventory, ovs_bridges: Bridges, neutron_configs: Configs) -> None:
     """The tunnel bridge is there, joined with the integration bridge, and has a tunnel to each other node of the network.
@@ -49,7 +50,7 @@ def test_tunnel_is_up(network: Network, node: Node, inventory: Inventory, ovs_br
     Source: Neutron administration guide, Open vSwitch: self-service networks; RFC 7348
     """
     known = _known(network)
-    if not known.is_tunnel or not _uses(network, node, inventory):
+    if not _uses(network, node, inventory):
         return
     name, bridges = known.tunnel_bridge, ovs_bridges[node]
     if name not in bridges:
@@ -96,6 +97,7 @@ def _local(node: Node, known: NeutronNetwork, ports: Iterable[OvsPort], local_ip
 
 
 @pytest.mark.kind("neutron")
+@pytest.mark.declares("tunnelled")
 @pytest.mark.hop("tunnel", "forwards")
 def test_tunnel_key_is_right(
     network: Network, node: Node, inventory: Inventory, ovs_bridges: Bridges, neutron_configs: Configs, openflow_tables: Flows,
@@ -109,7 +111,7 @@ def test_tunnel_key_is_right(
     """
     known = _known(network)
     bridge = ovs_bridges[node].get(known.tunnel_bridge)
-    if not known.is_tunnel or bridge is None or not _uses(network, node, inventory) or not ovs_daemons[node].answers:
+    if bridge is None or not _uses(network, node, inventory) or not ovs_daemons[node].answers:
         return
     side = seen_side(network, node, ovs_bridges, neutron_configs)
     tables = seen_tables(node, side, openflow_tables, ovs_daemons)
@@ -126,6 +128,7 @@ def test_tunnel_key_is_right(
 
 
 @pytest.mark.kind("neutron")
+@pytest.mark.declares("tunnelled")
 @pytest.mark.hop("tunnel", "passes")
 def test_tunnel_passes(
     network: Network, node: Node, answers: By[Flow, Answer], ovs_ways: By[Interface, OvsWay], neutron_configs: Configs,
@@ -139,10 +142,7 @@ def test_tunnel_passes(
     Remedy: network engineer: let UDP port 4789 (VXLAN), IP protocol 47 (GRE) through between the nodes, and look at their firewalls
     Source: RFC 7348 section 4; RFC 2784
     """
-    known = _known(network)
-    if not known.is_tunnel:
-        return
-    seen, ways = answers.seen(), ovs_ways.seen()
+    known, seen, ways = _known(network), answers.seen(), ovs_ways.seen()
     alive = {one.interface for one, got in seen.items() if got.came_back and _is_at_tap(one, network, node) and _tunnelled(one, ways)}
     asked = {one: got for one, got in seen.items() if one.namespace and one.source != node and one.interface in alive}
     for source in dict.fromkeys(one.source for one in asked):
@@ -225,6 +225,7 @@ def _wrong(node: Node, code: str, message: str) -> None:
 
 
 @pytest.mark.kind("neutron")
+@pytest.mark.declares("tunnelled")
 @pytest.mark.hop("tunnel", "size")
 def test_tunnel_mtu_fits(
     network: Network, node: Node, neutron_configs: Configs, addresses: By[Node, Table[tuple[InterfaceAddress, ...]]],
@@ -237,8 +238,6 @@ def test_tunnel_mtu_fits(
     Source: Neutron administration guide, MTU considerations; RFC 7348 section 4.3
     """
     known = _known(network)
-    if not known.is_tunnel:
-        return
     local_ip = neutron_configs[node].local_ip
     device = next((name for name, some in addresses[node].items() if any(str(one.address.ip) == local_ip for one in some)), "")
     if local_ip and not device:

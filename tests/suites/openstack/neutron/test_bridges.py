@@ -4,6 +4,7 @@ import pytest
 
 from netchecks.models.openvswitch import OvsInterface
 from suites.openstack.neutron import test_bridges as checks
+from suites.openstack.neutron import test_flows, test_tunnels
 from tests.suites.openstack.neutron.given import (
     ALIVE,
     CONFIG,
@@ -87,8 +88,19 @@ def test_a_mapping_to_another_bridge_than_declared_is_named():
     assert mapping(configured("bridge_mappings = physnet0:br-x, physnet1:br-provider"), NET_B) == []
 
 
-def test_tunnels_have_no_mapping():
-    assert mapping(configured(""), TENANT) == nic(gone("eth1"), TENANT) == patch(gone("int-br-provider"), TENANT) == []
+def test_checks_of_provider_networks_do_not_apply_to_tunnels_and_the_other_way_round():
+    assert NET_A.provided is NET_A.neutron
+    assert NET_A.tunnelled is None
+    assert TENANT.tunnelled is TENANT.neutron
+    assert TENANT.provided is None
+    marks = {
+        name: [mark.args for mark in test.pytestmark if mark.name == "declares"]
+        for module in (checks, test_flows, test_tunnels) for name, test in vars(module).items() if name.startswith("test_")
+    }
+    assert {name for name, args in marks.items() if args == [("tunnelled",)]} == {
+        "test_tunnel_is_up", "test_tunnel_key_is_right", "test_tunnel_passes", "test_tunnel_mtu_fits",
+    }
+    assert {name for name, args in marks.items() if not args} == {"test_switch_runs", "test_integration_bridge_exists"}
 
 
 def test_a_nic_elsewhere_is_named_with_where_it_is():
