@@ -169,8 +169,7 @@ def rows(login: Login) -> dict[str, list[dict[str, Any]]]:
 def _said(error: BaseException | None, login: Login) -> str:
     """Give what the server or the driver said, without the password, which neither should say."""
     text = str(error.args[-1] if error is not None and error.args else error)[:200]
-    text = text.replace(login.password, "***") if login.password else text
-    return f"permission denied: {text}" if "denied" in text.lower() else text
+    return text.replace(login.password, "***") if login.password else text
 
 
 def _tables(connection: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:

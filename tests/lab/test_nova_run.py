@@ -9,6 +9,7 @@ import pytest
 
 from netchecks.lab.making import up, why_not_rooted
 from netchecks.lab.snapshot import difference, snapshot
+from netchecks.lab.topology import load
 from tests.lab.test_nova_faults import COMES_AND_GOES
 
 pytestmark = pytest.mark.slow
@@ -18,7 +19,7 @@ SECRETS = (b"n0va-secret", b"guest-secret", b"l00k-only")
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    reason = why_not_rooted()
+    reason = why_not_rooted(load("nova-flatdhcp").programs)
     if reason:
         pytest.skip(reason)
     with up("nova-flatdhcp", rooted=True, state_dir=tmp_path_factory.mktemp("labs")) as made:

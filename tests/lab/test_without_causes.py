@@ -38,16 +38,19 @@ CASES = [
     ("packets_are_lost_now_and_then", "path-one-way-bad", {"node1", "vm42", "vm43"}),
 ]
 
-#: The same in the lab vmhost-fabric.
-FABRIC_CASES = [
-    ("frr_has_what_the_kernel_lacks", "kernel-route-missing-frr-has-it", {"node1"}),
-    ("firewall_drops_sessions", "neighbour-filtered", {"node1"}),
+#: The same in other labs.
+ELSEWHERE = [
+    ("vmhost-fabric", "frr_has_what_the_kernel_lacks", "kernel-route-missing-frr-has-it", {"node1"}),
+    ("vmhost-fabric", "firewall_drops_sessions", "neighbour-filtered", {"node1"}),
+    ("nova-flatdhcp", "instance_drops_icmp", "healthy-drops-icmp", {"vm43"}),
+    ("neutron-vlan", "switch_blocks_vlan", "vlan-not-allowed-at-one-node", {"node1", "net1", "10.20.0.1"}),
+    ("neutron-vlan", "agent_never_started", "ovs-agent-dead-since-boot", {"node1"}),
 ]
 
 
 def test_every_cause_has_its_case():
     known = {rule.name for rules in CAUSES.values() for rule in rules}
-    assert known == {name for names, _, _ in (*CASES, *FABRIC_CASES) for name in names.split(",")}
+    assert known == {name for names, _, _ in (*CASES, *(case[1:] for case in ELSEWHERE)) for name in names.split(",")}
 
 
 @pytest.mark.slow
@@ -57,12 +60,12 @@ def test_hop_order_names_the_place(rooted_lab, tmp_path, names, fault, places):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("names", "fault", "places"), FABRIC_CASES, ids=[case[0] for case in FABRIC_CASES])
-def test_hop_order_names_the_place_in_a_fabric(tmp_path, names, fault, places):
-    reason = why_not_rooted(load("vmhost-fabric").programs)
+@pytest.mark.parametrize(("topology", "names", "fault", "places"), ELSEWHERE, ids=[case[1] for case in ELSEWHERE])
+def test_hop_order_names_the_place_in_another_lab(tmp_path, topology, names, fault, places):
+    reason = why_not_rooted(load(topology).programs)
     if reason:
         pytest.skip(reason)
-    with up("vmhost-fabric", rooted=True, state_dir=tmp_path / "labs") as lab:
+    with up(topology, rooted=True, state_dir=tmp_path / "labs") as lab:
         _names_the_place(lab, tmp_path, names, fault, places)
 
 

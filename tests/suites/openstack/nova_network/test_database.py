@@ -131,6 +131,12 @@ def test_an_address_that_the_database_binds_and_no_node_translates_is_named():
         matches()
 
 
+def test_an_address_of_a_host_that_is_not_looked_at_is_not_missed():
+    assert matches(floating_ips_32={"host": "compute99"}) == []
+    with wrong("nova.iptables_differ", "203.0.113.32", place="private"):
+        matches(floating_ips_32={"host": "compute2.example.org"})
+
+
 BOUND = {"floating_ips_32": {"fixed_ip_id": None}}
 
 
