@@ -129,20 +129,21 @@ class _Asking:
         """Ask step by step: which networks there are, the ports of those that are chosen, each port, each instance."""
         lists = [("network", "list", "--long"), ("subnet", "list", "--long"), ("network", "agent", "list")]
         networks, subnets, agents = await self._all(lists, documents.rows)
-        chosen = _chosen([documents.listed(row) for row in networks], names)
-        shown = [documents.network(row) for row in await self._shown("network", [one.id for one in chosen], _NETWORK)]
+        chosen = _chosen(self._each(lists[0], networks, documents.listed), names)
+        shown = await self._shown("network", [one.id for one in chosen], _NETWORK, documents.network)
         of_each = [("port", "list", "--long", "--network", one.id) for one in chosen]
-        found = [documents.listed(row) for rows in await self._all(of_each, documents.rows) for row in rows]
+        ports_of = zip(of_each, await self._all(of_each, documents.rows), strict=True)
+        found = [one for words, rows in ports_of for one in self._each(words, rows, documents.listed)]
         wanted = [one.id for one in found if one.owner.startswith(("compute:", "network:"))]
         if len(wanted) > MOST_PORTS:
             raise NetchecksError(f"{self.node}: these networks have {len(wanted)} ports, expected at most {MOST_PORTS}: say --network")
-        ports = [documents.port(row) for row in await self._shown("port", wanted, _PORT)]
+        ports = await self._shown("port", wanted, _PORT, documents.port)
         known = {one.id for one in chosen}
-        of_these = tuple(one for one in map(documents.subnet, subnets) if one.network in known)
+        of_these = tuple(one for one in self._each(lists[1], subnets, documents.subnet) if one.network in known)
         own = [one for one in ports if one.owner.startswith("compute:")]
         servers = await self._some([one.device for one in own if one.device], lambda one: _show("server", one, _SERVER), documents.instance)
         rules = await self._some([group for one in own for group in one.groups if one.filtered], _rules, documents.rules)
-        told = tuple(map(documents.agent, agents))
+        told = tuple(self._each(lists[2], agents, documents.agent))
         return Cloud(tuple(shown), of_these, tuple(ports), servers, told, rules, tuple(self.doubts))
 
     async def _some(self, ids: Iterable[str], command: Callable[[str], tuple[str, ...]], read: Callable[[str], T]) -> dict[str, T]:
@@ -157,8 +158,15 @@ class _Asking:
                 self.doubts.append(f"{_named(words)}: {error}")
         return found
 
-    async def _shown(self, what: str, ids: Sequence[str], columns: Sequence[str]) -> list[Row]:
-        return await self._all([_show(what, one, columns) for one in ids], documents.one)
+    async def _shown(self, what: str, ids: Sequence[str], columns: Sequence[str], read: Callable[[Row], T]) -> list[T]:
+        return await self._all([_show(what, one, columns) for one in ids], lambda text: read(documents.one(text)))
+
+    def _each(self, words: Sequence[str], rows: Iterable[Row], read: Callable[[Row], T]) -> list[T]:
+        """Read the rows of a list. Raises NetchecksError that names the command."""
+        try:
+            return list(map(read, rows))
+        except Unreadable as error:
+            raise NetchecksError(f"{self.node}: {_named(words)}: {error}") from error
 
     async def _all(self, commands: Sequence[tuple[str, ...]], read: Callable[[str], T]) -> list[T]:
         """Run commands of which each has to succeed. Raises NetchecksError with all that do not, the same words once."""

@@ -206,6 +206,13 @@ def test_what_is_not_json_is_told(tmp_path, capsys):
     assert "openstack network list --long: expected JSON, found 'hello" in fails(tmp_path, capsys, "--command", "echo hello")
 
 
+def test_what_lacks_a_column_is_told_with_its_command(tmp_path, capsys):
+    said = fails(tmp_path, capsys, known=changed(subnet_list___long=lambda rows: [{"ID": row["ID"]} for row in rows]))
+    assert "ctl1: openstack subnet list --long: expected a value in the column 'Subnet'" in said
+    said = fails(tmp_path, capsys, known=changed(**{PORT: lambda row: row | {"fixed_ips": "?"}}))
+    assert "ctl1: openstack port show 4242c9d1-7ab0-4e0c-9f3e-8b1d2c3e4f42: expected fixed IP addresses, found '?'" in said
+
+
 def test_every_network_that_there_is_not_is_told(tmp_path, capsys):
     said = fails(tmp_path, capsys, "--network", "ned-a", "--network", "net-b", "--network", "x")
     assert "--network ned-a: there is no such network; did you mean 'net-a'?\n--network x: there is no such network\n" in said
