@@ -30,7 +30,9 @@ _MODULES = {
     "report": ("netchecks.report", "make reports of a run again"),
     "lab": ("netchecks.lab.command", "build networks to break"),
 }
-_INVENTORY_HELP = "check inventory files, show their resolved form, print the JSON Schema"
+_INVENTORY_HELP = "check inventory files, show their resolved form, print the JSON Schema, derive one from OpenStack"
+_OPENSTACK_HELP = "print the networks and VMs that OpenStack's API knows, as an inventory"
+_OPENSTACK = "netchecks.openstack.command"
 _RUN_HELP = "run the suites: takes pytest's arguments and --inventory-file, --host, --vm ..."
 
 
@@ -83,7 +85,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"netchecks {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     commands.add_parser("run", help=_RUN_HELP)
-    _add_inventory(commands.add_parser("inventory", help=_INVENTORY_HELP, description=_INVENTORY_HELP))
+    _add_inventory(commands.add_parser("inventory", help=_INVENTORY_HELP, description=_INVENTORY_HELP), arguments)
     for name, (_, help_text) in _MODULES.items():
         one = commands.add_parser(name, help=help_text, description=help_text)
         if arguments[:1] == [name]:
@@ -101,7 +103,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _module(name: str) -> _Command:
     """Import a subcommand. Raises NetchecksError where this installation does not have it."""
-    module, _ = _MODULES[name]
+    module = _OPENSTACK if name == "inventory openstack" else _MODULES[name][0]
     try:
         found = import_module(module)
     except ModuleNotFoundError as error:
@@ -111,18 +113,23 @@ def _module(name: str) -> _Command:
     return cast("_Command", found)
 
 
-def _add_inventory(parser: argparse.ArgumentParser) -> None:
+def _add_inventory(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
     check, show = "tell every mistake, exit status 4 if there is one", "print the resolved form as YAML"
     for name, help_text in (("check", check), ("show", show)):
         one = actions.add_parser(name, help=help_text, description=help_text)
         one.add_argument("--inventory-file", action="append", type=Path, metavar="FILE", help="file or folder; may be repeated")
     actions.add_parser("schema", help="print the JSON Schema, for editors")
+    derived = actions.add_parser("openstack", help=_OPENSTACK_HELP, description=_OPENSTACK_HELP)
+    if list(arguments[:2]) == ["inventory", "openstack"]:
+        _module("inventory openstack").add_arguments(derived)
 
 
 def _inventory(args: argparse.Namespace) -> int:
     from netchecks import inventory
 
+    if args.action == "openstack":
+        return _module("inventory openstack").run(args)
     if args.action == "schema":
         print(json.dumps(inventory.schema(), indent=2, ensure_ascii=False))
         return 0

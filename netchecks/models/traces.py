@@ -206,9 +206,17 @@ class Stretch:
         """Who has to act: on one node its administrator, beyond it the network engineer, behind the tap the guest's owner."""
         if self.after is None:
             return "network engineer" if self.before is not None and self.before.point.hop == "uplink" else "guest owner"
-        ends = (self.before or self.after, self.after)
-        same = ends[0].point.place == ends[1].point.place or "guest" in {end.point.hop for end in ends}  # a tap and the NIC behind it
-        return "node administrator" if same else "network engineer"
+        return "node administrator" if self.place else "network engineer"
+
+    @property
+    def place(self) -> str:
+        """The place that loses it; empty where that is between two. A guest's NIC is behind its tap, on the tap's node."""
+        if self.after is None:
+            return self.before.point.place if self.before else ""
+        before, after = (self.before or self.after).point, self.after.point
+        if after.hop == "guest":
+            return before.place
+        return after.place if before.place == after.place or before.hop == "guest" else ""
 
     def __str__(self) -> str:
         """Give it as a sentence."""

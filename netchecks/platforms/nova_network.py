@@ -22,7 +22,7 @@ from netchecks.models.traces import Point
 from netchecks.platform import Flows, Platform, register
 from netchecks.points import guest_point, tap_point, trace_places, uplink_point
 from netchecks.seen import By
-from netchecks.trace import traced
+from netchecks.trace import traced, traced_outbound
 
 KIND = "nova-network"
 _IPV4 = 4
@@ -168,6 +168,25 @@ def _traced(flow: Flow) -> bool:
     return flow.network.kind == KIND and flow.interface is not None and flow.size is None and flow.family == _IPV4
 
 
+def outbound_points(interface: Interface, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]]) -> tuple[Point, ...]:
+    """Give where a packet of the instance is looked for: its own NIC, its tap, the flat network, the gate's public interface."""
+    node, gate, network = interface.node, interface.gate, interface.network
+    way = [replace(point, hop="guest", leaves=True) for point in guest_point(interface)]
+    way.append(replace(tap_point(interface, domains), leaves=False))
+    if gate != node:
+        way.append(uplink_point(node, network.at(node).uplink, links, leaves=True))
+        way.append(uplink_point(gate, network.at(gate).uplink, links, leaves=False))
+    public = network.nova.public_interface if network.nova else ""
+    return (*way, replace(uplink_point(gate, public, links, leaves=True), hop="public"))
+
+
+def _sends_outside(interface: Interface) -> bool:
+    """Only one that can be entered: the broadcasts of others stay on the flat network."""
+    nova, vm = interface.network.nova, interface.vm
+    return nova is not None and bool(nova.public_interface and interface.outside) and vm.runs and vm.sender is not None
+
+
+traced_outbound(where=_sends_outside, points=outbound_points)
 traced(where=_traced, at=_places, points=points)
 
 PLATFORM = register(Platform("nova-network", frozenset({KIND}), flows, hops))

@@ -9,7 +9,7 @@ from typing import Any
 
 from netchecks.errors import NotSeen, Why
 from netchecks.models.routes import Lookup
-from netchecks.models.subjects import Flow, Interface, Place
+from netchecks.models.subjects import Address, Flow, Interface, Place
 from netchecks.models.traces import Outbound, Point
 from netchecks.packet_line import packet_line
 from netchecks.probe import PROBES, Action, Ask, Capture, Got, Part, Probe
@@ -46,17 +46,28 @@ def traced_outbound(*, where: Callable[[Interface], bool], points: Callable[...,
 
 def _places(interface: Interface) -> tuple[Place, ...]:
     guest = interface.vm.sender
-    return (guest, interface.node) if guest else (interface.node,)
+    return tuple(dict.fromkeys((*((guest,) if guest else ()), interface.node, interface.gate)))
 
 
 def flows(interface: Interface) -> tuple[Flow, ...]:
-    """Give what a guest sends: a ping to its gateway, of each family of which it has an address and the network a gateway."""
+    """Give what a guest sends: a ping to its gateway, of each family of which it has an address and the network a gateway.
+
+    Where the gateway is its own node, as on a nova-network, that would go nowhere: then to the first address beyond it.
+    """
     found: dict[str, Flow] = {}
+    for target in _targets(interface):
+        name = f"{interface}-outbound-ipv{target.version}"
+        found.setdefault(name, Flow(name, interface.node, interface.network, "icmp", target, interface))
+    return tuple(found.values())
+
+
+def _targets(interface: Interface) -> Iterator[Address]:
+    if interface.network.nova is not None:
+        yield from interface.outside[:1]
+        return
     for subnet in interface.network.subnets:
         if subnet.gateway is not None and any(address in subnet.prefix for address in interface.addresses):
-            name = f"{interface}-outbound-ipv{subnet.family}"
-            found.setdefault(name, Flow(name, interface.node, interface.network, "icmp", subnet.gateway, interface))
-    return tuple(found.values())
+            yield subnet.gateway
 
 
 def _sends(interface: Interface) -> Iterator[Action]:

@@ -58,7 +58,7 @@ BREAKS = {
         # the node itself answers pings for an address that nobody translates
         "dnat-missing": ways("tcp"),
         "dnat-not-reached": ways("tcp", "meta", vms=("vm42", "vm43")),
-        "snat-missing-altogether": ways("out"),
+        **dict.fromkeys(("snat-missing-altogether", "outbound-dropped"), ways("out")),
         "floating-address-missing": ways(*OUT, "out"),
         "forwarding-off": ways(*OUT, "out", vms=("vm42", "vm43")),
         "security-group-without-icmp": ways("ping"),

@@ -43,6 +43,7 @@ ELSEWHERE = [
     ("vmhost-fabric", "frr_has_what_the_kernel_lacks", "kernel-route-missing-frr-has-it", {"node1"}),
     ("vmhost-fabric", "firewall_drops_sessions", "neighbour-filtered", {"node1"}),
     ("nova-flatdhcp", "instance_drops_icmp", "healthy-drops-icmp", {"vm43"}),
+    ("nova-flatdhcp", "gate_keeps_what_the_instance_begins", "outbound-dropped", {"compute1", "vm42"}),
     ("neutron-vlan", "switch_blocks_vlan", "vlan-not-allowed-at-one-node", {"node1", "net1", "10.20.0.1"}),
     ("neutron-vlan", "agent_never_started", "ovs-agent-dead-since-boot", {"node1"}),
 ]

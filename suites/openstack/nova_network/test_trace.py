@@ -7,7 +7,7 @@ import pytest
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
 from netchecks.models.subjects import Flow, Interface
-from netchecks.models.traces import Seen, Stretch, Trace
+from netchecks.models.traces import Outbound, Seen, Stretch, Trace
 from netchecks.seen import By, note
 
 
@@ -43,6 +43,30 @@ def test_three_point_trace(flow: Flow, answers: By[Flow, Answer], traces: By[Flo
     _named(flow, lost, answers)
 
 
+@pytest.mark.kind("nova-network")
+@pytest.mark.inside
+@pytest.mark.hop("translation", "passes")
+def test_outbound_leaves_gate(interface: Interface, outbound_traces: By[Interface, Outbound]) -> None:
+    """What an instance sends outside and comes to its tap leaves its gate by the public interface.
+
+    Why: the answers to a floating address may come back while what the instance begins itself is dropped on its gate.
+    Remedy: node administrator: follow it from the tap to the public interface: iptables-save -c (FORWARD, POSTROUTING), ip route get
+    Source: OpenStack operations guide, chapter 13: an instance's ping of an external host, NIC by NIC
+    """
+    if not interface.vm.runs or not interface.outside:
+        return
+    for trace in outbound_traces[interface].traces:
+        lost = trace.lost
+        if lost is not None and lost.forth and lost.after is not None and lost.before is not None and lost.before.point.hop != "guest":
+            raise Wrong(
+                "node.drops_outbound" if lost.place else "upstream.request_lost", f"{interface}'s pings of {interface.outside[0]}: {lost}",
+                place=lost.place or interface.network.name, owner=lost.owner, breaks=frozenset({"outbound"}),
+            )
+        public = trace.at("public", interface.gate.name)
+        if public is not None and public.unseen is not None and not trace.answered:
+            raise public.unseen
+
+
 def _is_its_own(flow: Flow, trace: Trace, tap: Seen) -> None:
     """An answer came: was it the instance's? Only packets to a floating address may be answered by the node in between."""
     if flow.translated is None or tap.unseen is not None or tap.of("request", "reply") or not trace.answered:
@@ -72,10 +96,9 @@ def _named(flow: Flow, lost: Stretch, answers: By[Flow, Answer]) -> None:
         raise Wrong("guest.does_not_answer", f"{what}: {lost}", place=interface.vm.name, owner="guest owner")
     if lost.before is None:
         raise Wrong("sender.drops_request", f"{what}: {lost}", place=flow.source.name, hop=_first_hop(flow, interface))
-    same = lost.before.point.place == lost.after.point.place or "guest" in {lost.before.point.hop, lost.after.point.hop}
-    place = lost.after.point.place if same else interface.network.name
+    place = lost.place or interface.network.name
     side = "reply" if not lost.forth else "request"
-    code = f"node.drops_{side}" if same else f"upstream.{side}_lost"
+    code = f"node.drops_{side}" if lost.place else f"upstream.{side}_lost"
     raise Wrong(code, f"{what}: {lost}", place=place, hop=_hop(lost, interface.node.name), owner=lost.owner)
 
 

@@ -1,13 +1,16 @@
 """suites/openstack/nova_network/test_trace.py, called with what was seen of packets at the external host, the node and the instance."""
 
+from dataclasses import replace
+
 import pytest
 
+from netchecks.causes import nova_network as causes
 from netchecks.errors import NotSeen, Why
-from netchecks.models.traces import Point, Seen, Sighting, Trace
+from netchecks.models.traces import Outbound, Point, Seen, Sighting, Trace
 from suites.openstack.nova_network import test_trace as checks
 from tests.suites.node.given import UNSEEN
-from tests.suites.openstack.nova_network.given import MULTI, SINGLE, of
-from tests.suites.vmhost.given import answered, answers, is_unknown, notes_of, silent, wrong
+from tests.suites.openstack.nova_network.given import MULTI, SINGLE, SITE, of
+from tests.suites.vmhost.given import answered, answers, is_unknown, notes_of, silent, world_of, wrong
 
 OUTSIDE, PORT = MULTI.flow("controller-to-vm42-floating-icmp"), MULTI.flow("controller-to-vm42-floating-tcp22")
 OTHER = MULTI.flow("compute2-to-vm42-icmp-ipv4")
@@ -100,3 +103,49 @@ def test_no_trace_and_nothing_sent_are_unknown():
     is_unknown(checks.test_three_point_trace, OUTSIDE, answers({OUTSIDE: silent()}), of("traces", (OUTSIDE, UNSEEN)))
     unsent = trace(("sender",), ("public",), ("bridge",), ("tap",), unsent=NOT_LOOKED)
     is_unknown(checks.test_three_point_trace, OUTSIDE, answers({OUTSIDE: silent()}), of("traces", (OUTSIDE, unsent)))
+
+
+# -- what the instance begins itself -----------------------------------------------------------------------------------
+
+
+WITH_OUTSIDE = world_of(SITE.replace("@HOW@", "").replace("    uplink: eth1\n", "    uplink: eth1\n    outside: [198.51.100.4]\n")).inventory.interfaces[0]
+DROPPED = {"breaks": frozenset({"outbound"}), "owner": "node administrator"}
+AS_CAUSE = {"hop": "translation", "layer": "passes"}
+
+
+def outbound(*given, unseen=None, of_check=checks.test_outbound_leaves_gate):
+    seen = [Seen(POINTS[hop], sightings, unseen if hop == "public" else None) for hop, *sightings in given]
+    made = Outbound((Trace("vm42-outbound-ipv4", tuple(seen), (1.0,)),))
+    return notes_of(of_check, WITH_OUTSIDE, of("outbound_traces", (WITH_OUTSIDE, made)))
+
+
+def test_what_leaves_by_the_public_interface_is_right():
+    assert outbound(("guest", REQUEST), ("tap", REQUEST), ("public", REQUEST)) == []
+    assert outbound(("guest", REQUEST), ("tap",), ("public",)) == [], "the guest's own firewall: another check says so"
+
+
+@pytest.mark.parametrize(("of_check", "fields"), [
+    (checks.test_outbound_leaves_gate, {}), (causes.gate_keeps_what_the_instance_begins, AS_CAUSE),
+])
+def test_what_the_gate_keeps_is_named(of_check, fields):
+    with wrong("node.drops_outbound", "198.51.100.4", "between compute1: tap vif42 and compute1: public eth0", place="compute1", **DROPPED, **fields):
+        outbound(("guest", REQUEST), ("tap", REQUEST), ("public",), of_check=of_check)
+
+
+@pytest.mark.parametrize("of_check", [checks.test_outbound_leaves_gate, causes.gate_keeps_what_the_instance_begins])
+def test_what_is_lost_on_the_way_to_the_gate_is_no_nodes(of_check):
+    fields = AS_CAUSE if of_check is causes.gate_keeps_what_the_instance_begins else {}
+    with wrong("upstream.request_lost", place="private", **(DROPPED | fields | {"owner": "network engineer"})):
+        outbound(("guest", REQUEST), ("tap", REQUEST), ("out", REQUEST), ("in",), ("public",), of_check=of_check)
+
+
+def test_a_cause_is_none_where_the_packet_leaves_or_no_nova_network_is():
+    given = [("guest", REQUEST), ("tap", REQUEST), ("public", REQUEST)]
+    assert outbound(*given, of_check=causes.gate_keeps_what_the_instance_begins) == []
+    elsewhere = replace(WITH_OUTSIDE, network=replace(WITH_OUTSIDE.network, nova=None))
+    assert notes_of(causes.gate_keeps_what_the_instance_begins, elsewhere, of("outbound_traces", (elsewhere, Outbound()))) == []
+
+
+def test_a_public_interface_that_could_not_be_looked_at_is_unknown():
+    with pytest.raises(NotSeen):
+        outbound(("guest", REQUEST), ("tap", REQUEST), ("public",), unseen=NOT_LOOKED)
