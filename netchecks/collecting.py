@@ -47,7 +47,7 @@ def collect(arguments: Sequence[str], *, bare: bool = False) -> Collected:
     found, said = Collected(bare), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         status = pytest.main(
-            [*cli.pytest_arguments(["-p", "no:cacheprovider", *arguments]), "--collect-only", "-q", "--color=no"], plugins=[found],
+            [*cli.pytest_arguments(["-p", "no:cacheprovider", "-W", "ignore::pytest.PytestConfigWarning", *arguments]), "--collect-only", "-q", "--color=no"], plugins=[found],
         )
     if status not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
         raise NetchecksError(said.getvalue().strip() or f"pytest ended with {status}")
