@@ -44,8 +44,8 @@ section bridges; [ ! -S /run/openvswitch/db.sock ] || {
   timeout 5 ovs-vsctl --format=table --columns=name,tag,trunks,vlan_mode,other_config list Port | sort
   timeout 5 ovs-vsctl --format=table --columns=name,type,options,external_ids list Interface | sort
   for b in $(timeout 5 ovs-vsctl list-br); do
-    echo "$b"; timeout 5 ovs-ofctl -O OpenFlow14 --names --no-stats dump-flows "$b" | sed 's/cookie=0x[0-9a-f]*, //'
-    timeout 5 ovs-ofctl show "$b" | sed -n 's/^ *[0-9A-Z]*(\(.*\)).*/\1/p; s/^ *config: *//p' | paste -sd ' '
+    echo "$b"; timeout 5 ovs-ofctl -O OpenFlow14 --names --no-stats dump-flows "$b" | sed '/hard_timeout=/d; s/cookie=0x[0-9a-f]*, //'
+    timeout 5 ovs-ofctl show "$b" | sed -n 's/^ *[0-9A-Z]*(\(.*\)).*/\1/p; s/^ *config: *//p' | paste -d ' ' - - | sort
   done; cat /var/lib/neutron/dhcp/*/host; }
 section frr; [ ! -S /run/frr/zebra.vty ] || timeout 5 vtysh -c 'show running-config' |
   awk '/^[^ !]/ { top = $0; within = "" } /^ [^ !]/ { within = $0 } { print top " :" within " :" $0 }'

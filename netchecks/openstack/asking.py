@@ -16,7 +16,7 @@ from netchecks.errors import NetchecksError, NotSeen, Unreadable
 from netchecks.inventory.problems import did_you_mean, listed
 from netchecks.models.subjects import Node
 from netchecks.openstack import documents
-from netchecks.openstack.documents import Agent, Listed, Network, Port, Row, Server, Subnet
+from netchecks.openstack.documents import Agent, Listed, Network, Port, Row, Rule, Server, Subnet
 from netchecks.script import Alternative, Job, Ran
 from netchecks.trip import Channel
 
@@ -59,7 +59,7 @@ _SAYS = (
 _NETWORK = ("id", "name", "provider:network_type", "provider:physical_network", "provider:segmentation_id", "mtu")
 _PORT = (
     "id", "network_id", "mac_address", "fixed_ips", "device_owner", "device_id", "binding_host_id", "binding_vif_type",
-    "binding_vnic_type", "admin_state_up",
+    "binding_vnic_type", "admin_state_up", "port_security_enabled", "security_group_ids",
 )  # fmt: skip
 _SERVER = ("id", "name", "status", "OS-EXT-SRV-ATTR:instance_name")
 
@@ -82,7 +82,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """What the API told of the chosen networks. ``servers``: by id; one that could not be asked for is not there.
+    """What the API told of the chosen networks. ``servers``, ``rules`` of security groups: by id; what could not be asked for is not there.
 
     ``doubts``: what could not be seen and is not needed for the rest, a sentence each.
     """
@@ -92,6 +92,7 @@ class Cloud:
     ports: tuple[Port, ...]
     servers: dict[str, Server]
     agents: tuple[Agent, ...]
+    rules: dict[str, tuple[Rule, ...]]
     doubts: tuple[str, ...] = ()
 
 
@@ -128,33 +129,44 @@ class _Asking:
         """Ask step by step: which networks there are, the ports of those that are chosen, each port, each instance."""
         lists = [("network", "list", "--long"), ("subnet", "list", "--long"), ("network", "agent", "list")]
         networks, subnets, agents = await self._all(lists, documents.rows)
-        chosen = _chosen([documents.listed(row) for row in networks], names)
-        shown = [documents.network(row) for row in await self._shown("network", [one.id for one in chosen], _NETWORK)]
+        chosen = _chosen(self._each(lists[0], networks, documents.listed), names)
+        shown = await self._shown("network", [one.id for one in chosen], _NETWORK, documents.network)
         of_each = [("port", "list", "--long", "--network", one.id) for one in chosen]
-        found = [documents.listed(row) for rows in await self._all(of_each, documents.rows) for row in rows]
+        ports_of = zip(of_each, await self._all(of_each, documents.rows), strict=True)
+        found = [one for words, rows in ports_of for one in self._each(words, rows, documents.listed)]
         wanted = [one.id for one in found if one.owner.startswith(("compute:", "network:"))]
         if len(wanted) > MOST_PORTS:
             raise NetchecksError(f"{self.node}: these networks have {len(wanted)} ports, expected at most {MOST_PORTS}: say --network")
-        ports = [documents.port(row) for row in await self._shown("port", wanted, _PORT)]
+        ports = await self._shown("port", wanted, _PORT, documents.port)
         known = {one.id for one in chosen}
-        of_these = tuple(one for one in map(documents.subnet, subnets) if one.network in known)
-        servers = await self._servers(dict.fromkeys(one.device for one in ports if one.owner.startswith("compute:") and one.device))
-        return Cloud(tuple(shown), of_these, tuple(ports), servers, tuple(map(documents.agent, agents)), tuple(self.doubts))
+        of_these = tuple(one for one in self._each(lists[1], subnets, documents.subnet) if one.network in known)
+        own = [one for one in ports if one.owner.startswith("compute:")]
+        servers = await self._some([one.device for one in own if one.device], lambda one: _show("server", one, _SERVER), documents.instance)
+        rules = await self._some([group for one in own for group in one.groups if one.filtered], _rules, documents.rules)
+        told = tuple(self._each(lists[2], agents, documents.agent))
+        return Cloud(tuple(shown), of_these, tuple(ports), servers, told, rules, tuple(self.doubts))
 
-    async def _servers(self, ids: Iterable[str]) -> dict[str, Server]:
-        """Ask for instances; one that cannot be asked for (of another service, just deleted) is a doubt."""
-        asked = list(ids)
-        answers = await self._run([_show("server", one, _SERVER) for one in asked])
-        found: dict[str, Server] = {}
-        for name, ran in zip(asked, answers, strict=True):
+    async def _some(self, ids: Iterable[str], command: Callable[[str], tuple[str, ...]], read: Callable[[str], T]) -> dict[str, T]:
+        """Ask for each of these once; one that cannot be asked for (of another service, just deleted) is a doubt."""
+        asked = list(dict.fromkeys(ids))
+        commands = [command(one) for one in asked]
+        found: dict[str, T] = {}
+        for name, words, ran in zip(asked, commands, await self._run(commands), strict=True):
             try:
-                found[name] = documents.server(_read(ran, documents.one, self.way))
+                found[name] = _read(ran, read, self.way)
             except (_Refused, Unreadable) as error:
-                self.doubts.append(f"the instance {name} could not be asked for: {error}")
+                self.doubts.append(f"{_named(words)}: {error}")
         return found
 
-    async def _shown(self, what: str, ids: Sequence[str], columns: Sequence[str]) -> list[Row]:
-        return await self._all([_show(what, one, columns) for one in ids], documents.one)
+    async def _shown(self, what: str, ids: Sequence[str], columns: Sequence[str], read: Callable[[Row], T]) -> list[T]:
+        return await self._all([_show(what, one, columns) for one in ids], lambda text: read(documents.one(text)))
+
+    def _each(self, words: Sequence[str], rows: Iterable[Row], read: Callable[[Row], T]) -> list[T]:
+        """Read the rows of a list. Raises NetchecksError that names the command."""
+        try:
+            return list(map(read, rows))
+        except Unreadable as error:
+            raise NetchecksError(f"{self.node}: {_named(words)}: {error}") from error
 
     async def _all(self, commands: Sequence[tuple[str, ...]], read: Callable[[str], T]) -> list[T]:
         """Run commands of which each has to succeed. Raises NetchecksError with all that do not, the same words once."""
@@ -225,6 +237,11 @@ def _chosen(there: Sequence[Listed], names: Sequence[str]) -> list[Listed]:
 def _show(what: str, name: str, columns: Sequence[str]) -> tuple[str, ...]:
     """Give the command that shows some columns of one thing."""
     return (what, "show", name, *(word for column in columns for word in ("-c", column)))
+
+
+def _rules(group: str) -> tuple[str, ...]:
+    """Give the command that lists what a security group lets in."""
+    return ("security", "group", "rule", "list", group, "--ingress", "--long")
 
 
 def _named(words: Sequence[str]) -> str:

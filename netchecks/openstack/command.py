@@ -128,7 +128,7 @@ def _head(args: argparse.Namespace) -> list[str]:
     files = " ".join(f"--inventory-file {shlex.quote(str(path))}" for path in args.inventory_file)
     return [
         f"Derived from OpenStack's API on {args.host} by 'netchecks inventory openstack'. Use it together with: {files}",
-        "What security groups let through is not derived: answers_ping, tcp and udp of the VMs may stand in the defaults.",
+        "On which ports VMs shall answer is not the API's to tell: tcp and udp may stand in the defaults.",
     ]
 
 

@@ -191,11 +191,20 @@ class _Making:
             fields["runs"] = False
         if server is not None and server.status not in _OFF | {"ACTIVE"}:
             remarks.append(f"its status is {server.status or 'unknown'}")
+        if not all(map(self._answers_ping, ports)):
+            fields["answers_ping"] = False
+            remarks.append("its security groups do not let everybody ping it")
         if len({one.host for one in ports}) > 1:
             hosts = listed(sorted({one.host for one in ports}))
             self.doubts.append(f"the ports of the instance {device} are bound on {hosts}: is it being moved?")
         fields["interfaces"] = [self._interface(one) for one in sorted(ports, key=lambda one: one.id)]
         return Entry(name, fields, tuple(remarks))
+
+    def _answers_ping(self, port: Port) -> bool:
+        """Tell whether the port's security groups let everybody ping each of its addresses."""
+        rules = [rule for group in port.groups for rule in self.cloud.rules.get(group, ())]
+        families = {rule.family for rule in rules if rule.ping and rule.anybody}
+        return not port.filtered or all(address.version in families for address in port.addresses)
 
     def _interface(self, port: Port) -> dict[str, Any]:
         addresses = {"addresses": [str(one) for one in port.addresses]} if port.addresses else {}

@@ -19,6 +19,9 @@ from netchecks.models.subjects import Address, Prefix
 Row = Mapping[str, Any]
 #: osc_lib.utils.format_list_of_dicts, as of fixed IPs.
 _FIXED = re.compile(r"ip_address='([^']+)'")
+_FAMILIES = {"ipv4": 4, "ipv6": 6}
+#: Protocols that are ICMP in a rule (neutron_lib.constants, IANA's numbers), and its echo request as the client writes it.
+_PING = {4: (frozenset({"icmp", "1"}), 8), 6: (frozenset({"ipv6-icmp", "icmpv6", "icmp", "58"}), 128)}
 _YES, _NO = frozenset({"true", "up", ":-)", "external"}), frozenset({"false", "down", "xxx", "internal", "none", ""})
 
 
@@ -48,7 +51,10 @@ class Subnet:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port. ``owner``: ``compute:<zone>``, ``network:dhcp`` ...; ``device``: the id of what has it; ``host``: where it is bound."""
+    """A port. ``owner``: ``compute:<zone>``, ``network:dhcp`` ...; ``device``: the id of what has it; ``host``: where it is bound.
+
+    ``groups``: the ids of its security groups, none where its packets are not filtered at all (``filtered`` is false).
+    """
 
     id: str
     network: str
@@ -60,6 +66,8 @@ class Port:
     vif: str
     vnic: str
     up: bool
+    filtered: bool = True
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,15 @@ class Agent:
     kind: str
     host: str
     alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a security group lets in. ``family``: 4 or 6; ``ping``: echo requests, from ``anybody``."""
+
+    family: int
+    ping: bool
+    anybody: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +166,12 @@ def port(row: Row) -> Port:
     owner, device = (_text(row, name, default="") for name in ("device_owner", "device_id"))
     host, vif, vnic = (_text(row, f"binding_{what}", f"binding:{what}", default="") for what in ("host_id", "vif_type", "vnic_type"))
     addresses, mac = _fixed(_value(row, "fixed_ips")), _text(row, "mac_address").lower()
-    return Port(_text(row, "id"), _text(row, "network_id"), mac, addresses, owner, device, host, vif, vnic, _yes(row, "admin_state_up"))
+    filtered = "port_security_enabled" not in row or _yes(row, "port_security_enabled")
+    groups = tuple(_words(_value(row, "security_group_ids", "security_groups")))
+    return Port(
+        _text(row, "id"), _text(row, "network_id"), mac, addresses, owner, device, host, vif, vnic, _yes(row, "admin_state_up"),
+        filtered, groups,
+    )
 
 
 def server(row: Row) -> Server:
@@ -158,9 +180,32 @@ def server(row: Row) -> Server:
     return Server(_text(row, "id"), _text(row, "name", default=""), _text(row, "status", default="").upper(), domain)
 
 
+def rule(row: Row) -> Rule:
+    """Read a row of ``security group rule list --ingress --long``; a rule for a group has a range of addresses in some releases, too."""
+    family = _FAMILIES.get(_text(row, "Ethertype", "ethertype", default="IPv4").lower())
+    if family is None:
+        raise Unreadable("an Ethertype of IPv4 or IPv6", _text(row, "Ethertype"))
+    protocol, ports = _text(row, "IP Protocol", "protocol", default="any").lower(), _text(row, "Port Range", "port_range", default="")
+    protocols, echo = _PING[family]
+    ping = protocol == "any" or (protocol in protocols and ports in {"", f"type={echo}", f"type={echo}:code=0", f"{echo}:0"})
+    groups = (_text(row, f"Remote {what} Group", default="") for what in ("Security", "Address"))
+    source = _text(row, "IP Range", "remote_ip_prefix", default="")
+    return Rule(family, ping, not any(groups) and source in {"", "0.0.0.0/0", "::/0"})
+
+
 def agent(row: Row) -> Agent:
     """Read a row of ``network agent list``."""
     return Agent(_text(row, "Agent Type", "agent_type"), _text(row, "Host", "host", default=""), _yes(row, "Alive", "alive"))
+
+
+def instance(text: str) -> Server:
+    """Read what ``server show`` prints."""
+    return server(one(text))
+
+
+def rules(text: str) -> tuple[Rule, ...]:
+    """Read what ``security group rule list`` prints."""
+    return tuple(map(rule, rows(text)))
 
 
 def _value(row: Row, *names: str) -> Any:

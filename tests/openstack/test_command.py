@@ -50,6 +50,7 @@ def test_a_tenant_network_is_derived(tmp_path, capsys):
     assert [(vm.name, vm.domain, vm.node.name, vm.runs) for vm in found.vms] == [
         ("web-1-prod", "instance-00000021", "compute1", True), ("web-2", "instance-00000022", "compute2", False),
     ]
+    assert [vm.answers_ping for vm in found.vms] == [False, True], "ICMPv6 from fd00::/8 alone"
     assert "network1: the API takes the DHCP agent for dead" in printed.err
     assert "'public' has no port on a node of the inventory: it is left out" in printed.err
     assert "DHCPv6" in printed.out
@@ -107,8 +108,32 @@ def test_an_instance_that_cannot_be_asked_for_is_a_doubt(tmp_path, capsys):
     del known["server show 42420c1d-1111-4222-8333-444455554242"]
     assert derive(tmp_path, known=known) == 0
     printed = capsys.readouterr()
-    assert "could not be asked for: No Server found for 42420c1d" in printed.err
+    assert "openstack server show 42420c1d-1111-4222-8333-444455554242: No Server found for 42420c1d" in printed.err
     assert "42420c1d-1111-4222-8333-444455554242" in [vm.name for vm in loaded(tmp_path, printed.out).vms]
+
+
+GROUP = "security_group_rule_list_b1a6a5e2_6d3f_4d55_a4d5_0f6f0e8b1c11___ingress___long"
+
+
+@pytest.mark.parametrize(("known", "answers"), [
+    ({}, True),
+    ({GROUP: []}, False),
+    ({GROUP: lambda rules: [rule for rule in rules if rule["IP Protocol"] != "icmp"]}, False),
+    ({GROUP: lambda rules: [rule | {"IP Range": "10.0.0.0/8"} for rule in rules]}, False),
+    ({GROUP: [], PORT: lambda row: row | {"port_security_enabled": False}}, True),
+], ids=["any ICMP", "nothing", "others of the group", "some", "not filtered"])
+def test_a_vm_answers_ping_where_its_groups_let_everybody_in(tmp_path, capsys, known, answers):
+    assert derive(tmp_path, known=changed(**known)) == 0
+    assert [vm.answers_ping for vm in loaded(tmp_path, capsys.readouterr().out).vms if vm.name == "vm42"] == [answers]
+
+
+def test_groups_that_cannot_be_asked_for_are_a_doubt_and_no_ping_is_expected(tmp_path, capsys):
+    known = documents()
+    del known["security group rule list b1a6a5e2-6d3f-4d55-a4d5-0f6f0e8b1c11 --ingress --long"]
+    assert derive(tmp_path, known=known) == 0
+    printed = capsys.readouterr()
+    assert "openstack security group rule list b1a6a5e2" in printed.err
+    assert not any(vm.answers_ping for vm in loaded(tmp_path, printed.out).vms)
 
 
 def test_a_cloud_without_agents_of_open_vswitch_is_a_doubt(tmp_path, capsys):
@@ -179,6 +204,13 @@ def test_a_client_that_is_not_installed_is_told(tmp_path, capsys):
 
 def test_what_is_not_json_is_told(tmp_path, capsys):
     assert "openstack network list --long: expected JSON, found 'hello" in fails(tmp_path, capsys, "--command", "echo hello")
+
+
+def test_what_lacks_a_column_is_told_with_its_command(tmp_path, capsys):
+    said = fails(tmp_path, capsys, known=changed(subnet_list___long=lambda rows: [{"ID": row["ID"]} for row in rows]))
+    assert "ctl1: openstack subnet list --long: expected a value in the column 'Subnet'" in said
+    said = fails(tmp_path, capsys, known=changed(**{PORT: lambda row: row | {"fixed_ips": "?"}}))
+    assert "ctl1: openstack port show 4242c9d1-7ab0-4e0c-9f3e-8b1d2c3e4f42: expected fixed IP addresses, found '?'" in said
 
 
 def test_every_network_that_there_is_not_is_told(tmp_path, capsys):
