@@ -168,7 +168,8 @@ def test_dhcp_log_shows_handshake(
     """An instance that asks for an address gets it: DISCOVER, OFFER, REQUEST and ACK, on the wire and in dnsmasq's log.
 
     No DISCOVER in the log: the way to dnsmasq. "no address available": the pool or the database. An OFFER or ACK in the log and not
-    at the instance: the way back. An instance that asks nothing has its address: that is no failure.
+    at the instance: the way back. An instance that asks nothing has its address: that is no failure. Nor is a renewal that another
+    DHCP server on the gate takes, whose socket it shares: the instance repeats it by broadcast, which both hear.
 
     Why: without an address the instance runs, and nobody reaches it.
     Remedy: node administrator: tcpdump -i BRIDGE -n port 67 or port 68, then at each NIC in turn; and dnsmasq's lines in syslog
@@ -180,13 +181,24 @@ def test_dhcp_log_shows_handshake(
     loss = _loss(dhcp_messages[interface])
     if loss is None:
         return
-    gate, who = interface.gate, f"{interface} ({interface.mac})"
-    if not _own(server, dhcp_processes):
+    gate, who, own = interface.gate, f"{interface} ({interface.mac})", _own(server, dhcp_processes)
+    if not own:
         raise Wrong(
             "dhcp.server_dead", f"{gate}: {who} asks for an address, and no dnsmasq runs for {interface.network}", place=gate.name,
             breaks=_ADDRESS, remedy=f"restart nova-network on {gate}; {_LAST}",
         )
+    others = [process for process in dhcp_processes[server] if process.serves and process.own_network and process not in own]
+    if others and loss.after is None and _only_renews(dhcp_messages[interface]) and not _now(dhcp_log[server]).of(interface.mac):
+        pids = ", ".join(str(process.pid) for process in others)
+        note("dhcp.renewal_unanswered", f"{gate}: {who} renews its lease, and nova's dnsmasq does not hear it: PID {pids} serves DHCP there too")
+        return
     _told(interface, dhcp_log[server], loss, who)
+
+
+def _only_renews(exchange: Exchange) -> bool:
+    """Tell whether the instance says nothing but that it wants to keep its address: such a REQUEST names no server (RFC 2131 4.3.2)."""
+    near = next(point for point in exchange.points if point.messages is not None)
+    return all(one.kind == "REQUEST" and one.server is None for one in near.messages or () if exchange.has(one))
 
 
 def _loss(exchange: Exchange) -> Loss | None:

@@ -205,6 +205,21 @@ def test_a_discover_that_is_heard_and_not_answered_is_a_silent_server():
         handshake(exchange(*ASKS, bridge=ASKS), event("DISCOVER"))
 
 
+#: libvirt's own, of a network that is nova's not.
+BESIDE = PAIR.replace("@end\n", "") + NOBODY.replace("10.0.2.1", "192.168.122.1").replace("nova-br100", "default")
+
+
+def test_a_renewal_that_another_server_of_the_gate_takes_is_noted():
+    renewal = [said("REQUEST", 2.9)]
+    assert handshake(exchange(*renewal, bridge=renewal), known=BESIDE) == ["dhcp.renewal_unanswered"]
+    with wrong("dhcp.request_lost", place="compute1", breaks=ADDRESS):
+        handshake(exchange(*renewal, bridge=renewal))
+    with wrong("dhcp.request_lost", place="compute1", breaks=ADDRESS):
+        handshake(exchange(*ASKS, *renewal, bridge=[*ASKS, *renewal]), known=BESIDE)
+    with wrong("dhcp.request_lost", "not at br100", place="compute1", breaks=ADDRESS):
+        handshake(exchange(*renewal), known=BESIDE)
+
+
 def test_a_wire_that_could_not_be_listened_to_is_unknown():
     log = of("dhcp_log", (SERVER, DhcpLog("journal", (), NOW)))
     is_unknown(checks.test_dhcp_log_shows_handshake, VM42, taps(VM42), of("dhcp_messages", (VM42, UNSEEN)), log, processes())
