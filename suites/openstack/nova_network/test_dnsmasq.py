@@ -191,7 +191,8 @@ def test_dhcp_log_shows_handshake(
     others = [process for process in dhcp_processes[server] if process.serves and process.own_network and process not in own]
     if others and loss.after is None and _only_renews(dhcp_messages[interface]) and not _now(dhcp_log[server]).of(interface.mac):
         pids = ", ".join(str(process.pid) for process in others)
-        note("dhcp.renewal_unanswered", f"{gate}: {who} renews its lease, and nova's dnsmasq does not hear it: PID {pids} serves DHCP there too")
+        said = f"{gate}: {who} renews its lease, and nova's dnsmasq does not hear it: PID {pids} serves DHCP there too"
+        note("dhcp.renewal_unanswered", said)
         return
     _told(interface, dhcp_log[server], loss, who)
 
