@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from netchecks.cause import CAUSES
+from netchecks.cause import CAUSES, CauseRule
 from netchecks.models.subjects import Flow, Interface, Network, Node, Place, Vm
 from netchecks.observe import OBSERVATIONS, Command, Observation, Way
 from netchecks.probe import PROBES, Probe
@@ -25,11 +25,12 @@ _WHOLE = re.compile(r"\{(\w+)\.(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One selected check on its subjects: its id, and the names of all its parameters."""
+    """One selected check on its subjects: its id, the names of all its parameters, and those of facts that it wants of peers too."""
 
     check: str
     row: Mapping[str, Subject]
     names: frozenset[str]
+    peers: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, repr=False)
@@ -56,17 +57,26 @@ def make(wanted: Iterable[Wanted], world: World) -> Plan:
     for want in wanted:
         for fact in want.names:
             if is_fact(fact):
-                _want(plan, world, fact, want.row)
-        for cause in CAUSES.get(want.check, ()):
+                _want(plan, world, fact, want.row, peers=fact in want.peers)
+        for cause in _causes(want):
             for fact in cause.needs:
                 _want(plan, world, fact, want.row, peers=cause.peers)
     return plan
 
 
+def _causes(want: Wanted) -> list[CauseRule]:
+    kinds = {network.kind for subject in want.row.values() if (network := _network(subject)) is not None}
+    return [cause for cause in CAUSES.get(want.check, ()) if not cause.kinds or kinds & set(cause.kinds)]
+
+
+def _network(subject: Subject) -> Network | None:
+    return subject if isinstance(subject, Network) else getattr(subject, "network", None)
+
+
 def _want(plan: Plan, world: World, fact: str, row: Mapping[str, Subject], *, peers: bool = False) -> None:
     subjects = _subjects(world, fact, row)
     if peers:
-        subjects = [*subjects, *_peers(world, row)]
+        subjects = [*subjects, *(_asked(world, fact, row) if fact in PROBES else _peers(world, row))]
     fresh = [subject for subject in subjects if subject.name not in plan.facts.get(fact, {})]
     plan.add(fact, subjects)
     for subject in fresh:
@@ -101,6 +111,14 @@ def _peers(world: World, row: Mapping[str, Subject]) -> list[Subject]:
             if len(nodes) <= MAX_PEERS:
                 found.update({node.name: node for node in nodes})
     return list(found.values())
+
+
+def _asked(world: World, fact: str, row: Mapping[str, Subject]) -> list[Subject]:
+    """Give the flows that the hops of a flow are about: what others ask there tells what is wrong with this one."""
+    flows = [subject for subject in row.values() if isinstance(subject, Flow)]
+    names = dict.fromkeys(name for flow in flows for hop in world.hops(flow) for kind, name in sorted(hop.about) if kind == "flow")
+    found = [flow for flow in (world.named("flow", name) for name in names) if probe_for(fact, flow)]
+    return found[:MAX_PEERS]
 
 
 def probe_for(fact: str, subject: Subject) -> Probe | None:

@@ -246,6 +246,7 @@ class Selection:
 
     hosts: frozenset[str] = frozenset()
     vms: frozenset[str] = frozenset()
+    _crossed: dict[tuple[str, str, str], set[frozenset[tuple[str, str]]]] = field(default_factory=dict, compare=False)
 
     def keeps(self, row: dict[str, Subject], world: World) -> bool:
         """Tell whether a check on these subjects is wanted."""
@@ -256,6 +257,34 @@ class Selection:
             return bool(vms & self.vms) and (not self.hosts or bool(nodes & self.hosts))
         hosts = self.hosts or frozenset(str(vm.node) for vm in world.inventory.vms if vm.name in self.vms)
         return bool(nodes & hosts)
+
+    def crosses(self, row: dict[str, Subject], hop: str, world: World) -> bool:
+        """Tell whether a check is about a hop of this name on the way of a flow that is wanted: its state may explain that flow.
+
+        Of flows themselves only those that a node on the way asks, as what its NIC's switch port lets through.
+        """
+        if not self._crossed:
+            self._cross(world)
+        if "flow" in row:
+            return ("", "flow", row["flow"].name) in self._crossed
+        finest = next((kind for kind in KINDS if kind in row), "")
+        own = {(kind, subject.name) for kind, subject in row.items()}
+        return any(own <= about for about in self._crossed.get((hop, finest, row[finest].name), ()))
+
+    def _cross(self, world: World) -> None:
+        """Index the hops of the wanted flows by name and by each subject that they are about; flows by their own name."""
+        self._crossed[("", "", "")] = set()  # looked up once, also where no flow is wanted
+        todo = [flow for flow in world.flows if self.keeps({"flow": flow}, world)]
+        known = {flow.name for flow in todo}
+        while todo:
+            for hop in world.hops(todo.pop()):
+                for about in hop.about:
+                    self._crossed.setdefault((hop.name, *about), set()).add(hop.about)
+                asked = [world.named(*about) for about in hop.about if about[0] == "flow" and about[1] not in known]
+                more = [flow for flow in asked if ("node", flow.source.name) in hop.about]
+                known.update(flow.name for flow in more)
+                todo.extend(more)
+                self._crossed.update({("", "flow", flow.name): {hop.about} for flow in more})
 
 
 def _nodes(row: dict[str, Subject]) -> set[str]:

@@ -13,7 +13,7 @@ from netchecks.seen import By
 _AGENT = "neutron-openvswitch-agent"
 
 
-@cause("vmhost.gateway_answers")
+@cause("vmhost.gateway_answers", peers=True, kinds=("neutron",))
 def switch_blocks_vlan(flow: Flow, answers: By[Flow, Answer]) -> None:
     """A node's tagged question is not answered, and what others on the same VLAN show says that it is not the gateway.
 

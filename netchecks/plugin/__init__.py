@@ -31,7 +31,7 @@ from netchecks.probe import PROBES
 from netchecks.reporters import junit, progress
 from netchecks.session import Session
 from netchecks.siblings import with_siblings
-from netchecks.world import KINDS, Selection, Subject, combinations
+from netchecks.world import KINDS, Subject, combinations
 
 #: The outcome of an item, for what hears of it later.
 JUDGED = pytest.StashKey[Judged]()
@@ -87,6 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "allowed(option): a check that does more than look; it applies where the option (allow_leases, load_tests) is given",
         "declares(field): a check of networks of which the inventory tells this (dhcp, advertised)",
         "hop(name, layer): the hop of a flow's way whose state a check judges",
+        "peers(fact, ...): facts that a check wants of the other nodes of its network too",
         "verdict: a check whose outcome is its flow's",
         "inside: a check of the inside of VMs; it applies to those that the inventory says how to enter",
     ):
@@ -198,17 +199,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         own.append("node")
     if run is None or not own:
         return
-    selection: Selection = run.selection
-    kind, flow, inside, declares = (metafunc.definition.get_closest_marker(name) for name in ("kind", "flow", "inside", "declares"))
+    kind, flow, inside, declares, hop = map(metafunc.definition.get_closest_marker, ("kind", "flow", "inside", "declares", "hop"))
     rows = [
         row for row in combinations(run.world, frozenset(own))
         if _applies(kind, flow, row) and (inside is None or _entered(row)) and _declared(declares, row) and _allowed(metafunc)
     ]
-    chosen = with_siblings([row for row in rows if selection.keeps(row, run.world)], rows, run.beside, run.world)
+    chosen = with_siblings([row for row in rows if _selected(run, hop, row)], rows, run.beside, run.world)
     values: list[tuple[object, ...]] = [tuple(row[kind] for kind in own) for row in chosen] or [(_NOTHING,) * len(own)]
     ids = ["-".join(str(row[kind]) for kind in own) for row in chosen] or ["nothing"]
     scope = "module" if "host" in metafunc.fixturenames else None
     metafunc.parametrize(own, values, ids=ids, scope=scope)  # type: ignore[arg-type]  # None is its own default
+
+
+def _selected(run: Session, hop: pytest.Mark | None, row: dict[str, Subject]) -> bool:
+    selection = run.selection
+    return selection.keeps(row, run.world) or (hop is not None and selection.crosses(row, hop.args[0], run.world))
 
 
 def _is_theirs(metafunc: pytest.Metafunc, name: str) -> bool:

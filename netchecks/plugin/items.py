@@ -108,7 +108,9 @@ def want_of(item: pytest.Item) -> plan.Wanted:
     """Give what an item wants to be looked at; a test that asks a host itself wants to know that it can be entered."""
     info = info_of(item)
     names = set(getattr(item, "fixturenames", ()))
-    return plan.Wanted(info.check, info.row, frozenset(names | ({"login"} if "host" in names else set())))
+    peers = item.get_closest_marker("peers")
+    wanted = frozenset(names | ({"login"} if "host" in names else set()))
+    return plan.Wanted(info.check, info.row, wanted, frozenset(peers.args if peers else ()))
 
 
 def is_imperative(item: pytest.Item) -> bool:

@@ -70,12 +70,33 @@ def test_a_probe_brings_the_facts_that_it_needs(switching: World) -> None:
     assert flow.source.name in made.facts["links"]
 
 
-def test_a_cause_brings_what_it_needs(switching: World) -> None:
+def test_a_cause_brings_what_it_needs() -> None:
     from netchecks.cause import CAUSES
 
+    neutron = world.build(inventory.load([EXAMPLE.with_name("neutron.yaml")]))
     for check, causes in CAUSES.items():
-        made = plan.make([Wanted(check, {"node": subject(switching, "node", "node1")}, frozenset())], switching)
+        flow = next(flow for flow in neutron.flows if flow.interface is None)
+        made = plan.make([Wanted(check, {"flow": flow, "node": flow.source}, frozenset())], neutron)
         assert {need for cause in causes for need in cause.needs if plan.is_fact(need)} <= set(made.facts)
+
+
+def gateway_flows(made: World, *check: str) -> set[str]:
+    (flow,) = [flow for flow in made.flows if flow.interface is None and flow.protocol == "arp" and flow.source.name == check[1]][:1]
+    planned = plan.make([Wanted(check[0], {"flow": flow}, frozenset({"answers"}))], made)
+    return {one.source.name for one in made.flows if one.name in planned.facts["answers"] and one.interface is None}
+
+
+def test_a_cause_that_compares_brings_what_others_ask_of_the_same_one(switching: World) -> None:
+    neutron = world.build(inventory.load([EXAMPLE.with_name("neutron.yaml")]))
+    assert gateway_flows(neutron, "vmhost.gateway_answers", "compute1") >= {"compute1", "compute2", "network1"}
+    assert gateway_flows(neutron, "x.y", "compute1") == {"compute1"}
+    assert gateway_flows(switching, "vmhost.gateway_answers", "node1") == {"node1"}, "it has nothing to say of this kind of network"
+
+
+def test_a_check_brings_what_it_wants_of_the_other_nodes(switching: World) -> None:
+    row = wanted(switching, "x.y", {"bridges", "links"}, network="lan", node="node2")
+    made = plan.make([Wanted(row.check, row.row, row.names, frozenset({"links"}))], switching)
+    assert (list(made.facts["bridges"]), list(made.facts["links"])) == (["node2"], ["node2", "node1"])
 
 
 def test_the_same_subject_is_planned_once_in_the_order_of_the_inventory(switching: World) -> None:

@@ -14,6 +14,7 @@ from netchecks.world import KINDS, Selection, Subject, World
 assert netchecks.platforms, "fills itself"
 EXAMPLE = Path(__file__).parents[2] / "inventories" / "examples" / "switching.yaml"
 WITH_DHCP = EXAMPLE.with_name("dhcp.yaml")
+NEUTRON = EXAMPLE.with_name("neutron.yaml")
 NOVA = EXAMPLE.with_name("nova-network.yaml")
 
 
@@ -146,6 +147,28 @@ def test_a_vm_keeps_itself_and_its_node(switching: World) -> None:
 
 def test_a_vm_that_is_elsewhere_than_the_host_leaves_nothing_of_it(switching: World) -> None:
     assert kept(switching, {"vm"}, hosts={"node1"}, vms={"vm43"}) == []
+
+
+def crossed(made: World, hop: str, kinds: set[str], **chosen: set[str]) -> set[str]:
+    selection = Selection(frozenset(chosen.get("hosts", ())), frozenset(chosen.get("vms", ())))
+    rows = [row for row in world.combinations(made, frozenset(kinds)) if selection.crosses(row, hop, made)]
+    return {"-".join(str(row[kind]) for kind in KINDS if kind in row) for row in rows}
+
+
+@pytest.mark.parametrize("chosen", [{"hosts": {"compute1"}, "vms": {"web1"}}, {"hosts": {"compute1"}}, {"vms": {"web1"}}], ids=str)
+def test_the_hops_of_a_chosen_flow_are_chosen_on_other_nodes(chosen: dict[str, set[str]]) -> None:
+    made = world.build(inventory.load([NEUTRON]))
+    for hop in ("switch", "provider", "patch", "integration", "uplink"):
+        nodes = {name for name in crossed(made, hop, {"network", "node"}, **chosen) if name.startswith("net-a-")}
+        assert nodes == {"net-a-network1", "net-a-compute1"}, "the agent asks from network1; nothing goes by the other nodes"
+    assert "network1-to-gateway-net-a-arp-ipv4" in crossed(made, "gateway", {"flow"}, **chosen), "its switch port shows by that alone"
+    assert "compute2-to-gateway-net-a-arp-ipv4" not in crossed(made, "gateway", {"flow"}, **chosen)
+
+
+def test_no_states_are_chosen_where_no_chosen_flow_goes(switching: World) -> None:
+    assert crossed(switching, "bridge", {"network", "node"}, vms={"vm42"}) == {"lan-node1", "lan-node2"}, "node2 asks too, by its bridge"
+    assert crossed(switching, "tap", {"interface", "node"}, hosts={"node1"}, vms={"vm42"}) == {"vm42-node1"}
+    assert crossed(switching, "uplink", {"link", "node"}, hosts={"admin"}) == set()
 
 
 # -- names -----------------------------------------------------------------------------------------------------------

@@ -29,14 +29,14 @@ BREAKS = {
         ), ways(*OUT, AGENT, vms=NODE1)),
         "vlan-not-allowed": ways(*OUT, AGENT, vms=NET_A),
         **dict.fromkeys((
-            "vlan-not-allowed-at-one-node", "tap-untagged", "tap-wrong-tag", "tap-dead-vlan", "tap-not-in-bridge",
+            "vlan-not-allowed-at-one-node", "vlan-not-allowed-at-one-node-of-one-instance", "tap-untagged", "tap-wrong-tag", "tap-dead-vlan", "tap-not-in-bridge",
             "outbound-translation-missing", "inbound-translation-missing", "outbound-translation-wrong", "inbound-translation-wrong",
             "translation-on-wrong-port", "drop-above-translation", "stale-flows", "port-security-drops",
         ), ways(*OUT, AGENT)),
         "vlan-allowed-at-one-node": ways(*OUT) | ways(AGENT, vms=NET_A),
         "gateway-gone": ways(*OUT, vms=NET_A),
         **dict.fromkeys((
-            "inbound-translation-missing-at-agent", "namespace-missing", "namespace-without-address",
+            "inbound-translation-missing-at-agent", "inbound-translation-missing-at-agent-of-one-instance", "namespace-missing", "namespace-without-address",
         ), ways(AGENT, vms=NET_A)),
         "hybrid-plug-filtered": ways(*OUT, AGENT),
         "hybrid-plug-untagged": ways(*OUT, AGENT),
@@ -45,8 +45,8 @@ BREAKS = {
     },
     "neutron-vxlan": {
         **dict.fromkeys((
-            "tunnel-remote-missing", "tunnel-inbound-missing", "tunnel-udp-filtered", "tunnel-bridge-missing", "tunnel-flows-gone",
-            "underlay-down", "underlay-lost",
+            "tunnel-remote-missing", "tunnel-inbound-missing", "tunnel-udp-filtered", "tunnel-udp-filtered-of-one-instance",
+            "tunnel-bridge-missing", "tunnel-flows-gone", "underlay-down", "underlay-lost",
         ), ways(*OUT, AGENT, vms=("vm52", "vm53"))),
         **dict.fromkeys(("tap-untagged", "port-security-drops"), ways(*OUT, AGENT, vms=("vm52",))),
     },
