@@ -86,7 +86,8 @@ def _request(flow: Flow, mark: Mark, inner: Inner) -> int | None:
     if flow.protocol in {"tcp", "udp"} and inner.destination_port != flow.port:
         return None
     if flow.protocol == "tcp" and inner.protocol == TCP and "S" in inner.flags and "A" not in inner.flags:
-        ours = mark.is_from(inner.source_port) or inner.destination == str(flow.target)
+        # the port is another's where NAT changes it too: two floating addresses of one guest, asked from the same port
+        ours = mark.is_from(inner.source_port) or inner.destination in {str(flow.target), str(flow.translated)}
         return mark.turn_in(inner.sequence) if ours else None
     if flow.protocol == "udp" and inner.protocol == UDP:
         return mark.turn_of(inner.payload)

@@ -137,6 +137,17 @@ def test_translated_packets_are_known(one):
     assert what(one, frame(reply(one, 1, port=1024)), inside) == ("reply", 1)
 
 
+def test_a_syn_whose_address_and_port_are_both_translated_is_known():
+    """Two floating addresses lead to one guest: where both are asked from the same port, the kernel takes another for the second."""
+    floating = ip_address(FLOATING[4])
+    one = next(one for one in FLOWS if (one.protocol, one.family) == ("tcp", 4))
+    one = replace(one, target=floating, translated=one.target)
+    at_tap = frame(request(one, 1, target=str(one.translated), port=1024))
+    assert what(one, at_tap) == ("request", 1)
+    assert what(one, frame(reply(one, 1, source=str(one.translated), port=1024)), at_tap) == ("reply", 1)
+    assert what(replace(one, translated=None), at_tap) is None
+
+
 # -- errors ----------------------------------------------------------------------------------------------------------
 
 GATEWAY = {4: "10.20.0.1", 6: "fd20::1"}
