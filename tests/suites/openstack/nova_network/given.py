@@ -49,13 +49,13 @@ vms:
 class Site:
     """An inventory of nova-network: ``how`` goes into its nova stanza (multi-host where nothing else is said)."""
 
-    def __init__(self, how: str = "") -> None:
-        self.world = world_of(SITE.replace("@HOW@", how))
+    def __init__(self, how: str = "", text: str = SITE) -> None:
+        self.world = world_of(text.replace("@HOW@", how))
         self.controller, self.cloud, self.node1, self.node2 = self.world.inventory.nodes
         (self.network,) = self.world.inventory.networks
         self.vm42, self.vm43, self.vm44 = self.world.inventory.interfaces
         self.servers = self.world.dhcp_servers
-        (self.database,) = self.world.databases
+        self.database = next(iter(self.world.databases), None)
 
     def flow(self, name: str) -> Flow:
         return next(flow for flow in self.world.flows if flow.name == name)
