@@ -100,6 +100,57 @@ def test_dnsmasq_that_does_not_resolve_what_its_node_can_is_named():
         answers((LOCAL_DEAD,))
 
 
+PAIR_OF_NAMES = "intranet.example", "www.example.org"
+
+
+def each(server, *rcodes):
+    return tuple(said(server, name, rcode) for name, rcode in zip(PAIR_OF_NAMES, rcodes, strict=True))
+
+
+@pytest.mark.parametrize("rcode", [-1, 2, 3, 5])
+def test_dnsmasq_that_lacks_one_of_the_names_of_its_node_is_named_with_that_name(rcode):
+    with wrong("nova.dnsmasq_does_not_resolve", "compute1 resolves intranet.example, and", place="compute1"):
+        answers(each(DNSMASQ, rcode, 0), each(HOST, 0, 0))
+
+
+def test_a_name_that_the_node_does_not_resolve_either_is_not_dnsmasqs():
+    assert answers(each(DNSMASQ, 3, 0), each(HOST, 3, 0)) == []
+    first_says_no = (*each(HOST, 3, 0), *each(ip_address("203.0.113.2"), 0, 0))
+    assert answers(each(DNSMASQ, 3, 0), first_says_no) == [], "a server that knows of no such name ends the look-up"
+    with wrong("nova.dnsmasq_does_not_resolve", "intranet.example", place="compute1"):
+        answers(each(DNSMASQ, 3, 0), (*each(HOST, -1, 0), *each(ip_address("203.0.113.2"), 0, 0)))
+
+
+def test_dnsmasq_is_not_judged_by_a_node_of_which_nothing_is_seen():
+    assert answers((LOCAL,), UNSEEN) == []
+    with pytest.raises(NotSeen):
+        answers((LOCAL_DEAD,), UNSEEN)
+
+
+TWO = Site(text=SITE.replace("names: [www.example.org]", f"names: [{', '.join(PAIR_OF_NAMES)}]"))
+
+
+def resolves_two(inside, served, host):
+    (server, _), vm, node = TWO.servers, TWO.vm42, TWO.node1
+    return notes_of(
+        test_names.test_instance_resolves, vm, of("guest_name_answers", (vm, (*inside, BACK))), of("server_name_answers", (server, served)),
+        of("name_answers", (node, host)), of("dhcp_processes", (server, PAIR)), of("dns_messages", (vm, WIRE)),
+    )
+
+
+def test_an_instance_that_lacks_one_name_is_judged_by_that_name():
+    good = each(DNSMASQ, 0, 0)
+    assert resolves_two(good, good, each(HOST, 0, 0)) == []
+    with wrong("nova.dnsmasq_does_not_resolve", "compute1 resolves intranet.example, its", place="compute1", breaks=NAMES):
+        resolves_two(each(DNSMASQ, 3, 0), each(DNSMASQ, 3, 0), each(HOST, 0, 0))
+    with wrong("nova.instance_cannot_resolve", "compute1 itself cannot resolve", place="compute1", breaks=NAMES):
+        resolves_two(each(DNSMASQ, 3, 0), each(DNSMASQ, 3, 0), each(HOST, 3, 0))
+    with wrong("nova.instance_cannot_resolve", "told not to exist", breaks=NAMES):
+        resolves_two(each(DNSMASQ, 3, 0), good, each(HOST, 0, 0))
+    with wrong("nova.instance_cannot_resolve", "intranet.example", breaks=NAMES):
+        resolves_two(each(DNSMASQ, 3, 0), good[1:], each(HOST, 0, 0)[1:])
+
+
 # -- the metadata service ----------------------------------------------------------------------------------------------
 
 RULE = next(line for line in RULES.splitlines() if "169.254.169.254" in line)
