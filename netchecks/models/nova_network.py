@@ -152,6 +152,15 @@ class FixedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FreeRows:
+    """The rows of ``fixed_ips`` of a network that are free: how many, and the address of one."""
+
+    network_id: int
+    address: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class FloatingRow:
     """A row of ``floating_ips``. It is an instance's only by way of a fixed address."""
 
@@ -166,13 +175,17 @@ class FloatingRow:
 
 @dataclass(frozen=True, slots=True)
 class NovaRows:
-    """What nova's database says of its networks; of all tables but ``instances`` the rows that are not deleted."""
+    """What nova's database says of its networks; of all tables but ``instances`` the rows that are not deleted.
+
+    ``fixed``: those in use, bound to a floating address or there twice; the others are free, and ``free`` counts all that are.
+    """
 
     instances: tuple[InstanceRow, ...]
     networks: tuple[NetworkRow, ...]
     interfaces: tuple[InterfaceRow, ...]
     fixed: tuple[FixedRow, ...]
     floating: tuple[FloatingRow, ...]
+    free: tuple[FreeRows, ...]
 
     def instance(self, uuid: str) -> InstanceRow | None:
         """Find an instance, one that is gone too."""
