@@ -14,7 +14,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,15 @@ from netchecks.script import Alternative, Job, command_line
 
 #: Seconds: to connect, to read one answer, and for one statement on the server.
 CONNECT_SECONDS, READ_SECONDS, STATEMENT_SECONDS = 5, 10, 5
-#: Rows of one table; more is no answer, as what is missing would be taken for absent.
+#: Rows read of one table; more is no answer, as what is missing would be taken for absent. Free fixed addresses are only counted:
+#: nova has a row for each address of a network, 65,536 for a /16.
 MOST = 50_000
+#: Values in one list of a statement.
+_MANY = 1000
+#: "Unknown system variable", and a syntax error: the server is too old for what was said (MySQL reference, server error messages).
+_TOO_OLD = frozenset({1193, 1064})
+#: Since then transactions can be read-only, and statements be limited: (MySQL, MariaDB) (their release notes).
+_READ_ONLY_SINCE = ((5, 6, 5), (10, 0, 0))
 #: The tables, and of each the columns that operators look at (OpenStack operations guide, chapter 13; nova/db/sqlalchemy/models.py).
 COLUMNS: dict[str, tuple[str, ...]] = {
     "instances": ("id", "uuid", "hostname", "host", "vm_state", "deleted"),
@@ -38,8 +45,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "fixed_ips": ("id", "address", "network_id", "virtual_interface_id", "instance_uuid", "allocated", "leased", "reserved", "host"),
     "floating_ips": ("id", "address", "fixed_ip_id", "project_id", "host", "pool", "interface"),
 }
-#: Deleted rows of these stay in the answer: they are the point.
-WITH_DELETED = frozenset({"instances"})
 #: Sections and names under which nova has had its connection (nova/openstack/common/db/sqlalchemy/session.py).
 _CONNECTIONS = (("database", "connection"), ("DEFAULT", "sql_connection"), ("DATABASE", "sql_connection"))
 
@@ -200,25 +205,92 @@ def _hidden(text: str, login: Login) -> str:
 
 
 def _tables(connection: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    from sqlalchemy import column, select, table
-    from sqlalchemy import exc as errors
+    """Give the tables. Of ``fixed_ips`` those in use, bound or there twice; of deleted ``instances`` those that something points to."""
+    from sqlalchemy import column, or_
 
-    try:  # MariaDB's name for it; MySQL has max_execution_time
-        connection.exec_driver_sql(f"SET SESSION max_statement_time = {STATEMENT_SECONDS}")
-    except errors.DBAPIError:
-        connection.exec_driver_sql(f"SET SESSION max_execution_time = {STATEMENT_SECONDS * 1000}")
+    _begin(connection)
+    found = {name: _read(connection, name, column("deleted") == 0) for name in ("networks", "virtual_interfaces", "floating_ips")}
+    fixed = {row["id"]: row for row in _read(connection, "fixed_ips", column("deleted") == 0, ~_free())}
+    bound = {row["fixed_ip_id"] for row in found["floating_ips"]} - {None} - set(fixed)
+    for name, wanted in (("id", bound), ("address", _twice(connection))):
+        fixed |= {row["id"]: row for row in _read_some(connection, "fixed_ips", name, wanted, column("deleted") == 0)}
+    living = _read(connection, "instances", column("deleted") == 0)
+    pointed = {row["instance_uuid"] for row in (*fixed.values(), *found["virtual_interfaces"])} - {None, ""}
+    absent = pointed - {row["uuid"] for row in living}
+    gone = _read_some(connection, "instances", "uuid", absent, or_(column("deleted") != 0, column("deleted").is_(None)))
+    found |= {"fixed_ips": [fixed[number] for number in sorted(fixed)], "instances": [*living, *gone]}
+    yield from (found | {"free_fixed_ips": _count_free(connection)}).items()
     connection.rollback()
+
+
+def _begin(connection: Any) -> None:
+    """Begin a transaction with its bound on time, read-only; without either only where the server is too old to know it."""
+    from sqlalchemy import exc
+
+    mariadb = bool(connection.dialect.is_mariadb)
+    limit = f"max_statement_time = {STATEMENT_SECONDS}" if mariadb else f"max_execution_time = {STATEMENT_SECONDS * 1000}"
+    try:
+        connection.exec_driver_sql(f"SET SESSION {limit}")
+    except exc.DBAPIError as error:
+        if _number(error.orig) not in _TOO_OLD:
+            raise
+    connection.rollback()
+    if tuple(connection.dialect.server_version_info or ()) < _READ_ONLY_SINCE[mariadb]:
+        return  # nothing but SELECT is said below
     connection.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
     connection.exec_driver_sql("START TRANSACTION READ ONLY")
-    for name, columns in COLUMNS.items():
-        wanted: Any = select(*(column(one) for one in columns)).select_from(table(name)).order_by(column("id")).limit(MOST + 1)
-        if name not in WITH_DELETED:
-            wanted = wanted.where(column("deleted") == 0)
-        found = [dict(row) for row in connection.execute(wanted).mappings()]
-        if len(found) > MOST:
-            raise Refused(f"the table {name} has more than {MOST} rows")
-        yield name, found
-    connection.rollback()
+
+
+def _number(error: BaseException | None) -> object:
+    return error.args[0] if error is not None and error.args else None
+
+
+def _read(connection: Any, name: str, *where: Any) -> list[dict[str, Any]]:
+    """Give the rows of a table in the order of their ids. Raises Refused where they are more than are read."""
+    from sqlalchemy import column, select, table
+
+    wanted: Any = select(*(column(one) for one in COLUMNS[name])).select_from(table(name)).where(*where).order_by(column("id"))
+    found = [dict(row) for row in connection.execute(wanted.limit(MOST + 1)).mappings()]
+    if len(found) > MOST:
+        raise Refused(f"the table {name} has more than {MOST} rows")
+    return found
+
+
+def _read_some(connection: Any, name: str, field: str, values: Iterable[Any], *where: Any) -> Iterator[dict[str, Any]]:
+    """Give the rows with one of these values."""
+    from sqlalchemy import column
+
+    wanted = sorted(values)
+    for first in range(0, len(wanted), _MANY):
+        yield from _read(connection, name, column(field).in_(wanted[first:first + _MANY]), *where)
+
+
+def _free() -> Any:
+    """Say of a fixed address that an instance may get it (FixedRow.free)."""
+    from sqlalchemy import and_, column, func
+
+    texts, flags = ("instance_uuid", "host"), ("allocated", "reserved")
+    unset = [func.coalesce(column(name), "") == "" for name in texts] + [func.coalesce(column(name), 0) == 0 for name in flags]
+    return and_(*unset)
+
+
+def _twice(connection: Any) -> set[str]:
+    """Give the fixed addresses that a network has in several rows."""
+    from sqlalchemy import column, func, select, table
+
+    wanted: Any = select(column("address")).select_from(table("fixed_ips")).where(column("deleted") == 0)
+    several = wanted.group_by(column("network_id"), column("address")).having(func.count() > 1).limit(MOST)
+    return {row[0] for row in connection.execute(several) if row[0] is not None}
+
+
+def _count_free(connection: Any) -> list[dict[str, Any]]:
+    """Give for each network, by its id, how many fixed addresses are free, and one of them."""
+    from sqlalchemy import column, func, select, table
+
+    network: Any = func.coalesce(column("network_id"), 0)
+    wanted: Any = select(network.label("id"), func.min(column("address")).label("address"), func.count().label("free"))
+    wanted = wanted.select_from(table("fixed_ips")).where(column("deleted") == 0, _free()).group_by(network)
+    return [dict(row) for row in connection.execute(wanted).mappings()]
 
 
 if __name__ == "__main__":

@@ -68,8 +68,92 @@ def test_the_rows_are_read_and_their_parser_takes_them(mariadb):
     assert [(one.address, fixed.address) for one, fixed in found.bound()] == [
         ("203.0.113.30", "10.0.2.24"), ("203.0.113.31", "10.0.2.25"), ("203.0.113.32", "10.0.2.26"),
     ]
-    assert not found.instance("a2f1c7d0-0000-4000-8000-000000000011").lives
-    assert sum(row.free for row in found.fixed) == 2
+    assert found.instance("a2f1c7d0-0000-4000-8000-000000000011") is None, "it is deleted, and nothing points to it"
+    assert [(row.address, row.count) for row in found.free] == [("10.0.2.27", 2)]
+    assert not any(row.free for row in found.fixed)
+
+
+def administer(port, *statements):
+    import pymysql
+
+    with pymysql.connect(host="127.0.0.1", port=port, user="nova", password=SECRET, database="nova", autocommit=True) as some, some.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+@needs_mariadb
+def test_what_something_points_to_is_read_though_it_is_free_there_twice_or_deleted(mariadb):
+    gone = "a2f1c7d0-0000-4000-8000-000000000011"
+    administer(mariadb, f"insert into fixed_ips (id, address, network_id, instance_uuid) values (29, '10.0.2.29', 1, '{gone}'), (30, '10.0.2.24', 1, null)",
+               "update floating_ips set fixed_ip_id = 27 where id = 33")
+    try:
+        found = OBSERVATIONS["nova_rows"].parse(json.dumps(database.rows(login(mariadb))))
+    finally:
+        administer(mariadb, "delete from fixed_ips where id in (29, 30)", "update floating_ips set fixed_ip_id = null where id = 33")
+    assert [row.id for row in found.fixed] == [1, 2, 24, 25, 26, 27, 29, 30]
+    assert found.fixed_by_id(27).free
+    assert not found.instance(gone).lives
+    assert [(row.address, row.count) for row in found.free] == [("10.0.2.24", 3)]
+
+
+@needs_mariadb
+def test_a_network_of_65536_addresses_is_read_in_a_second(mariadb):
+    fill = "insert into fixed_ips (id, address, network_id) select 1000 + seq, concat('10.7.', seq div 256, '.', seq mod 256), 7 from seq_0_to_65535"
+    administer(mariadb, fill)
+    try:
+        started = time.monotonic()
+        found = database.rows(login(mariadb))
+    finally:
+        administer(mariadb, "delete from fixed_ips where id >= 1000")
+    assert time.monotonic() - started < database.STATEMENT_SECONDS
+    assert {row["id"]: row["free"] for row in found["free_fixed_ips"]} == {1: 2, 7: 65536}
+    assert len(found["fixed_ips"]) == 5
+
+
+class OldServer:
+    """A connection on which a server that is too old for some statements answers them as those do."""
+
+    def __init__(self, connection, number, *unknown):
+        self._connection, self._number, self._unknown, self.said = connection, number, unknown, []
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+    def exec_driver_sql(self, text):
+        from sqlalchemy import exc
+
+        self.said.append(text)
+        if any(words in text for words in self._unknown):
+            raise exc.ProgrammingError(text, (), Exception(self._number, "it is not known"))
+        return self._connection.exec_driver_sql(text)
+
+
+@needs_mariadb
+@pytest.mark.parametrize(("mariadb_too", "version", "read_only"), [(True, (5, 5, 68), False), (True, (10, 0, 0), True), (False, (5, 1, 73), False), (False, (5, 6, 5), True)])
+def test_an_old_server_is_read_without_what_it_does_not_know(mariadb, monkeypatch, mariadb_too, version, read_only):
+    olds = []
+
+    def begin(connection):
+        old = OldServer(connection, 1193, "max_statement_time", "max_execution_time")
+        monkeypatch.setattr(connection.dialect, "is_mariadb", mariadb_too)
+        monkeypatch.setattr(connection.dialect, "server_version_info", version)
+        olds.append(old)
+        original(old)
+
+    original = database._begin
+    monkeypatch.setattr(database, "_begin", begin)
+    assert database.rows(login(mariadb))["networks"]
+    assert ("START TRANSACTION READ ONLY" in olds[0].said) is read_only
+    assert ("max_statement_time" in olds[0].said[0]) is mariadb_too
+
+
+@needs_mariadb
+@pytest.mark.parametrize(("number", "words"), [(1193, "SESSION TRANSACTION READ ONLY"), (1064, "START TRANSACTION READ ONLY"), (2013, "max_statement_time")])
+def test_a_server_that_can_keep_a_transaction_read_only_has_to(mariadb, monkeypatch, number, words):
+    original = database._begin
+    monkeypatch.setattr(database, "_begin", lambda connection: original(OldServer(connection, number, words)))
+    with pytest.raises(database.Refused, match="it is not known"):
+        database.rows(login(mariadb))
 
 
 @needs_mariadb
@@ -83,18 +167,17 @@ def test_not_even_a_user_that_may_write_can_within_the_transaction(mariadb, monk
 
     told = []
 
-    def tables(connection):
-        for _ in original(connection):
-            try:
-                connection.exec_driver_sql("update floating_ips set project_id = 'x'")
-            except exc.DBAPIError as error:
-                told.append(str(error.orig))
-        return iter(())
+    def read(connection, *arguments):
+        try:
+            connection.exec_driver_sql("update floating_ips set project_id = 'x'")
+        except exc.DBAPIError as error:
+            told.append(str(error.orig))
+        return original(connection, *arguments)
 
-    original = database._tables
-    monkeypatch.setattr(database, "_tables", tables)
+    original = database._read
+    monkeypatch.setattr(database, "_read", read)
     database.rows(login(mariadb))
-    assert len(told) == len(database.COLUMNS)
+    assert len(told) >= len(database.COLUMNS)
     assert all("READ ONLY" in words for words in told)
 
 
@@ -122,7 +205,7 @@ def test_nobody_at_the_address_is_said_in_time():
 @needs_mariadb
 def test_a_table_with_more_rows_than_are_read_is_no_answer(mariadb, monkeypatch):
     monkeypatch.setattr(database, "MOST", 2)
-    with pytest.raises(database.Refused, match="the table instances has more than 2 rows"):
+    with pytest.raises(database.Refused, match="the table virtual_interfaces has more than 2 rows"):
         database.rows(login(mariadb))
 
 

@@ -72,7 +72,7 @@ def nova_dhcp(network: Object[NetworkEntry], attachments: tuple[Attachment, ...]
     ends = [end for end in attachments if entry.multi_host or end.node.name == entry.host]
     prefixes = [subnet.cidr for subnet in written.subnets]
     servers = tuple(DeclaredDhcpServer(_own(end, prefixes), end.node) for end in ends)
-    return Dhcp(servers, known_only=True) if servers else None
+    return Dhcp(servers, known_only=True, implied=True) if servers else None
 
 
 def _own(end: Attachment, prefixes: Sequence[Prefix]) -> tuple[Address, ...]:

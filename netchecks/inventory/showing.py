@@ -132,8 +132,9 @@ def _neutron(network: Network) -> dict[str, Any] | None:
 
 
 def _dhcp(network: Network) -> dict[str, Any] | None:
+    """Give what a file declares; what the kind implies it implies again, also where no address of the servers is known."""
     dhcp = network.dhcp
-    if dhcp is None:
+    if dhcp is None or dhcp.implied:
         return None
     servers = [
         _given({"addresses": list(map(str, one.addresses)), "node": one.node.name if one.node else "", "log": one.log})

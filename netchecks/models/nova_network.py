@@ -53,6 +53,11 @@ class DeclaredNova:
 # -- nova.conf ---------------------------------------------------------------------------------------------------------
 
 
+#: What nova takes where an option is not set (nova/network/linux_net.py). Bridge and interfaces of a network have none: they are
+#: those of its row in the database.
+DEFAULTS = {"public_interface": "eth0"}
+
+
 @dataclass(frozen=True, slots=True)
 class NovaConfig:
     """The options of nova.conf that say how its network is built. ``file``: where they stand; options by name, last wins."""
@@ -61,7 +66,11 @@ class NovaConfig:
     options: tuple[tuple[str, str], ...]
 
     def get(self, name: str) -> str:
-        """Give an option's value, empty where it is not set."""
+        """Give what an option is for nova: its value, where it is not set nova's default; empty where there is none."""
+        return self.set(name) or DEFAULTS.get(name, "")
+
+    def set(self, name: str) -> str:
+        """Give an option's value as it stands there, empty where it is not set."""
         return next((value for option, value in reversed(self.options) if option == name), "")
 
     @property
@@ -143,6 +152,15 @@ class FixedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FreeRows:
+    """The rows of ``fixed_ips`` of a network that are free: how many, and the address of one."""
+
+    network_id: int
+    address: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class FloatingRow:
     """A row of ``floating_ips``. It is an instance's only by way of a fixed address."""
 
@@ -157,13 +175,17 @@ class FloatingRow:
 
 @dataclass(frozen=True, slots=True)
 class NovaRows:
-    """What nova's database says of its networks; of all tables but ``instances`` the rows that are not deleted."""
+    """What nova's database says of its networks; of all tables but ``instances`` the rows that are not deleted.
+
+    ``fixed``: those in use, bound to a floating address or there twice; the others are free, and ``free`` counts all that are.
+    """
 
     instances: tuple[InstanceRow, ...]
     networks: tuple[NetworkRow, ...]
     interfaces: tuple[InterfaceRow, ...]
     fixed: tuple[FixedRow, ...]
     floating: tuple[FloatingRow, ...]
+    free: tuple[FreeRows, ...]
 
     def instance(self, uuid: str) -> InstanceRow | None:
         """Find an instance, one that is gone too."""

@@ -191,12 +191,13 @@ class Dhcp:
     """How a network's VMs get their addresses. Any of ``servers`` may answer: two are as right as one.
 
     ``ranges``: what may be offered; of a family without any, every address of the network's subnets.
-    ``known_only``: clients that the servers do not know get nothing, rightly.
+    ``known_only``: clients that the servers do not know get nothing, rightly. ``implied``: no file says so, the network's kind does.
     """
 
     servers: tuple[DeclaredDhcpServer, ...]
     ranges: tuple[AddressRange, ...] = ()
     known_only: bool = False
+    implied: bool = False
 
     def addresses(self, family: int) -> frozenset[Address]:
         """Give by which addresses the servers of one family are known; none: that family is not served."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from netchecks.errors import Unreadable
 from netchecks.models.console import Console
 from netchecks.models.metadata import Metadata
-from netchecks.models.nova_network import FixedRow, FloatingRow, InstanceRow, InterfaceRow, NetworkRow, NovaConfig, NovaRows
+from netchecks.models.nova_network import FixedRow, FloatingRow, FreeRows, InstanceRow, InterfaceRow, NetworkRow, NovaConfig, NovaRows
 from netchecks.models.subjects import Database, Vm
 from netchecks.observe import observation
 from netchecks.parsing import blocks, clean, integer, mapping, sequence, string
@@ -87,6 +87,7 @@ def nova_rows(text: str) -> NovaRows:
     return NovaRows(
         _rows(tables, "instances", _instance), _rows(tables, "networks", _network), _rows(tables, "virtual_interfaces", _interface),
         _rows(tables, "fixed_ips", _fixed), _rows(tables, "floating_ips", _floating),
+        _rows(tables, "free_fixed_ips", _free),
     )
 
 
@@ -129,6 +130,13 @@ def _fixed(row: Mapping[str, Any]) -> FixedRow:
         _id(row), string(row, "address"), integer(row, "network_id"), integer(row, "virtual_interface_id"), string(row, "instance_uuid"),
         _is(row, "allocated"), _is(row, "reserved"), string(row, "host"),
     )
+
+
+def _free(row: Mapping[str, Any]) -> FreeRows:
+    count = integer(row, "free")
+    if count is None:
+        raise Unreadable("how many rows are free", repr(row)[:100])
+    return FreeRows(_id(row), string(row, "address"), count)
 
 
 def _floating(row: Mapping[str, Any]) -> FloatingRow:

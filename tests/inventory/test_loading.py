@@ -239,6 +239,20 @@ def test_what_is_shown_loads_to_the_same_inventory(file, tmp_path):
     assert inventory.nodes
 
 
+def without_links(part):
+    return {name: without_links(value) for name, value in part.items() if name != "links"} if isinstance(part, dict) else part
+
+
+@pytest.mark.parametrize("file", sorted(file for file in EXAMPLES.iterdir() if "links:" in file.read_text()), ids=lambda file: file.stem)
+def test_what_is_shown_of_an_inventory_without_the_nodes_links_loads_too(file, tmp_path):
+    path, shown = tmp_path / "site.yaml", tmp_path / "shown.yaml"
+    path.write_text(yaml.safe_dump(without_links(yaml.safe_load(file.read_text())), sort_keys=False))
+    inventory = load([path])
+    assert not any(node.links for node in inventory.nodes)
+    shown.write_text(show(inventory))
+    assert everything(load([shown])) == everything(inventory)
+
+
 def test_the_inventory_of_this_machine_needs_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     inventory = load([default_path()])

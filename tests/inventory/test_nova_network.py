@@ -25,6 +25,21 @@ def test_shown_and_loaded_again_it_is_the_same(tmp_path):
     assert "password" not in inventory.show(first)
 
 
+@pytest.mark.parametrize("how", ["", "multi_host: false, host: compute2, ", "manager: flat, "])
+def test_shown_and_loaded_again_it_is_the_same_without_the_bridges_addresses(how, tmp_path):
+    text = SITE.replace("@HOW@", how).replace(", links: {br100: {addresses: [10.0.2.1/24]}}", "").replace(", links: {br100: {addresses: [10.0.2.2/24]}}", "")
+    assert "links" not in text
+    first = load(text, tmp_path)
+    assert load(inventory.show(first), tmp_path).networks[0].dhcp == first.networks[0].dhcp
+
+
+def test_dhcp_servers_that_a_file_names_are_shown(tmp_path):
+    text = GOOD.replace("uplink: eth1", "uplink: eth1\n    dhcp: {servers: [{node: compute2, addresses: [10.0.2.2]}], known_only: true}")
+    first = load(text, tmp_path)
+    assert [one.node.name for one in first.networks[0].dhcp.servers] == ["compute2"]
+    assert load(inventory.show(first), tmp_path).networks[0].dhcp == first.networks[0].dhcp
+
+
 @pytest.mark.parametrize(("stanza", "words"), [
     ("nova: {multi_host: false, public_interface: eth0}", "found no host of a network without multi_host"),
     ("nova: {multi_host: false, host: cloud1, public_interface: eth0}", "expected one of its nodes: compute1, compute2"),

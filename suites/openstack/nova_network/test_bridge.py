@@ -6,31 +6,55 @@ import pytest
 
 from netchecks.errors import Wrong
 from netchecks.models.links import Link as Device
-from netchecks.models.nova_network import CLASSES, NovaConfig
-from netchecks.models.subjects import Network, Node
+from netchecks.models.nova_network import CLASSES, NovaConfig, NovaRows
+from netchecks.models.subjects import Database, Network, Node
 from netchecks.models.table import Table
 from netchecks.seen import By, note
 
+#: What stands in the network's row of ``networks``, and counts where nova.conf does not set the option (linux_net.py, plug).
+_ROW = {"flat_network_bridge": "bridge", "flat_interface": "bridge_interface", "vlan_interface": "bridge_interface"}
+
 
 @pytest.mark.kind("nova-network")
-def test_bridge_is_configured(network: Network, node: Node, nova_config: By[Node, NovaConfig]) -> None:
+def test_bridge_is_configured(
+    network: Network, node: Node, nova_config: By[Node, NovaConfig], nova_rows: By[Database, NovaRows],
+) -> None:
     """nova.conf of each node names the network's manager, bridge, flat interface and public interface as they are meant.
+
+    What it does not set is nova's default, or what the network's row in the database has, where that may be looked into.
 
     Why: nova-network builds the bridge by these when it starts; a node with others has its instances on another wire.
     Remedy: node administrator: correct the option in nova.conf of {node.name}; then restart nova-network there
     Source: OpenStack operations guide, chapter 13; nova/network/manager.py, linux_net.py (options)
     """
-    config, wanted = nova_config[node], _wanted(network, node)
-    differ = {name: value for name, value in wanted.items() if value and config.get(name) != value}
-    wrong = [f"{name} is {config.get(name) or 'not set'}, expected {value}" for name, value in differ.items()]
-    nova = network.nova
+    config, nova = nova_config[node], network.nova
     assert nova is not None
+    wanted = {name: value for name, value in _wanted(network, node).items() if value}
+    given = {name: config.get(name) or _of_row(network, name, nova_rows) for name in wanted}
+    wrong = [_differs(config, name, given[name], value) for name, value in wanted.items() if given[name] not in {"", value}]
     if config.manager != nova.manager_class:
         wrong.insert(0, f"network_manager is {config.manager}, expected {nova.manager_class}")
     if wrong:
         raise Wrong("nova.config_differs", f"{node}: in {config.file} {'; '.join(wrong)}", place=node.name)
     if config.multi_host != nova.multi_host:
         note("nova.multi_host_differs", f"{node}: multi_host is {config.multi_host} in {config.file}: networks made from now on differ")
+
+
+def _of_row(network: Network, name: str, nova_rows: By[Database, NovaRows]) -> str:
+    """Give what the network's row has for an option; empty where no database is declared or it has no such network."""
+    if name not in _ROW or network.database is None:
+        return ""
+    database = next(database for database in nova_rows if database.network == network)
+    prefixes = {str(subnet.prefix) for subnet in network.subnets}
+    row = next((row for row in nova_rows[database].networks if row.cidr in prefixes), None)
+    return str(getattr(row, _ROW[name])) if row else ""
+
+
+def _differs(config: NovaConfig, name: str, given: str, wanted: str) -> str:
+    if config.set(name):
+        return f"{name} is {given}, expected {wanted}"
+    whence = "nova's default" if config.get(name) else f"{_ROW[name]} of the network's row in the database"
+    return f"{name} is not set, and {whence} is {given}, expected {wanted}"
 
 
 def _wanted(network: Network, node: Node) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from netchecks.errors import Wrong
 from netchecks.models.netfilter.rules import Ruleset
 from netchecks.models.netfilter.translations import translations
-from netchecks.models.nova_network import FixedRow, FloatingRow, InstanceRow, NovaRows
+from netchecks.models.nova_network import FixedRow, FloatingRow, FreeRows, InstanceRow, NovaRows
 from netchecks.models.subjects import Database, Interface, Inventory, Network, Node
 from netchecks.seen import By
 
@@ -127,7 +127,7 @@ def test_instance_has_fixed_ip(interface: Interface, nova_rows: Rows) -> None:
         found = ", ".join(row.address for row in own)
         message = f"{network}: {instance} has the fixed address {found}, expected {wanted[0]}"
         raise Wrong("nova.database_differs", message, breaks=_NEEDS_ADDRESS)
-    if not any(row.free and _is_of(row, network) for row in rows.fixed):
+    if not any(row.count and _is_of(row, network) for row in rows.free):
         raise Wrong(
             "nova.no_free_fixed_ip", f"{network}: {instance} has no fixed address, and no row of fixed_ips is free", place=network.name,
             breaks=_NEEDS_ADDRESS, remedy="release fixed addresses of instances that are gone, or nova-manage fixed create for more",
@@ -135,7 +135,7 @@ def test_instance_has_fixed_ip(interface: Interface, nova_rows: Rows) -> None:
     raise Wrong("nova.no_fixed_ip", f"{network}: {instance} has no row in fixed_ips, expected {wanted[0]}", breaks=_NEEDS_ADDRESS)
 
 
-def _is_of(row: FixedRow, network: Network) -> bool:
+def _is_of(row: FixedRow | FreeRows, network: Network) -> bool:
     return any(ip_network(row.address) == subnet.prefix or ip_network(row.address).subnet_of(subnet.prefix)  # type: ignore[arg-type]
                for subnet in network.subnets if subnet.family == 4 and ":" not in row.address)
 

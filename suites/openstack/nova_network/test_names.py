@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 
@@ -22,8 +22,24 @@ ServerAnswers = By[DhcpServer, tuple[NameAnswer, ...]]
 _NAMES = frozenset({"names"})
 
 
-def _works(answers: Sequence[NameAnswer]) -> bool:
-    return any(answer.rcode == 0 for answer in answers)
+#: What ends a look-up: of other answers, and of none, the next server is asked (resolv.conf(5); dnsmasq --strict-order).
+_FINAL = frozenset({0, 3})
+
+
+def _resolves(answers: Sequence[NameAnswer], name: str) -> bool:
+    """Tell whether a name resolves where the servers are asked one after the other."""
+    return next((one.rcode == 0 for one in answers if one.name == name and one.rcode in _FINAL), False)
+
+
+def _lacking(answers: Sequence[NameAnswer], names: Iterable[str] = ()) -> list[str]:
+    """Give those of the names that do not resolve; without names, of all that were asked for."""
+    asked = dict.fromkeys(names) or dict.fromkeys(one.name for one in answers)
+    return [name for name in asked if not _resolves(answers, name)]
+
+
+def _of(answers: Sequence[NameAnswer], names: Iterable[str]) -> list[NameAnswer]:
+    wanted = set(names)
+    return [one for one in answers if one.name in wanted]
 
 
 def _said(answers: Sequence[NameAnswer]) -> str:
@@ -53,14 +69,16 @@ def test_dnsmasq_answers(
     node, runs = dhcp_server.node, any(one.serves for one in dhcp_processes[dhcp_server])
     if not (node.names_inside or node.names_outside) or not dhcp_server.addresses or not runs:
         return  # nothing is declared, or another check says so
-    host = _host(node, name_answers)
-    if host is not None and not _works(host):
-        return  # the node's own resolvers: another check says so
     answers = server_name_answers[dhcp_server]
-    if not _works(answers):
+    lacking = _lacking(answers)
+    if not lacking:
+        return
+    host = name_answers[node]
+    names = [name for name in lacking if _resolves(host, name)]  # of others the node's own resolvers are the cause: another check says so
+    if names:
         raise Wrong(
             "nova.dnsmasq_does_not_resolve",
-            f"{node} resolves names, and its dnsmasq at {dhcp_server.addresses[0]} does not: {_said(answers)}",
+            f"{node} resolves {', '.join(names)}, and its dnsmasq at {dhcp_server.addresses[0]} does not: {_said(_of(answers, names))}",
             place=node.name,
         )
 
@@ -89,8 +107,9 @@ def test_instance_resolves(
     reverse = [one for one in answers if one.name not in vm.names]
     server = next((one for one in server_name_answers if one.network == interface.network and one.node == interface.gate), None)
     silent = bool(answers) and all(one.rcode < 0 for one in answers)
-    if silent or (names and not _works(names)):
-        _find(interface, answers, server, server_name_answers, name_answers, dhcp_processes, dns_messages)
+    failing = _lacking(names)
+    if silent or failing:
+        _find(interface, _of(answers, failing) or answers, server, server_name_answers, name_answers, dhcp_processes, dns_messages)
         return
     late = [one for one in reverse if one.rcode < 0 or one.seconds > SLOW_SECONDS]
     if late:
@@ -107,24 +126,44 @@ def _find(
     interface: Interface, answers: Sequence[NameAnswer], server: DhcpServer | None, served: ServerAnswers, host_answers: HostAnswers,
     processes: By[DhcpServer, tuple[DhcpProcess, ...]], wire: By[Interface, tuple[Overheard, ...]],
 ) -> None:
-    """Name the first that does not resolve, beginning at the node of dnsmasq."""
-    gate = interface.gate
-    host = _host(gate, host_answers)
-    asked = f"{interface} cannot resolve ({_said(answers)})"
+    """Name the first that does not resolve what the instance cannot, beginning at the node of dnsmasq."""
+    gate, asked = interface.gate, f"{interface} cannot resolve ({_said(answers)})"
     if server is not None and not any(one.serves for one in processes[server]):
         return  # another check says so
-    if host is not None and not _works(host):
+    host = _host(gate, host_answers)
+    names = _comparable(answers, host or (), alone=len({one.name for one in answers}) < len(interface.vm.names))
+    if host is not None and not any(one.rcode == 0 for one in host):
         raise Wrong(
             "resolver.dead", f"{gate}: neither the node itself nor its instances resolve: {_said(host)}; {asked}", place=gate.name,
             breaks=_NAMES,
             remedy=f"dig @{host[0].server} {host[0].name} on {gate}; then the service and the log of the DNS server {host[0].server}",
         )
-    if server is None or host is None:
+    if server is None or host is None or not names:
         raise Wrong("nova.instance_cannot_resolve", asked, breaks=_NAMES)
-    if not _works(served[server]):
+    known = [name for name in names if _resolves(host, name)]
+    if not known:
+        said = f"{gate} itself cannot resolve what its instances cannot: {_said(_of(host, names))}; {asked}"
+        raise Wrong("nova.instance_cannot_resolve", said, place=gate.name, breaks=_NAMES)
+    _find_after_host(interface, answers, server, served[server], known, asked, wire)
+
+
+def _comparable(answers: Sequence[NameAnswer], host: Sequence[NameAnswer], *, alone: bool) -> list[str]:
+    """Give the names to compare by: those that the node was asked for too; where the instance resolves nothing, any of the node's."""
+    asked = list(dict.fromkeys(one.name for one in host))
+    common = [name for name in asked if any(one.name == name for one in answers)]
+    return common if common or alone else asked
+
+
+def _find_after_host(
+    interface: Interface, answers: Sequence[NameAnswer], server: DhcpServer, served: Sequence[NameAnswer], known: Sequence[str], asked: str,
+    wire: By[Interface, tuple[Overheard, ...]],
+) -> None:
+    """Name dnsmasq, the instance or what is between, of names that the node resolves."""
+    gate, lacking = interface.gate, _lacking(served, known)
+    if lacking:
         raise Wrong(
             "nova.dnsmasq_does_not_resolve",
-            f"{gate} resolves names, its dnsmasq at {server.addresses[0]} does not: {_said(served[server])}; "
+            f"{gate} resolves {', '.join(lacking)}, its dnsmasq at {server.addresses[0]} does not: {_said(_of(served, lacking))}; "
             f"{asked}", place=gate.name, breaks=_NAMES, remedy=f"restart nova-network on {gate}",
         )
     others = sorted({str(one.server) for one in answers if one.server not in server.addresses})
@@ -134,6 +173,9 @@ def _find(
             place=interface.vm.name, owner="guest owner",
             remedy=f"put nameserver {server.addresses[0]} into /etc/resolv.conf inside {interface.vm}",
         )
+    if any(one.rcode >= 0 for one in answers):  # it was answered: the way is free
+        said = f"{gate} and its dnsmasq resolve what the instance is told not to exist: {asked}"
+        raise Wrong("nova.instance_cannot_resolve", said, breaks=_NAMES)
     asked += _on_the_wire(interface, wire)
     raise Wrong(
         "nova.dns_blocked", f"{gate} and its dnsmasq resolve names; between dnsmasq and the instance port 53 is lost: {asked}",

@@ -88,7 +88,7 @@ def test_an_instance_without_a_row_is_named():
 def test_where_no_row_is_free_either_that_is_the_cause():
     taken = {"instance_uuid": None, "allocated": 1}
     with wrong("nova.no_free_fixed_ip", "no row of fixed_ips is free", place="private", breaks=ADDRESS):
-        has_fixed(fixed_ips_25=taken, fixed_ips_27=taken, fixed_ips_28={"reserved": 1})
+        has_fixed(fixed_ips_25=taken, free_fixed_ips_1=None)
 
 
 def test_another_fixed_address_is_named():

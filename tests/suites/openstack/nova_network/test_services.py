@@ -14,9 +14,11 @@ from netchecks.models.system import Listener
 from netchecks.models.table import Table
 from suites.openstack.nova_network import test_bridge, test_metadata, test_names
 from tests.suites.node.given import UNSEEN
-from tests.suites.openstack.nova_network.given import MULTI, OUTPUTS, RULES, of, recorded, rules
+from tests.suites.openstack.nova_network.given import MULTI, OUTPUTS, RULES, SITE, Site, of, recorded, rows, rules
 from tests.suites.vmhost.given import is_unknown, notes_of, world_of, wrong
 
+FIFTH = Site(text=SITE.replace("public_interface: eth0", "public_interface: eth5"))
+WITHOUT = Site(text=SITE.replace("@HOW@database: {node: cloud1}", ""))
 VM42, VM, NODE1 = MULTI.vm42, MULTI.vm42.vm, MULTI.node1
 SERVER, OTHER = MULTI.servers
 NAMES, METADATA = frozenset({"names"}), frozenset({"metadata"})
@@ -98,6 +100,57 @@ def test_dnsmasq_that_does_not_resolve_what_its_node_can_is_named():
         answers((LOCAL_DEAD,))
 
 
+PAIR_OF_NAMES = "intranet.example", "www.example.org"
+
+
+def each(server, *rcodes):
+    return tuple(said(server, name, rcode) for name, rcode in zip(PAIR_OF_NAMES, rcodes, strict=True))
+
+
+@pytest.mark.parametrize("rcode", [-1, 2, 3, 5])
+def test_dnsmasq_that_lacks_one_of_the_names_of_its_node_is_named_with_that_name(rcode):
+    with wrong("nova.dnsmasq_does_not_resolve", "compute1 resolves intranet.example, and", place="compute1"):
+        answers(each(DNSMASQ, rcode, 0), each(HOST, 0, 0))
+
+
+def test_a_name_that_the_node_does_not_resolve_either_is_not_dnsmasqs():
+    assert answers(each(DNSMASQ, 3, 0), each(HOST, 3, 0)) == []
+    first_says_no = (*each(HOST, 3, 0), *each(ip_address("203.0.113.2"), 0, 0))
+    assert answers(each(DNSMASQ, 3, 0), first_says_no) == [], "a server that knows of no such name ends the look-up"
+    with wrong("nova.dnsmasq_does_not_resolve", "intranet.example", place="compute1"):
+        answers(each(DNSMASQ, 3, 0), (*each(HOST, -1, 0), *each(ip_address("203.0.113.2"), 0, 0)))
+
+
+def test_dnsmasq_is_not_judged_by_a_node_of_which_nothing_is_seen():
+    assert answers((LOCAL,), UNSEEN) == []
+    with pytest.raises(NotSeen):
+        answers((LOCAL_DEAD,), UNSEEN)
+
+
+TWO = Site(text=SITE.replace("names: [www.example.org]", f"names: [{', '.join(PAIR_OF_NAMES)}]"))
+
+
+def resolves_two(inside, served, host):
+    (server, _), vm, node = TWO.servers, TWO.vm42, TWO.node1
+    return notes_of(
+        test_names.test_instance_resolves, vm, of("guest_name_answers", (vm, (*inside, BACK))), of("server_name_answers", (server, served)),
+        of("name_answers", (node, host)), of("dhcp_processes", (server, PAIR)), of("dns_messages", (vm, WIRE)),
+    )
+
+
+def test_an_instance_that_lacks_one_name_is_judged_by_that_name():
+    good = each(DNSMASQ, 0, 0)
+    assert resolves_two(good, good, each(HOST, 0, 0)) == []
+    with wrong("nova.dnsmasq_does_not_resolve", "compute1 resolves intranet.example, its", place="compute1", breaks=NAMES):
+        resolves_two(each(DNSMASQ, 3, 0), each(DNSMASQ, 3, 0), each(HOST, 0, 0))
+    with wrong("nova.instance_cannot_resolve", "compute1 itself cannot resolve", place="compute1", breaks=NAMES):
+        resolves_two(each(DNSMASQ, 3, 0), each(DNSMASQ, 3, 0), each(HOST, 3, 0))
+    with wrong("nova.instance_cannot_resolve", "told not to exist", breaks=NAMES):
+        resolves_two(each(DNSMASQ, 3, 0), good, each(HOST, 0, 0))
+    with wrong("nova.instance_cannot_resolve", "intranet.example", breaks=NAMES):
+        resolves_two(each(DNSMASQ, 3, 0), good[1:], each(HOST, 0, 0)[1:])
+
+
 # -- the metadata service ----------------------------------------------------------------------------------------------
 
 RULE = next(line for line in RULES.splitlines() if "169.254.169.254" in line)
@@ -152,8 +205,11 @@ def test_an_instance_of_which_nothing_is_seen_either_way_is_unknown():
 # -- nova.conf ---------------------------------------------------------------------------------------------------------
 
 
-def configured(network, node, text):
-    return notes_of(test_bridge.test_bridge_is_configured, network, node, of("nova_config", (node, text)))
+NO_ROWS = of("nova_rows")
+
+
+def configured(network, node, text, known=NO_ROWS):
+    return notes_of(test_bridge.test_bridge_is_configured, network, node, of("nova_config", (node, text)), known)
 
 
 CONFIG = (OUTPUTS / "nova_config" / "lab.out").read_text()
@@ -165,7 +221,7 @@ def test_the_configuration_of_the_lab_is_as_it_is_meant():
 
 @pytest.mark.parametrize(("old", "new", "words"), [
     ("flat_interface=eth1", "flat_interface=eth2", "flat_interface is eth2, expected eth1"),
-    ("flat_network_bridge=br100\n", "", "flat_network_bridge is not set, expected br100"),
+    ("flat_network_bridge=br100", "flat_network_bridge=br200", "flat_network_bridge is br200, expected br100"),
     ("public_interface=eth0", "public_interface=br100", "public_interface is br100, expected eth0"),
     ("FlatDHCPManager", "VlanManager", "network_manager is VlanManager, expected FlatDHCPManager"),
 ])
@@ -174,12 +230,31 @@ def test_an_option_that_differs_is_named_with_its_file(old, new, words):
         configured(MULTI.network, NODE1, CONFIG.replace(old, new))
 
 
+BARE = "\n".join(line for line in CONFIG.splitlines() if not line.startswith(("flat_", "public_")))
+
+
+def test_what_is_not_set_is_novas_default_or_what_the_networks_row_has():
+    assert configured(MULTI.network, NODE1, BARE, rows()) == []
+    assert configured(WITHOUT.network, WITHOUT.node1, BARE) == [], "no database is declared: nothing says otherwise"
+    with wrong("nova.config_differs", "public_interface is not set, and nova's default is eth0, expected eth5", place="compute1"):
+        configured(FIFTH.network, FIFTH.node1, BARE, rows(FIFTH))
+    with wrong("nova.config_differs", "flat_interface is not set, and bridge_interface of the network's row in the database is eth9, expected eth1", place="compute1"):
+        configured(MULTI.network, NODE1, BARE, rows(networks_1={"bridge_interface": "eth9"}))
+    with wrong("nova.config_differs", "bridge of the network's row in the database is br200, expected br100", place="compute1"):
+        configured(MULTI.network, NODE1, BARE, rows(networks_1={"bridge": "br200"}))
+    assert configured(MULTI.network, NODE1, CONFIG, of("nova_rows", (MULTI.database, UNSEEN))) == [], "all is set"
+
+
+def test_a_row_that_could_not_be_read_and_is_asked_for_is_unknown():
+    is_unknown(test_bridge.test_bridge_is_configured, MULTI.network, NODE1, of("nova_config", (NODE1, BARE)), of("nova_rows", (MULTI.database, UNSEEN)))
+
+
 def test_what_nova_would_do_with_new_networks_is_a_note():
     assert configured(MULTI.network, NODE1, CONFIG.replace("multi_host=True", "multi_host=False")) == ["nova.multi_host_differs"]
 
 
 def test_an_unread_configuration_is_unknown():
-    is_unknown(test_bridge.test_bridge_is_configured, MULTI.network, NODE1, of("nova_config", (NODE1, UNSEEN)))
+    is_unknown(test_bridge.test_bridge_is_configured, MULTI.network, NODE1, of("nova_config", (NODE1, UNSEEN)), NO_ROWS)
 
 
 # -- VlanManager -------------------------------------------------------------------------------------------------------
