@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import pytest
 
-from netchecks.errors import Wrong
+from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
 from netchecks.models.links import Link as Device
 from netchecks.models.neutron import AgentConfig, NeutronNetwork
@@ -42,6 +42,7 @@ def _uses(network: Network, node: Node, inventory: Inventory) -> bool:
 @pytest.mark.kind("neutron")
 @pytest.mark.declares("tunnelled")
 @pytest.mark.hop("tunnel", "exists")
+@pytest.mark.peers("neutron_configs")
 def test_tunnel_is_up(network: Network, node: Node, inventory: Inventory, ovs_bridges: Bridges, neutron_configs: Configs) -> None:
     """The tunnel bridge is there, joined with the integration bridge, and has a tunnel to each other node of the network.
 
@@ -65,7 +66,9 @@ def test_tunnel_is_up(network: Network, node: Node, inventory: Inventory, ovs_br
             breaks=_BREAKS, remedy="systemctl restart neutron-openvswitch-agent", layer="member",
         )
     ends = {_option(port, "remote_ip"): port for port in bridges[name].ports.values() if port.kind == known.type}
-    missing = [f"{address} ({peer})" for peer, address in _peers(network, node, inventory, neutron_configs) if address not in ends]
+    peers = _peers(network, node, inventory)
+    known_ends = {peer: config.local_ip for peer, config in neutron_configs.seen().items() if peer in peers}
+    missing = [f"{address} ({peer})" for peer, address in known_ends.items() if address and address not in ends]
     if missing:
         shown = ", ".join(sorted(ends)) or "none"
         raise Wrong(
@@ -73,18 +76,23 @@ def test_tunnel_is_up(network: Network, node: Node, inventory: Inventory, ovs_br
             place=node.name, breaks=_BREAKS, layer="member",
         )
     _local(node, known, ends.values(), neutron_configs[node].local_ip)
+    _all_told(peers, neutron_configs)
+
+
+def _all_told(peers: Iterable[Node], configs: Configs) -> None:
+    """Raise NotSeen where it is not known which end a peer's tunnels have: a tunnel to it may be missing."""
+    for peer in peers:
+        if not configs[peer].local_ip:
+            raise NotSeen(Why.NOT_POSSIBLE, f"{peer}: its agent's configuration ({', '.join(configs[peer].files)}) names no local_ip")
 
 
 def _option(port: OvsPort, name: str) -> str:
     return port.first.options.get(name, "") if port.first else ""
 
 
-def _peers(network: Network, node: Node, inventory: Inventory, configs: Configs) -> Iterator[tuple[Node, str]]:
-    """Give the other nodes that have a port of the network, with their ends, as far as their agents' configurations could be seen."""
-    for peer, config in configs.seen().items():
-        on = any(end.node == peer for end in network.attachments)
-        if peer != node and on and config.local_ip and _uses(network, peer, inventory):
-            yield peer, config.local_ip
+def _peers(network: Network, node: Node, inventory: Inventory) -> list[Node]:
+    """Give the other nodes that have a port of the network."""
+    return [end.node for end in network.attachments if end.node != node and _uses(network, end.node, inventory)]
 
 
 def _local(node: Node, known: NeutronNetwork, ports: Iterable[OvsPort], local_ip: str) -> None:
