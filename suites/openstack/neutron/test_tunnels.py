@@ -26,6 +26,8 @@ Flows = By[Node, Table[FlowTable]]
 _BREAKS = frozenset({"switched"})
 #: Bytes that a tunnel adds to a packet over IPv4: Ethernet 14, IPv4 20, UDP 8 and VXLAN 8 (RFC 7348); or GRE with a key 8 (RFC 2890).
 _ADDS = {"vxlan": 50, "gre": 42}
+#: An IPv6 header is so much longer than one of IPv4 (RFC 8200 section 3, RFC 791 section 3.1).
+_IPV6_ADDS = 20
 
 
 def _known(network: Network) -> NeutronNetwork:
@@ -255,11 +257,12 @@ def test_tunnel_mtu_fits(
         )
     if device not in links[node]:
         return
-    needed, has = network.mtu + _ADDS[known.type], links[node][device].mtu
+    adds = _ADDS[known.type] + (_IPV6_ADDS if ":" in local_ip else 0)
+    needed, has = network.mtu + adds, links[node][device].mtu
     if has is not None and has < needed:
         raise Wrong(
             "tunnel.mtu_too_small", f"{node}: {device}, which {known.type} tunnels leave by, has MTU {has}, expected at least {needed} for "
             f"{network}'s {network.mtu}", place=node.name, breaks=frozenset({"full_size", "switched"}),
             remedy=f"ip link set dev {device} mtu {needed}, and the same of the switch; or openstack network set --mtu "
-            f"{has - _ADDS[known.type]}",
+            f"{has - adds}",
         )

@@ -144,10 +144,10 @@ def test_no_flows_at_all_are_named():
 # -- size ------------------------------------------------------------------------------------------------------------
 
 
-def fits(mtu, address="10.10.10.11/24"):
+def fits(mtu, address="10.10.10.11/24", local_ip="10.10.10.11"):
     given = Table("interface", {"br-phy": (InterfaceAddress(ip_interface(address)),)})
     links = Table("interface", {"br-phy": Link("br-phy", 5, None, mtu)})
-    return notes_of(checks.test_tunnel_mtu_fits, TENANT, NODE1, configs(), of_node("addresses", given), of_node("links", links))
+    return notes_of(checks.test_tunnel_mtu_fits, TENANT, NODE1, configs(node1=local_ip), of_node("addresses", given), of_node("links", links))
 
 
 def test_the_underlay_carries_what_a_tunnel_adds():
@@ -161,6 +161,12 @@ def test_the_underlay_carries_what_a_tunnel_adds():
 
 
 # -- packets between nodes -------------------------------------------------------------------------------------------
+
+
+def test_over_ipv6_a_tunnel_adds_more():
+    assert fits(1520, "fd00:10::11/64", "fd00:10::11") == []
+    with wrong("tunnel.mtu_too_small", "has MTU 1519, expected at least 1520", place="node1", breaks={"full_size", "switched"}):
+        fits(1519, "fd00:10::11/64", "fd00:10::11")
 
 
 def flow_of(name):
