@@ -44,13 +44,12 @@ class Collected:
 
 def collect(arguments: Sequence[str], *, bare: bool = False) -> Collected:
     """Collect with pytest's arguments; see Collected for ``bare``. Raises NetchecksError with what pytest said where it could not."""
-    found, said = Collected(bare), io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        status = pytest.main(
-            [*cli.pytest_arguments(["-p", "no:cacheprovider", *arguments]), "--collect-only", "-q", "--color=no"], plugins=[found],
-        )
+    found, said, complained = Collected(bare), io.StringIO(), io.StringIO()
+    bare_pytest = ["-p", "no:cacheprovider", "-W", "ignore::pytest.PytestConfigWarning"]
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+        status = pytest.main([*cli.pytest_arguments([*bare_pytest, *arguments]), "--collect-only", "-q", "--color=no"], plugins=[found])
     if status not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
-        raise NetchecksError(said.getvalue().strip() or f"pytest ended with {status}")
+        raise NetchecksError(complained.getvalue().strip() or said.getvalue().strip() or f"pytest ended with {status}")
     return found
 
 

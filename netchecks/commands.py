@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from netchecks import connect, plan, send, sudoers
@@ -78,7 +78,12 @@ def of(found: Collected) -> list[NodeCommands]:
         raise NetchecksError("no inventory is in force: add --inventory-file FILE")
     world = found.session.world
     planned = plan.make(wanted_of(found.items), world)
-    return [NodeCommands(node, tuple(_commands(node, planned)), tuple(_sendings(node, planned))) for node in _places(planned, world)]
+    where = plan.by_place(planned)
+    return [_of(node, planned, where.get(node.name, ())) for node in _places(planned, world)]
+
+
+def _of(node: Place, planned: plan.Plan, looked_at: Sequence[tuple[str, Subject]]) -> NodeCommands:
+    return NodeCommands(node, tuple(_commands(node, planned, looked_at)), tuple(_sendings(node, planned, looked_at)))
 
 
 def _places(planned: plan.Plan, world: World) -> list[Place]:
@@ -96,14 +101,13 @@ def _databases(planned: plan.Plan) -> Iterator[Database]:
     yield from {one.name: one for some in planned.facts.values() for one in some.values() if isinstance(one, Database)}.values()
 
 
-def _commands(node: Place, planned: plan.Plan) -> Iterator[Planned]:
+def _commands(node: Place, planned: plan.Plan, looked_at: Sequence[tuple[str, Subject]]) -> Iterator[Planned]:
     jobs: dict[str, tuple[Job, list[str], tuple[str, ...]]] = {}
-    for fact, subjects in planned.facts.items():
+    for fact, subject in looked_at:
         observation = OBSERVATIONS.get(fact)
-        for subject in subjects.values() if observation else ():
-            if observation is not None and plan.place_for(fact, subject) == node:
-                job = plan.job_for(observation, subject)
-                jobs.setdefault(job.key, (job, [], observation.phases))[1].append(fact)
+        if observation is not None and plan.place_for(fact, subject) == node:
+            job = plan.job_for(observation, subject)
+            jobs.setdefault(job.key, (job, [], observation.phases))[1].append(fact)
     for job, facts, phases in jobs.values():
         yield Planned(job, tuple(dict.fromkeys(facts)), phases)
     for database in _databases(planned):
@@ -111,18 +115,17 @@ def _commands(node: Place, planned: plan.Plan) -> Iterator[Planned]:
             yield Planned(reading(database.declared.value), (f"the credentials for {database}; not kept",), ("main",))
 
 
-def _sendings(node: Place, planned: plan.Plan) -> Iterator[Sending]:
+def _sendings(node: Place, planned: plan.Plan, looked_at: Sequence[tuple[str, Subject]]) -> Iterator[Sending]:
     nothing = make(Record(), planned)
-    for fact, subjects in planned.facts.items():
-        for subject in subjects.values():
-            probe = plan.probe_for(fact, subject)
-            if probe is None or node not in plan.places_for(fact, subject):
-                continue
-            try:
-                asked = ask(probe, subject, nothing, node.name)
-            except (NotSeen, AssertionError):
-                asked = None
-            yield Sending(fact, subject, probe, asked.actions if asked else ())
+    for fact, subject in looked_at:
+        probe = plan.probe_for(fact, subject)
+        if probe is None:
+            continue
+        try:
+            asked = ask(probe, subject, nothing, node.name)
+        except (NotSeen, AssertionError):
+            asked = None
+        yield Sending(fact, subject, probe, asked.actions if asked else ())
 
 
 def _as_root(one: NodeCommands) -> Iterator[Job]:

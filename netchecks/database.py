@@ -10,6 +10,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from netchecks import connect
 from netchecks.errors import NetchecksError, NotSeen
@@ -42,6 +43,12 @@ WITH_DELETED = frozenset({"instances"})
 #: Sections and names under which nova has had its connection (nova/openstack/common/db/sqlalchemy/session.py).
 _CONNECTIONS = (("database", "connection"), ("DEFAULT", "sql_connection"), ("DATABASE", "sql_connection"))
 
+#: What stands behind the user and the password, and the other databases that nova knows.
+_PLACE = re.compile(
+    r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]*)(?::(?P<port>[0-9]{1,5}))?(?:/(?P<name>[^/?#:@]*))?/?(?:\?.*)?", re.DOTALL,
+)
+_OTHERS = frozenset({"sqlite", "postgresql", "postgres"})
+
 
 class Refused(NetchecksError):
     """The database cannot be read: its text is all that is told, and holds no secret."""
@@ -49,13 +56,14 @@ class Refused(NetchecksError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Login:
-    """Where to log in, and as whom."""
+    """Where to log in, and as whom. ``secret``: what no message may hold: the password, and a host that may be a part of it."""
 
     host: str
     port: int
     name: str
     user: str
     password: str
+    secret: tuple[str, ...] = ()
 
 
 def main(arguments: list[str]) -> int:
@@ -64,6 +72,9 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(rows(login_of(json.loads(arguments[0])))))  # noqa: T201 - what it is for
     except Refused as error:
         print(error, file=sys.stderr)  # noqa: T201 - as above
+        return 1
+    except Exception as error:  # noqa: BLE001 - whatever it is: its text may hold the credentials, and a traceback their line
+        print(f"the database cannot be read: {type(error).__name__}", file=sys.stderr)  # noqa: T201 - as above
         return 1
     return 0
 
@@ -77,7 +88,7 @@ def login_of(told: Mapping[str, Any]) -> Login:
     found = {"config": _from_config, "option_file": _from_option_file, "environment": _from_environment}[declared.source](declared, told)
     return Login(
         declared.address or found.host, declared.port if declared.port != MYSQL_PORT or not found.port else found.port,
-        declared.name or found.name or "nova", found.user, found.password,
+        declared.name or found.name or "nova", found.user, found.password, found.secret,
     )
 
 
@@ -96,12 +107,23 @@ def _from_config(declared: DeclaredDatabase, told: Mapping[str, Any]) -> Login:
 
 
 def _from_url(url: str, where: str) -> Login:
-    """Read ``mysql+pymysql://nova:secret@host:3306/nova?charset=utf8``."""
-    parts = urlsplit(url.strip().strip("\"'"))
-    if not parts.scheme.startswith(("mysql", "mariadb")) or not parts.hostname:
-        raise Refused(f"{where}: its database is {parts.scheme or 'nothing'}, expected mysql://...")
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    return Login(parts.hostname, parts.port or MYSQL_PORT, unquote(parts.path.strip("/")), user, password)
+    """Read ``mysql+pymysql://nova:secret@host:3306/nova?charset=utf8``.
+
+    The last @ ends the password, as in the SQLAlchemy of nova's time: it may hold / # ? : @ unescaped. What cannot be read is not
+    repeated: any part of it may be the password.
+    """
+    scheme, _, rest = url.strip().strip("\"'").partition("://")
+    kind = scheme.partition("+")[0]
+    if kind not in {"mysql", "mariadb"}:
+        raise Refused(f"{where}: its database is {kind if kind in _OTHERS else 'something else'}, expected mysql://...")
+    login, at, place = rest.rpartition("@")
+    match = _PLACE.fullmatch(place)
+    if not at or match is None:
+        raise Refused(f"{where}: the connection of its database is not of the form mysql://USER:PASSWORD@HOST:PORT/NAME")
+    user, _, password = login.partition(":")
+    host, port, name = match["host"].strip("[]"), int(match["port"] or MYSQL_PORT), unquote(match["name"] or "")
+    # of several @ one is the password's own: what stands after the last may be too, where somebody forgot the host
+    return Login(host, port, name, unquote(user), unquote(password), (host,) if host and "@" in login else ())
 
 
 def reading(path: str) -> Job:
@@ -155,7 +177,7 @@ def rows(login: Login) -> dict[str, list[dict[str, Any]]]:
         raise Refused("the host of the database is not known: neither the inventory nor the place of the credentials names it")
     url = URL.create("mysql+pymysql", login.user, login.password, login.host, login.port, login.name)
     times = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS, "write_timeout": READ_SECONDS}
-    where = f"the database {login.name} at {login.host} port {login.port}"
+    where = _hidden(f"the database {login.name} at {login.host} port {login.port}", login)
     try:
         engine = create_engine(url, connect_args=times, poolclass=NullPool, hide_parameters=True)
         with engine.connect() as connection:
@@ -168,8 +190,13 @@ def rows(login: Login) -> dict[str, list[dict[str, Any]]]:
 
 def _said(error: BaseException | None, login: Login) -> str:
     """Give what the server or the driver said, without the password, which neither should say."""
-    text = str(error.args[-1] if error is not None and error.args else error)[:200]
-    return text.replace(login.password, "***") if login.password else text
+    return _hidden(str(error.args[-1] if error is not None and error.args else error), login)[:200]
+
+
+def _hidden(text: str, login: Login) -> str:
+    for secret in filter(None, (login.password, *login.secret)):
+        text = text.replace(secret, "***")
+    return text
 
 
 def _tables(connection: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:

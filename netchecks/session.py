@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import difflib
 import errno
 import fcntl
 import json
 import os
-import shutil
 import sys
 import time
 from collections import Counter
@@ -241,9 +241,13 @@ class Session:
 
 
 def _clear(folder: Path) -> None:
-    """Forget an earlier run in a folder that is used again: its record would be taken for this run's."""
-    if any((folder / name).exists() for name in ("manifest.json", "places", "pcaps", ".lock")):
-        shutil.rmtree(folder)
+    """Forget an earlier run in a folder that is used again: its record would be taken for this run's. What is not ours stays."""
+    ours = ("manifest.json", "manifest.part", "inventory.yaml", ".lock", "places/*.jsonl", "places/*.part", "pcaps/*/*.pcapng")
+    for path in (path for pattern in ours for path in folder.glob(pattern)):
+        path.unlink(missing_ok=True)
+    for path in (*folder.glob("pcaps/*"), folder / "pcaps", folder / "places"):
+        with contextlib.suppress(OSError):  # not there, or not empty
+            path.rmdir()
 
 
 def record_folder(path: Path) -> Path:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -184,13 +185,58 @@ def test_what_holds_no_credentials_is_refused(source, text, words, tmp_path):
         database.login_of(told(source, path if source != "environment" else "NO_SUCH_VARIABLE", node="cloud1"))
 
 
+#: Each is one word between marks that URLs, configuration files or SQL take for something else.
+UNESCAPED = [f"zq1{mark}zq2" for mark in ("/", "#", "?", ":", "@", "%", "[", "]", "/:@?#", "://", "@127.0.0.1:1/", ":12/", "%zz", " ")]
+
+
+def program(path, text, **more):
+    path.write_text(text)
+    argument = json.dumps(told("config", path, node="c", **more))
+    return subprocess.run([sys.executable, "-m", "netchecks.database", argument], capture_output=True, text=True, check=False,
+                          cwd=Path(__file__).parents[1])
+
+
+@pytest.mark.parametrize("password", UNESCAPED)
+def test_a_password_with_unescaped_marks_is_read_to_the_last_at(password):
+    found = database._from_url(f"mysql://nova:{password}@127.0.0.1:3307/nova?charset=utf8", "f")
+    assert replace(found, secret=()) == database.Login("127.0.0.1", 3307, "nova", "nova", password)
+
+
+@pytest.mark.parametrize("place", ["@127.0.0.1:1/nova", "@127.0.0.1:port/nova", "@127.0.0.1:99999/nova", "@/nova", "", "/nova", "@[::1/nova"])
+@pytest.mark.parametrize("password", ["zq1/zq2", "zq1#zq2", "12/zq2", "zq1:zq2@zq3@127.0.0.1", "zq1?zq2%zq3"])
+def test_no_part_of_a_password_is_told_whatever_stands_around_it(password, place, tmp_path, capsys):
+    path = tmp_path / "nova.conf"
+    for scheme in ("mysql://nova:", "mysql://", "", "zq0://"):
+        path.write_text(f"[database]\nconnection = {scheme}{password}{place}\n")
+        assert database.main([json.dumps(told("config", path, node="c"))]) == 1
+        done = capsys.readouterr()
+        assert done.out == ""
+        assert "zq" not in done.err, done.err
+        assert done.err.count("\n") == 1
+        assert password.rpartition("@")[2] not in done.err
+
+
+def test_an_error_that_nobody_expected_is_told_by_its_type_alone(capsys, tmp_path):
+    path = tmp_path / "nova.conf"
+    path.write_bytes(b"[database]\nconnection = mysql://nova:zq1\xff@127.0.0.1/nova\n")
+    assert database.main([json.dumps(told("config", path, node="c"))]) == 1
+    assert capsys.readouterr().err == "the database cannot be read: UnicodeDecodeError\n"
+
+
+@needs_mariadb
+@pytest.mark.parametrize("password", ["zq1/zq2", "zq1#zq2", "zq1?zq2", "zq1:zq2", "zq1@zq2", "zq1%zq2", "12/zq2"])
+def test_the_program_tells_no_part_of_a_wrong_password(mariadb, password, tmp_path):
+    done = program(tmp_path / "nova.conf", f"[database]\nconnection = mysql://nova:{password}@127.0.0.1:{mariadb}/nova\n")
+    assert done.returncode == 1
+    assert "Access denied for user 'nova'" in done.stderr
+    assert "zq" not in done.stdout + done.stderr
+
+
 @needs_mariadb
 def test_the_program_prints_rows_or_why_not_and_never_the_password(mariadb, tmp_path):
     path = tmp_path / "nova.conf"
     for password, status in ((SECRET, 0), ("wr0ng", 1)):
-        path.write_text(f"[database]\nconnection = mysql://nova:{password}@127.0.0.1:{mariadb}/nova\n")
-        done = subprocess.run([sys.executable, "-m", "netchecks.database", json.dumps(told("config", path, node="c"))], capture_output=True, text=True,
-                              check=False, cwd=Path(__file__).parents[1])
+        done = program(path, f"[database]\nconnection = mysql://nova:{password}@127.0.0.1:{mariadb}/nova\n")
         assert done.returncode == status, done.stderr
         assert password not in done.stdout + done.stderr
         assert json.loads(done.stdout)["networks"] if not status else "Access denied" in done.stderr

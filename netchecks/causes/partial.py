@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from netchecks.cause import cause
-from netchecks.errors import Wrong
+from netchecks.errors import Harmless, Wrong
 from netchecks.models.answers import Answer, Row
-from netchecks.models.rows import dead_ports, is_clean, is_lossy, stretch
+from netchecks.models.rows import dead_ports, is_clean, is_limited, is_lossy, stretch
 from netchecks.models.subjects import Flow
 from netchecks.seen import By
 
@@ -32,3 +32,17 @@ def packets_are_lost_now_and_then(flow: Flow, answers: By[Flow, Answer], rows: B
             "path.loss", f"{flow.source} to {flow.interface}: packets are lost now and then, {where}", place=place, certain=True,
             owner="network engineer", remedy="mtr along the way, and the error counters of every port on it",
         )
+
+
+@cause("vmhost.tcp_port_answers")
+def guest_limits_connections(flow: Flow, answers: By[Flow, Answer], rows: By[Flow, Row]) -> None:
+    """The VM takes only so many connections at a time, and a row of ours used them up: that this one got none says nothing."""
+    if answers[flow].outcome != "silent":
+        return
+    seen = rows.seen()
+    for one, row in seen.items():
+        if one.interface == flow.interface and one.protocol == "tcp" and is_lossy(row) and is_limited(one, seen):
+            raise Harmless(
+                "guest.limits_rate", f"{flow.source} to {flow.interface} ({flow.target}): no answer at port {flow.port}, while {row.lost} "
+                f"of {len(row.answered)} connections from {one.source} got none either; a limit of the guest's firewall, as others pass",
+            )

@@ -95,10 +95,12 @@ class Daemon(Strict):
     """A program that runs in the place as long as the lab stands, in the foreground, by ``sh -c``.
 
     Of a node that is a host of its own it is a systemd service of that name. ``$PROGRAMS``: the folder of the lab's own ones.
+    ``port``: the lab is not up before it answers there by TCP, at the node's address.
     """
 
     name: str
     run: str
+    port: int = 0
 
 
 class NodeRole(Strict):
@@ -263,7 +265,8 @@ def controller(topology: Topology) -> str:
 
 def listeners(topology: Topology, *, rooted: bool) -> list[tuple[str, int]]:
     """Give every address and port that has to answer the controller by TCP in a healthy lab, both families."""
-    wanted = [(place.node.address, 22) for place in topology.nodes().values() if place.node and rooted]
+    nodes = [(place.node.address, place) for place in topology.nodes().values() if place.node and rooted]
+    wanted = [(address, port) for address, place in nodes for port in (22, *(one.port for one in place.daemons if one.port))]
     for place in topology.vms().values():
         assert place.vm is not None
         own = [address.split("/")[0] for interface in place.interfaces.values() for address in interface.addresses]

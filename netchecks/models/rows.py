@@ -44,6 +44,13 @@ def looks_limited(row: Row) -> bool:
     return tail.count(False) >= LIMITED * len(tail)
 
 
+def is_limited(flow: Flow, rows: Mapping[Flow, Row]) -> bool:
+    """Tell whether the answering side takes only so many packets of a lossy row's protocol: those of another one all pass."""
+    same = (row for one, row in rows.items() if one.interface == flow.interface and one.source == flow.source and one != flow)
+    other = next(same, None)
+    return is_clean(other) if other is not None else looks_limited(rows[flow])
+
+
 def stretch(flow: Flow, rows: Mapping[Flow, Row]) -> tuple[str, str]:
     """Say where on a bad flow's way packets are lost, by what other rows of its protocol show: the place, and words for it."""
     return bad_stretch(flow, {one: not is_clean(row) for one, row in rows.items()})

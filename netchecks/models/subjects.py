@@ -6,7 +6,7 @@ A subject's ``str`` is its name and its pytest id; its ``repr`` too, so that no 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Literal, TypeAlias
 
@@ -236,6 +236,7 @@ class Network(_Named):
     neutron: NeutronNetwork | None = None
     nova: DeclaredNova | None = None
     database_way: Connection | None = None
+    _ends: dict[str, Attachment] = field(default_factory=dict, init=False)
 
     @property
     def database(self) -> DeclaredDatabase | None:
@@ -261,10 +262,16 @@ class Network(_Named):
 
     def at(self, node: Node) -> Attachment:
         """Give the node's end of this network. Raises KeyError where the node is not on it."""
-        for attachment in self.attachments:
-            if attachment.node == node:
-                return attachment
-        raise KeyError(node.name)
+        found = self.end(node)
+        if found is None:
+            raise KeyError(node.name)
+        return found
+
+    def end(self, node: Node) -> Attachment | None:
+        """Give the node's end of this network, None where the node is not on it. Asked for each flow of a site: so by name at once."""
+        if not self._ends:
+            self._ends.update((one.node.name, one) for one in reversed(self.attachments))
+        return self._ends.get(node.name)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -334,13 +341,14 @@ class Interface(_Named):
     @property
     def uplink(self) -> str:
         """The uplink of its network on its node; empty where there is none."""
-        return next((end.uplink for end in self.network.attachments if end.node == self.node), "")
+        end = self.network.end(self.node)
+        return end.uplink if end else ""
 
     @property
     def bridge(self) -> str:
         """The bridge of its network on its node; empty where there is none, and where taps are not bridged (IP fabric)."""
-        bridge = next((end.bridge for end in self.network.attachments if end.node == self.node), "")
-        return bridge if self.network.kind != "ip-fabric" else ""
+        end = self.network.end(self.node)
+        return end.bridge if end and self.network.kind != "ip-fabric" else ""
 
     @property
     def families(self) -> frozenset[int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
+import math
 import signal
 import sys
 import types
@@ -54,12 +56,27 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         help="measure each declared throughput with iperf3: one after the other, each loads the network for some 5 s in each direction",
     )
     group.addoption("--netchecks-run-dir", metavar="DIR", help="folder of this run's reports and record (default: reports/<time>)")
-    group.addoption("--node-timeout", type=float, default=60.0, metavar="S", help="seconds for one trip to one node (default 60)")
-    group.addoption("--run-timeout", type=float, default=600.0, metavar="S", help="seconds for all the looking (default 600)")
-    group.addoption("--connections", type=int, default=64, metavar="N", help="connections at a time (default 64)")
+    group.addoption("--node-timeout", type=_seconds, default=60.0, metavar="S", help="seconds for one trip to one node (default 60)")
+    group.addoption("--run-timeout", type=_seconds, default=600.0, metavar="S", help="seconds for all the looking (default 600)")
+    group.addoption("--connections", type=_count, default=64, metavar="N", help="connections at a time (default 64)")
     if pluginmanager.is_blocked("pytest11.testinfra"):  # else it has the option itself
         group.addoption("--hosts", dest="netchecks_hosts", help=argparse.SUPPRESS)
     parser.addini("netchecks_inventory", "inventory that is in force without --inventory-file", default="")
+
+
+def _seconds(text: str) -> float:
+    """Read a deadline."""
+    with contextlib.suppress(ValueError):
+        if 0 < (seconds := float(text)) < math.inf:
+            return seconds
+    raise argparse.ArgumentTypeError(f"found {text!r}, expected a number of seconds above 0")
+
+
+def _count(text: str) -> int:
+    """Read how many there may be."""
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1")
 
 
 def pytest_configure(config: pytest.Config) -> None:

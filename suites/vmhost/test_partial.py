@@ -9,7 +9,7 @@ from netchecks.models.answers import Row
 from netchecks.models.bridges import Bridge
 from netchecks.models.links import Link as Device
 from netchecks.models.routes import InterfaceAddress
-from netchecks.models.rows import dead_ports, is_clean, is_lossy, looks_limited, stretch
+from netchecks.models.rows import dead_ports, is_limited, is_lossy, stretch
 from netchecks.models.subjects import Flow, Network, Node
 from netchecks.models.table import Table
 from netchecks.seen import By, note
@@ -41,9 +41,7 @@ def test_packets_are_not_lost(flow: Flow, rows: By[Flow, Row]) -> None:
         )
     if not is_lossy(row):
         return
-    same = (one for one in rows.seen() if one.interface == flow.interface and one.source == flow.source and one != flow)
-    other = next((rows[one] for one in same), None)
-    if (other is not None and is_clean(other)) or (other is None and looks_limited(row)):
+    if is_limited(flow, rows.seen()):
         note("guest.limits_rate", f"{_asked(flow)}: {row.lost} of {len(row.answered)} {flow.protocol.upper()} packets are not answered; "
              "a limit of the guest's firewall, as others pass")
         return

@@ -108,6 +108,31 @@ def host(node): return f"theirs {node}"
     assert (ran.status, "5 passed" in ran.last) == (0, True), ran.output
 
 
+@pytest.mark.parametrize(("option", "expected"), [
+    *((f"--{name}={value}", "a number of seconds above 0") for name in ("node-timeout", "run-timeout") for value in ("0", "-1", "nan", "inf", "x")),
+    *((f"--connections={value}", "a whole number from 1") for value in ("0", "-3", "1.5", "x")),
+])
+def test_a_bound_that_is_none_is_a_usage_error(site: Site, option: str, expected: str) -> None:
+    ran = site.run(option)
+    assert ran.status == 4
+    name, _, value = option.partition("=")
+    assert f"argument {name}: found '{value}', expected {expected}" in ran.output
+
+
+def test_a_folder_that_is_used_again_keeps_what_is_not_ours(site: Site) -> None:
+    site.checks()
+    folder = site.path / "again"
+    (folder / "record" / "places").mkdir(parents=True)
+    (folder / "record" / "own.txt").write_text("mine")
+    (folder / "record" / "places" / "own.txt").write_text("mine")
+    (folder / "record" / "places" / "gone.jsonl").write_text("an earlier run's")
+    for _ in range(2):
+        assert site.run(f"--netchecks-run-dir={folder}").status == 1
+    left = {str(path.relative_to(folder / "record")) for path in (folder / "record").rglob("*") if path.is_file()}
+    assert left >= {"own.txt", "places/own.txt", "places/n1.jsonl"}
+    assert "places/gone.jsonl" not in left
+
+
 def test_testinfras_option_points_to_ours(site: Site) -> None:
     site.checks()
     for options in (("-p", "no:cacheprovider"), ("-p", "no:cacheprovider", "-p", "no:pytest11.testinfra")):

@@ -16,7 +16,7 @@ QUICK = {
 }
 ALL = [(topology, fault) for topology in QUICK for fault in faults.load(topology)]
 #: What a snapshot does not show: rows, files below /var, one of two rules of the same text, the end of a long command line.
-UNSEEN = {"dnat-missing", "dnat-not-reached", "security-group-without-icmp", "dnsmasq-does-not-resolve", "healthy-quiet-dnsmasq", "stale-floating-ip", "stale-connection", "floating-ip-not-bound", "address-twice", "nova-conf-differs", "healthy-console-of-an-earlier-start"}
+UNSEEN = {"dnat-missing", "dnat-not-reached", "security-group-without-icmp", "dnsmasq-does-not-resolve", "healthy-quiet-dnsmasq", "stale-floating-ip", "stale-connection", "floating-ip-not-bound", "address-twice", "nova-conf-differs", "healthy-console-of-an-earlier-start", "healthy-console-of-a-second-nic"}
 
 #: Asks all instances at once: from outside by ping and TCP at their floating addresses, from their nodes by ping; names and metadata inside.
 ASK = r"""

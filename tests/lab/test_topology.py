@@ -51,6 +51,10 @@ def test_a_repeated_place_is_spelled_out():
     assert listeners(topology, rooted=False) == []
 
 
+def test_a_lab_is_up_when_its_database_is():
+    assert ("10.99.0.10", 3306) in listeners(load("nova-singlehost"), rooted=True)
+
+
 def test_a_good_one_is_accepted():
     assert list(parse(GOOD, "small.yaml").places) == ["here", "there"]
 

@@ -82,7 +82,7 @@ def test_a_console_is_read_to_its_end_whatever_stands_in_it(shell, tmp_path):
     (folder / "console.log").write_bytes(b"@end\n\x00\x00\x1b[32mLease of 10.0.2.24 obtained, lease time 120\x1b[0m\n")
     done = ran("console_logs", shell, "instance-0000002a", ("/var/lib/nova/instances", tmp_path))
     assert done.returncode == 0, done.stderr
-    assert OBSERVATIONS["console_logs"].parse(done.stdout).leased == "10.0.2.24"
+    assert OBSERVATIONS["console_logs"].parse(done.stdout).leased == ("10.0.2.24",)
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
@@ -119,18 +119,42 @@ ci-info: |  eth0  | False |     .     |     .     | fa:16:3e:00:00:43 |
 """
 
 
+LEASE = {"leased": ("10.0.2.24",)}
+
+
 def test_dhclient_and_cloud_init_are_read_too():
-    assert told(DHCLIENT) == {"leased": "10.0.2.24"}
-    assert told(NO_OFFERS)["refused"].startswith("No working leases")
+    assert told(DHCLIENT) == LEASE
+    (refused,) = told(NO_OFFERS)["refused"]
+    assert refused.said.startswith("No working leases")
     found = told(CLOUD_INIT)
-    assert found["refused"].startswith("ci-info: |  eth0")
+    assert [(one.said[:16], one.mac) for one in found["refused"]] == [("ci-info: |  eth0", "fa:16:3e:00:00:43")]
     assert "169.254.169.254" in found["unreachable"]
 
 
-def test_the_last_word_counts_and_a_new_start_begins_anew():
-    assert told(NO_OFFERS + DHCLIENT) == {"leased": "10.0.2.24"}
-    assert "refused" in told(DHCLIENT + NO_OFFERS)
+def test_the_last_word_on_a_nic_counts_and_a_new_start_begins_anew():
+    assert told(NO_OFFERS + DHCLIENT) == LEASE
+    assert set(told(DHCLIENT + NO_OFFERS)) == {"refused"}
     assert told(NO_OFFERS + "[    0.000000] Linux version 3.2.0-37-virtual\n") == {}
+
+
+UNUSED = """
+ci-info: |  eth0  |  True | 10.0.2.24 | 255.255.255.0 | global | fa:16:3e:00:00:42 |
+ci-info: |  eth0  |  True | fe80::f816:3eff:fe00:42/64 | . | link | fa:16:3e:00:00:42 |
+ci-info: |  eth1  | False |     .     |       .       |   .    | fa:16:3e:00:01:42 |
+"""
+UDHCPC = "udhcpc (v1.17.2) started\nSending discover...\n"
+
+
+def test_each_nic_has_its_own_word():
+    found = told(UNUSED)
+    assert found["leased"] == ("10.0.2.24",)
+    assert [one.mac for one in found["refused"]] == ["fa:16:3e:00:01:42"]
+    second = DHCLIENT.replace("eth0", "eth1").replace("10.0.2.24", "10.1.0.7")
+    assert told(DHCLIENT + second) == {"leased": ("10.0.2.24", "10.1.0.7")}
+    assert told(DHCLIENT + NO_OFFERS.replace("eth0", "eth1"))["leased"] == ("10.0.2.24",)
+    udhcpc = told(f"{UDHCPC}Lease of 10.0.2.24 obtained, lease time 120\n{UDHCPC}No lease, forking to background\n")
+    assert udhcpc["leased"] == ("10.0.2.24",)
+    assert udhcpc["refused"][0].mac == ""
 
 
 def test_every_curl_error_has_its_words():

@@ -8,14 +8,15 @@ from ipaddress import IPv4Address, ip_address
 
 import pytest
 
-from netchecks.errors import NotSeen, Wrong
+from netchecks.errors import NotSeen, Why, Wrong
+from netchecks.models.answers import Answer
 from netchecks.models.console import Console
 from netchecks.models.dhcp.exchanges import HANDED_ON, Exchange, Loss, follow
 from netchecks.models.dhcp.refusals import no_range, refusal
 from netchecks.models.dhcp.servers import DhcpFiles, DhcpHost, DhcpLog, DhcpProcess
 from netchecks.models.domains import Domain
 from netchecks.models.routes import InterfaceAddress
-from netchecks.models.subjects import Address, DhcpServer, Interface, Node, Vm
+from netchecks.models.subjects import Address, DhcpServer, Flow, Interface, Inventory, Node, Vm
 from netchecks.models.table import Table
 from netchecks.seen import By, note
 from netchecks.taps import tap_of
@@ -168,7 +169,8 @@ def test_dhcp_log_shows_handshake(
     """An instance that asks for an address gets it: DISCOVER, OFFER, REQUEST and ACK, on the wire and in dnsmasq's log.
 
     No DISCOVER in the log: the way to dnsmasq. "no address available": the pool or the database. An OFFER or ACK in the log and not
-    at the instance: the way back. An instance that asks nothing has its address: that is no failure.
+    at the instance: the way back. An instance that asks nothing has its address: that is no failure. Nor is a renewal that another
+    DHCP server on the gate takes, whose socket it shares: the instance repeats it by broadcast, which both hear.
 
     Why: without an address the instance runs, and nobody reaches it.
     Remedy: node administrator: tcpdump -i BRIDGE -n port 67 or port 68, then at each NIC in turn; and dnsmasq's lines in syslog
@@ -180,13 +182,25 @@ def test_dhcp_log_shows_handshake(
     loss = _loss(dhcp_messages[interface])
     if loss is None:
         return
-    gate, who = interface.gate, f"{interface} ({interface.mac})"
-    if not _own(server, dhcp_processes):
+    gate, who, own = interface.gate, f"{interface} ({interface.mac})", _own(server, dhcp_processes)
+    if not own:
         raise Wrong(
             "dhcp.server_dead", f"{gate}: {who} asks for an address, and no dnsmasq runs for {interface.network}", place=gate.name,
             breaks=_ADDRESS, remedy=f"restart nova-network on {gate}; {_LAST}",
         )
+    others = [process for process in dhcp_processes[server] if process.serves and process.own_network and process not in own]
+    if others and loss.after is None and _only_renews(dhcp_messages[interface]) and not _now(dhcp_log[server]).of(interface.mac):
+        pids = ", ".join(str(process.pid) for process in others)
+        said = f"{gate}: {who} renews its lease, and nova's dnsmasq does not hear it: PID {pids} serves DHCP there too"
+        note("dhcp.renewal_unanswered", said)
+        return
     _told(interface, dhcp_log[server], loss, who)
+
+
+def _only_renews(exchange: Exchange) -> bool:
+    """Tell whether the instance says nothing but that it wants to keep its address: such a REQUEST names no server (RFC 2131 4.3.2)."""
+    near = next(point for point in exchange.points if point.messages is not None)
+    return all(one.kind == "REQUEST" and one.server is None for one in near.messages or () if exchange.has(one))
 
 
 def _loss(exchange: Exchange) -> Loss | None:
@@ -250,8 +264,11 @@ def _told(interface: Interface, log: DhcpLog, loss: Loss, who: str) -> None:
 @pytest.mark.hop("guest", "address")
 def test_console_shows_lease(
     interface: Interface, console_logs: By[Vm, Console], guest_addresses: By[Vm, Table[tuple[InterfaceAddress, ...]]],
+    answers: By[Flow, Answer], inventory: Inventory,
 ) -> None:
-    """The instance's console log shows a lease of its fixed address, and not that it got none.
+    """The instance's console log shows a lease of its fixed address, or the address is there now.
+
+    A console that has no word of a lease tells nothing: where the address is not seen either, this is unknown.
 
     Why: where nobody can log in, the console is all that an instance can say.
     Remedy: platform: nova console-log {vm.name}; then the DHCP checks of its gate; nova reboot {vm.name} asks for a lease again
@@ -261,13 +278,18 @@ def test_console_shows_lease(
     if not vm.runs or fixed is None:
         return
     told = console_logs[vm]
-    if told.refused and not _has_it_now(vm, fixed, guest_addresses):
-        raise Wrong(
-            "nova.console_no_lease", f'{interface}: its console says "{told.refused}" ({told.path} on {interface.node})', breaks=_ADDRESS,
-        )
-    if told.leased and told.leased != str(fixed) and not _has_it_now(vm, fixed, guest_addresses):
-        raise Wrong("nova.console_other_lease", f"{interface}: its console shows a lease of {told.leased}, expected {fixed}",
-        breaks=_ADDRESS)
+    if str(fixed) in told.leased or _has_it_now(vm, fixed, guest_addresses) or _answers(interface, fixed, answers):
+        return
+    others = {str(address) for one in inventory.interfaces if one.vm == vm for address in one.addresses}
+    foreign = [address for address in told.leased if address not in others]
+    if foreign:
+        message = f"{interface}: its console shows a lease of {', '.join(foreign)}, expected {fixed}"
+        raise Wrong("nova.console_other_lease", message, breaks=_ADDRESS)
+    refused = next((one for one in told.refused if one.mac in {"", interface.mac}), None)
+    if refused is None:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{told.path} on {interface.node} says of no lease of {interface}")
+    message = f'{interface}: its console says "{refused.said}" ({told.path} on {interface.node})'
+    raise Wrong("nova.console_no_lease", message, breaks=_ADDRESS)
 
 
 def _has_it_now(vm: Vm, fixed: Address, addresses: By[Vm, Table[tuple[InterfaceAddress, ...]]]) -> bool:
@@ -277,3 +299,10 @@ def _has_it_now(vm: Vm, fixed: Address, addresses: By[Vm, Table[tuple[InterfaceA
     except NotSeen:
         return False
 
+
+def _answers(interface: Interface, fixed: Address, answers: By[Flow, Answer]) -> bool:
+    """Tell whether the address answers a probe of this run; to ARP, with the instance's own MAC."""
+    return any(
+        got.outcome == "answered" and (interface.mac in got.macs or flow.protocol != "arp")
+        for flow, got in answers.seen().items() if flow.interface == interface and flow.target == fixed
+    )

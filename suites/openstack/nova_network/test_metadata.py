@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, ip_address
 
 import pytest
 
-from netchecks.errors import NotSeen, Wrong
+from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.console import Console
 from netchecks.models.metadata import Metadata
 from netchecks.models.netfilter.rules import Ruleset
@@ -86,3 +86,5 @@ def _said(interface: Interface, now: Metadata | None, console_logs: By[Vm, Conso
             "nova.console_no_metadata", f'{interface}: its console says "{told.unreachable}" ({told.path} on {interface.node})',
             breaks=_METADATA, remedy=f"nova reboot {interface.vm}, once the service answers: it asks only when it starts",
         )
+    if not told.metadata:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{interface.vm} cannot be asked, and {told.path} on {interface.node} says nothing of {SERVICE}")

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from netchecks.causes import partial
-from netchecks.errors import NotSeen, Wrong
+from netchecks.errors import Harmless, NotSeen, Wrong
 from netchecks.models.answers import Answer, Row
 from netchecks.models.rows import dead_ports, is_clean, is_lossy, looks_limited
 from netchecks.world import build
@@ -129,6 +129,15 @@ def test_a_flow_that_failed_by_chance_is_explained():
     partial.packets_are_lost_now_and_then(failed, _answers(failed, Answer("refused")), given)
     partial.packets_are_lost_now_and_then(failed, _answers(failed, silent()), rows(GOOD))
     partial.packets_are_lost_now_and_then(failed, _answers(failed, silent()), rows(GOOD | {PING: pings(20)}))  # a limit
+
+
+def test_a_connection_that_a_limit_of_the_guest_refused_is_no_failure():
+    failed = flow_of("tcp", VM42, NODE1)
+    with pytest.raises(Harmless) as caught:
+        partial.guest_limits_connections(failed, _answers(failed, silent()), rows(GOOD | {TCP: syns(20)}))
+    assert caught.value.code == "guest.limits_rate"
+    for answer, given in ((Answer("refused"), {TCP: syns(20)}), (silent(), {}), (silent(), LOSSY_42), (silent(), {TCP_OUTSIDE[VM43]: syns(20)})):
+        partial.guest_limits_connections(failed, _answers(failed, answer), rows(GOOD | given))
 
 
 def test_a_connection_by_a_bad_way_is_explained_and_a_ping_is_not():

@@ -142,6 +142,7 @@ def test_a_limit_on_the_way_is_named(limit):
     RateLimit("vnet7", "egress", "tbf", 200e6),  # more than is wanted
     RateLimit("vnet7", "egress", "tbf", 5e6),  # less than came
     RateLimit("vnet7", "egress", "htb", 90e6, whole=False),  # a class that this is not
+    RateLimit("vnet7", "egress", "tbf", 50e6),  # of which next to nothing came: something else is slow
     RateLimit("br0", "egress", "tbf", 10e6),  # forwarded frames do not pass the bridge's own qdisc
     (NODE2, TBF),
 ])

@@ -2,14 +2,16 @@
 
 import pytest
 
-from netchecks.models.console import Console
+from netchecks.errors import NotSeen
+from netchecks.models.answers import Answer
+from netchecks.models.console import Console, Refused
 from netchecks.models.dhcp.exchanges import Exchange, Point
 from netchecks.models.dhcp.messages import Message
 from netchecks.models.dhcp.servers import DhcpEvent, DhcpFiles, DhcpHost, DhcpLog
 from suites.openstack.nova_network import test_dnsmasq as checks
 from tests.suites.node.given import UNSEEN
-from tests.suites.openstack.nova_network.given import MAC42, MULTI, OUTPUTS, SINGLE, of, taps
-from tests.suites.vmhost.given import is_unknown, notes_of, wrong
+from tests.suites.openstack.nova_network.given import MAC42, MAC44, MULTI, OUTPUTS, SINGLE, of, taps
+from tests.suites.vmhost.given import answered, answers, is_unknown, notes_of, silent, wrong
 
 VM42, VM = MULTI.vm42, MULTI.vm42.vm
 SERVER, OTHER = MULTI.servers
@@ -205,6 +207,21 @@ def test_a_discover_that_is_heard_and_not_answered_is_a_silent_server():
         handshake(exchange(*ASKS, bridge=ASKS), event("DISCOVER"))
 
 
+#: libvirt's own, of a network that is nova's not.
+BESIDE = PAIR.replace("@end\n", "") + NOBODY.replace("10.0.2.1", "192.168.122.1").replace("nova-br100", "default")
+
+
+def test_a_renewal_that_another_server_of_the_gate_takes_is_noted():
+    renewal = [said("REQUEST", 2.9)]
+    assert handshake(exchange(*renewal, bridge=renewal), known=BESIDE) == ["dhcp.renewal_unanswered"]
+    with wrong("dhcp.request_lost", place="compute1", breaks=ADDRESS):
+        handshake(exchange(*renewal, bridge=renewal))
+    with wrong("dhcp.request_lost", place="compute1", breaks=ADDRESS):
+        handshake(exchange(*ASKS, *renewal, bridge=[*ASKS, *renewal]), known=BESIDE)
+    with wrong("dhcp.request_lost", "not at br100", place="compute1", breaks=ADDRESS):
+        handshake(exchange(*renewal), known=BESIDE)
+
+
 def test_a_wire_that_could_not_be_listened_to_is_unknown():
     log = of("dhcp_log", (SERVER, DhcpLog("journal", (), NOW)))
     is_unknown(checks.test_dhcp_log_shows_handshake, VM42, taps(VM42), of("dhcp_messages", (VM42, UNSEEN)), log, processes())
@@ -213,28 +230,52 @@ def test_a_wire_that_could_not_be_listened_to_is_unknown():
 # -- the console -------------------------------------------------------------------------------------------------------
 
 
-def console(told, has=None):
+ARP, ICMP = MULTI.flow("compute1-to-vm42-arp-ipv4"), MULTI.flow("compute1-to-vm42-icmp-ipv4")
+
+
+def console(told, has=None, got=None):
     inside = UNSEEN if has is None else f'[{{"ifname": "eth0", "addr_info": [{{"family": "inet", "local": "{has}", "prefixlen": 24, "scope": "global"}}]}}]'
-    return notes_of(checks.test_console_shows_lease, VM42, of("console_logs", (VM, told)), of("guest_addresses", (VM, inside)))
+    facts = of("console_logs", (VM, told)), of("guest_addresses", (VM, inside)), answers(got or {ARP: silent(), ICMP: silent()})
+    return notes_of(checks.test_console_shows_lease, VM42, *facts, MULTI.world.inventory)
 
 
-LOST = Console("/log", refused="No lease, forking to background")
+LOST = Console("/log", refused=(Refused("No lease, forking to background"),))
+OTHERS = Refused("ci-info: |  eth1  | False |     .     |", "fa:16:3e:00:01:42")
 
 
-@pytest.mark.parametrize("told", [Console("/log", leased="10.0.2.24"), Console("/log")])
-def test_a_console_with_a_lease_or_without_a_word_is_right(told):
+@pytest.mark.parametrize("told", [
+    Console("/log", ("10.0.2.24",)), Console("/log", ("10.0.2.24", "10.1.0.7")), Console("/log", ("10.0.2.24",), (OTHERS,)),
+    Console("/log", ("10.0.2.24",), LOST.refused),
+])
+def test_a_console_with_a_lease_of_the_address_is_right_whatever_becomes_of_other_nics(told):
     assert console(told) == []
+
+
+@pytest.mark.parametrize("told", [Console("/log"), Console("/log", refused=(OTHERS,))])
+def test_a_console_without_a_word_is_unknown(told):
+    with pytest.raises(NotSeen, match="says of no lease of vm42"):
+        console(told)
 
 
 def test_a_console_without_a_lease_is_named():
     with wrong("nova.console_no_lease", "No lease, forking to background", breaks=ADDRESS):
         console(LOST)
+    with wrong("nova.console_no_lease", "eth0", breaks=ADDRESS):
+        console(Console("/log", refused=(OTHERS, Refused("ci-info: |  eth0  | False |", MAC42))))
 
 
-def test_what_a_console_says_is_past_where_the_address_is_there():
-    assert console(LOST, has="10.0.2.24") == []
+@pytest.mark.parametrize("told", [LOST, Console("/log"), Console("/log", leased=("10.0.2.77",))])
+def test_what_a_console_says_is_past_where_the_address_is_there(told):
+    assert console(told, has="10.0.2.24") == []
+    assert console(told, got={ARP: answered(MAC42)}) == []
+    assert console(told, got={ARP: silent(), ICMP: answered()}) == []
+
+
+def test_the_address_at_another_mac_or_a_refusal_on_the_way_is_not_the_instance():
+    with wrong("nova.console_no_lease", breaks=ADDRESS):
+        console(LOST, got={ARP: answered(MAC44), ICMP: Answer("refused", 1)})
 
 
 def test_a_lease_of_another_address_is_named():
     with wrong("nova.console_other_lease", "10.0.2.77", breaks=ADDRESS):
-        console(Console("/log", leased="10.0.2.77"))
+        console(Console("/log", leased=("10.0.2.77",)))

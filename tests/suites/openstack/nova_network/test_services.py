@@ -5,6 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from netchecks.errors import NotSeen
 from netchecks.models.answers import NameAnswer, Overheard
 from netchecks.models.console import Console
 from netchecks.models.links import Link
@@ -138,9 +139,14 @@ def test_a_server_error_is_no_answer():
 
 
 def test_an_instance_that_cannot_be_entered_is_believed_by_its_console():
-    assert metadata(UNSEEN) == []
+    assert metadata(UNSEEN, told=Console("/log", metadata="iid=i-0000002a")) == []
     with wrong("nova.console_no_metadata", "Network is unreachable", breaks=METADATA):
         metadata(UNSEEN, told=recorded("console_logs", "seeds-nova-network"))
+
+
+def test_an_instance_of_which_nothing_is_seen_either_way_is_unknown():
+    with pytest.raises(NotSeen, match="says nothing of 169"):
+        metadata(UNSEEN)
 
 
 # -- nova.conf ---------------------------------------------------------------------------------------------------------
