@@ -17,8 +17,8 @@ _AGENT = "neutron-openvswitch-agent"
 def switch_blocks_vlan(flow: Flow, answers: By[Flow, Answer]) -> None:
     """A node's tagged question is not answered, and what others on the same VLAN show says that it is not the gateway.
 
-    Either another node's is answered; or no node hears another's question, which are broadcasts of that VLAN, and nothing else of the
-    network passes between nodes.
+    Either another node's is answered; or no node hears another's question, which are broadcasts of that VLAN, and a DHCP agent's packets
+    to VMs on other nodes are lost too. Not to hear alone says nothing: nodes that are looked at one after the other never hear each other.
     """
     if not flow.at_uplink:
         return
@@ -26,7 +26,7 @@ def switch_blocks_vlan(flow: Flow, answers: By[Flow, Answer]) -> None:
     same = {other: answer for other, answer in seen.items() if other.at_uplink and (other.network, other.target) == target}
     others = [other for other in same if other != flow]
     answered = sorted(str(other.source) for other in others if same[other].came_back)
-    if same[flow].heard or (not answered and (not others or _passes_between_nodes(flow.network, seen, same))):
+    if same[flow].heard or (not answered and (not others or not _is_cut(flow.network, seen, same))):
         return
     node, segment, nic = flow.source, flow.network.neutron, flow.network.at(flow.source).uplink
     vlan = f"VLAN {segment.segment}" if segment and segment.segment else "untagged frames"
@@ -39,15 +39,15 @@ def switch_blocks_vlan(flow: Flow, answers: By[Flow, Answer]) -> None:
     )
 
 
-def _passes_between_nodes(network: Network, seen: dict[Flow, Answer], same: dict[Flow, Answer]) -> bool:
-    """Tell whether anything of the network comes from one node to another: then the gateway is gone, not the VLAN."""
+def _is_cut(network: Network, seen: dict[Flow, Answer], same: dict[Flow, Answer]) -> bool:
+    """Tell whether what was sent from one node to another of the network was lost, all of it: else the gateway is gone, not the VLAN."""
     if any(answer.heard or answer.came_back for answer in same.values()):
-        return True
-    return any(
-        answer.came_back and other.network == network and bool(other.namespace) and other.interface is not None
-        and other.interface.node != other.source
-        for other, answer in seen.items()
-    )
+        return False
+    between = [
+        answer for other, answer in seen.items()
+        if other.network == network and other.namespace and other.interface is not None and other.interface.node != other.source
+    ]
+    return bool(between) and not any(answer.came_back for answer in between)
 
 
 @cause(

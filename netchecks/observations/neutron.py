@@ -22,9 +22,21 @@ for f in /etc/neutron/plugins/openvswitch/ovs_neutron_plugin.ini /etc/neutron/pl
   [ -e "$f" ] || continue
   [ -r "$f" ] || { echo "$f: Permission denied" >&2; exit 1; }
   found=1; printf '@file %s\n' "$f"
-  sed -n 's/^[[:space:]]*//; s/[[:space:]]*$//; /^\[[A-Za-z_]*\]$/p; /^bridge_mappings[[:space:]]*=/p; /^[a-z]*_bridge[[:space:]]*=/p
-    /^local_ip[[:space:]]*=/p; /^tunnel_types[[:space:]]*=/p; /^l2_population[[:space:]]*=/p; /^arp_responder[[:space:]]*=/p
-    /^enable_distributed_routing[[:space:]]*=/p; /^firewall_driver[[:space:]]*=/p' "$f"
+  sed -n ':line
+    s/[[:space:]]*$//; /^\[[A-Za-z_]*\]$/p
+    /^bridge_mappings[[:space:]]*=/b told
+    /^[a-z]*_bridge[[:space:]]*=/b told
+    /^local_ip[[:space:]]*=/b told
+    /^tunnel_types[[:space:]]*=/b told
+    /^l2_population[[:space:]]*=/b told
+    /^arp_responder[[:space:]]*=/b told
+    /^enable_distributed_routing[[:space:]]*=/b told
+    /^firewall_driver[[:space:]]*=/b told
+    b
+    :told
+    p; n; s/[[:space:]]*$//
+    /^[[:space:]]/b told
+    b line' "$f"
 done
 [ -n "$found" ] || { echo 'no configuration of the Open vSwitch agent found under /etc/neutron' >&2; exit 1; }
 echo @end
@@ -33,20 +45,33 @@ echo @end
 
 @observation(shell=_CONFIG, tool="sed", root=True)
 def neutron_configs(text: str) -> AgentConfig:
-    """What the Open vSwitch agent of the node is told of bridges and tunnels. Not seen where no file of it is there."""
-    files, told = [], {}
+    """What the Open vSwitch agent of the node is told of bridges and tunnels. Not seen where no file of it is there.
+
+    A line that begins with white space continues the value of the one before (oslo.config, iniparser).
+    """
+    files: list[str] = []
+    told: dict[str, str] = {}
     parts = blocks(text, "@")
     if not parts or parts[-1][0] != "end":
         raise Unreadable("'@file PATH' and '@end'", text[-100:])
     for head, body in parts[:-1]:
         files.append(head.partition(" ")[2])
-        for line in body:
-            key, equals, value = line.partition("=")
-            if equals:
-                told[key.strip()] = value.strip()
-            elif not line.startswith("["):
-                raise Unreadable("'bridge_mappings = physnet1:br0'", line)
+        _read_file(body, told)
     return _config(tuple(files), told)
+
+
+def _read_file(body: list[str], told: dict[str, str]) -> None:
+    """Add what one file says; it counts more than the files before."""
+    last = ""
+    for line in body:
+        key, equals, value = line.partition("=")
+        if line[:1].isspace() and last:
+            told[last] = f"{told[last]}\n{line.strip()}".strip()
+        elif equals:
+            last = key.strip()
+            told[last] = value.strip()
+        elif not line.startswith("["):
+            raise Unreadable("'bridge_mappings = physnet1:br0'", line)
 
 
 def _config(files: tuple[str, ...], told: dict[str, str]) -> AgentConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netchecks.errors import Wrong
+from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.neutron import AgentConfig, NeutronNetwork
 from netchecks.models.neutron_sides import is_ovn, peer_of
 from netchecks.models.openvswitch import OpenFlowPort, OvsBridge, OvsDaemon, bridge_of
@@ -165,7 +165,9 @@ def test_openflow_ports_are_up(
     if side.provider is None or not ovs_daemons[node].answers:
         return  # other checks say so
     known = openflow_ports[node].get(side.provider_name, Table[OpenFlowPort]("port", {}))
-    meant = [network.at(node).uplink, *((side.outer.name,) if side.outer else ())]
+    nic = side.provider.port_of(network.at(node).uplink)
+    ports = [one for port in (nic, side.outer) if port is not None for one in port.interfaces]  # of a bond, its members
+    meant = [one.name for one in ports if not one.error]
     off = {name: known[name].config & {"PORT_DOWN", "NO_FLOOD", "NO_FWD", "NO_RECV"} for name in meant if name in known}
     shown = ", ".join(f"{name} {' '.join(sorted(words))}" for name, words in off.items() if words)
     if shown:
@@ -173,3 +175,7 @@ def test_openflow_ports_are_up(
             "ovs.port_set_off", f"{node}: ports of {side.provider_name} are set off by OpenFlow: {shown}", place=node.name, breaks=_BREAKS,
             remedy=f"ovs-ofctl mod-port {side.provider_name} {next(name for name, words in off.items() if words)} up",
         )
+    unseen = [name for name in meant if name not in known]
+    if unseen:
+        there = f"{side.provider_name} has {sorted(known)}"
+        raise NotSeen(Why.NOT_POSSIBLE, f"{node}: ovs-ofctl shows no port {', '.join(unseen)}, {there}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from netchecks.errors import Wrong
+from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.neutron import AgentConfig, NeutronNetwork
 from netchecks.models.neutron_sides import Side, Tables, is_ovn, local_vlan, packet
 from netchecks.models.openflow import Decision, FlowTable, OpenFlow, translating
@@ -99,11 +99,10 @@ def test_vlan_is_translated_outbound(
         return
     side, segment = ground.side, _known(network).segment
     assert side.outer is not None
-    decision = ground.tables.provider.decide(packet(side.outer, ground.vlan))
     match = f"priority=4,in_port={side.outer.number},dl_vlan={ground.vlan}"
     add = f'ovs-ofctl add-flow {side.provider_name} "{match},actions={_translation(segment)},NORMAL"'
     way = _Way("outbound", side.provider_name, side.outer, ground.vlan, segment, add)
-    _judge(node, way, decision, ground.tables.provider)
+    _judge(node, way, ground.tables.provider)
 
 
 @pytest.mark.kind("neutron")
@@ -124,11 +123,10 @@ def test_vlan_is_translated_inbound(
         return
     side, segment = ground.side, _known(network).segment
     assert side.inner is not None
-    decision = ground.tables.integration.decide(packet(side.inner, segment))
     match = f"priority=3,in_port={side.inner.number}," + (f"dl_vlan={segment}" if segment else "vlan_tci=0x0000/0x1fff")
     add = f'ovs-ofctl add-flow {_known(network).integration_bridge} "table=0,{match},actions=mod_vlan_vid:{ground.vlan},NORMAL"'
     way = _Way("inbound", _known(network).integration_bridge, side.inner, segment, ground.vlan, add)
-    _judge(node, way, decision, ground.tables.integration)
+    _judge(node, way, ground.tables.integration)
 
 
 def _translation(segment: int) -> str:
@@ -165,9 +163,23 @@ class _Way:
         return f"{self.vlan or 'untagged'} => {self.to or 'untagged'} on port {self.port.number} ({self.port.name}) of {self.bridge}"
 
 
-def _judge(node: Node, way: _Way, decision: Decision, table: FlowTable) -> None:
-    """Say why a packet of the network is not translated as it has to be."""
-    if decision.kind == "unsure" or (decision.kind == "out" and decision.vlan == way.to):
+def _decide(way: _Way, table: FlowTable) -> Decision:
+    """Give what becomes of a packet; where that depends on its MACs, of one whose MACs no flow names, if that is translated."""
+    decision = table.decide(packet(way.port, way.vlan))
+    if decision.kind != "unsure":
+        return decision
+    general = FlowTable.of(flow for flow in table.flows if not flow.match.keys() & {"dl_src", "dl_dst"})  # DVR has flows for its own MACs
+    of_others = general.decide(packet(way.port, way.vlan))
+    return of_others if of_others.kind == "out" and of_others.vlan == way.to else decision
+
+
+def _judge(node: Node, way: _Way, table: FlowTable) -> None:
+    """Say why a packet of the network is not translated as it has to be. Raises NotSeen where that depends on more than is known of it."""
+    decision = _decide(way, table)
+    if decision.kind == "unsure":
+        told = f" ({decision.last})" if decision.last else ""
+        raise NotSeen(Why.NOT_POSSIBLE, f"{node}: {way.name} translation {way}: it depends on more than a packet's port and VLAN{told}")
+    if decision.kind == "out" and decision.vlan == way.to:
         return
     winner = decision.translated_by or decision.last
     right = list(translating(table.flows, way.vlan, way.to))

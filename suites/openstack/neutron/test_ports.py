@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netchecks.errors import Wrong
+from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.domains import Domain
 from netchecks.models.links import Link as Device
 from netchecks.models.neutron import AgentConfig, NeutronNetwork
@@ -102,7 +102,7 @@ def test_port_security_lets_instance_send(
     """
     if not interface.vm.runs or not ovs_daemons[interface.node].answers:
         return
-    way = ovs_ways[interface]
+    way = _way(interface, ovs_ways)
     step = _dropped(way.out) if way.out else None
     if step is not None and step.bridge in {"", way.bridge} and step.table in _SPOOFING:
         raise Wrong(
@@ -126,9 +126,9 @@ def test_bridges_pass_instance(
     if not interface.vm.runs or not ovs_daemons[interface.node].answers:
         return
     if _known(interface).is_tunnel:
-        _leaves_in_tunnel(interface, ovs_ways[interface])
+        _leaves_in_tunnel(interface, _way(interface, ovs_ways))
         return
-    way, node, nic = ovs_ways[interface], interface.node, interface.uplink
+    way, node, nic = _way(interface, ovs_ways), interface.node, interface.uplink
     if way.out is not None and not way.out.leaves(nic, interface.segment):
         raise Wrong(
             "ovs.drops_outbound", f"{node}: an ARP request of {interface} does not leave by {nic} in VLAN {interface.segment or 'none'}: "
@@ -139,6 +139,14 @@ def test_bridges_pass_instance(
             "ovs.drops_inbound", f"{node}: an ARP request for {interface} that comes by {nic} in VLAN {interface.segment or 'none'} does "
             f"not reach {way.port}: {_end(way.back)}", place=node.name, breaks=_BREAKS,
         )
+
+
+def _way(interface: Interface, ovs_ways: By[Interface, OvsWay]) -> OvsWay:
+    """Give what Open vSwitch was asked. Raises NotSeen where there was nothing to ask of: then nothing was judged."""
+    way = ovs_ways[interface]
+    if way.why:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{interface.node}: the way of {interface} cannot be asked for: {way.why}")
+    return way
 
 
 def _leaves_in_tunnel(interface: Interface, way: OvsWay) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import pytest
 
-from netchecks.errors import Wrong
+from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
 from netchecks.models.links import Link as Device
 from netchecks.models.neutron import AgentConfig, NeutronNetwork
@@ -26,6 +26,8 @@ Flows = By[Node, Table[FlowTable]]
 _BREAKS = frozenset({"switched"})
 #: Bytes that a tunnel adds to a packet over IPv4: Ethernet 14, IPv4 20, UDP 8 and VXLAN 8 (RFC 7348); or GRE with a key 8 (RFC 2890).
 _ADDS = {"vxlan": 50, "gre": 42}
+#: An IPv6 header is so much longer than one of IPv4 (RFC 8200 section 3, RFC 791 section 3.1).
+_IPV6_ADDS = 20
 
 
 def _known(network: Network) -> NeutronNetwork:
@@ -42,6 +44,7 @@ def _uses(network: Network, node: Node, inventory: Inventory) -> bool:
 @pytest.mark.kind("neutron")
 @pytest.mark.declares("tunnelled")
 @pytest.mark.hop("tunnel", "exists")
+@pytest.mark.peers("neutron_configs")
 def test_tunnel_is_up(network: Network, node: Node, inventory: Inventory, ovs_bridges: Bridges, neutron_configs: Configs) -> None:
     """The tunnel bridge is there, joined with the integration bridge, and has a tunnel to each other node of the network.
 
@@ -65,7 +68,9 @@ def test_tunnel_is_up(network: Network, node: Node, inventory: Inventory, ovs_br
             breaks=_BREAKS, remedy="systemctl restart neutron-openvswitch-agent", layer="member",
         )
     ends = {_option(port, "remote_ip"): port for port in bridges[name].ports.values() if port.kind == known.type}
-    missing = [f"{address} ({peer})" for peer, address in _peers(network, node, inventory, neutron_configs) if address not in ends]
+    peers = _peers(network, node, inventory)
+    known_ends = {peer: config.local_ip for peer, config in neutron_configs.seen().items() if peer in peers}
+    missing = [f"{address} ({peer})" for peer, address in known_ends.items() if address and address not in ends]
     if missing:
         shown = ", ".join(sorted(ends)) or "none"
         raise Wrong(
@@ -73,18 +78,23 @@ def test_tunnel_is_up(network: Network, node: Node, inventory: Inventory, ovs_br
             place=node.name, breaks=_BREAKS, layer="member",
         )
     _local(node, known, ends.values(), neutron_configs[node].local_ip)
+    _all_told(peers, neutron_configs)
+
+
+def _all_told(peers: Iterable[Node], configs: Configs) -> None:
+    """Raise NotSeen where it is not known which end a peer's tunnels have: a tunnel to it may be missing."""
+    for peer in peers:
+        if not configs[peer].local_ip:
+            raise NotSeen(Why.NOT_POSSIBLE, f"{peer}: its agent's configuration ({', '.join(configs[peer].files)}) names no local_ip")
 
 
 def _option(port: OvsPort, name: str) -> str:
     return port.first.options.get(name, "") if port.first else ""
 
 
-def _peers(network: Network, node: Node, inventory: Inventory, configs: Configs) -> Iterator[tuple[Node, str]]:
-    """Give the other nodes that have a port of the network, with their ends, as far as their agents' configurations could be seen."""
-    for peer, config in configs.seen().items():
-        on = any(end.node == peer for end in network.attachments)
-        if peer != node and on and config.local_ip and _uses(network, peer, inventory):
-            yield peer, config.local_ip
+def _peers(network: Network, node: Node, inventory: Inventory) -> list[Node]:
+    """Give the other nodes that have a port of the network."""
+    return [end.node for end in network.attachments if end.node != node and _uses(network, end.node, inventory)]
 
 
 def _local(node: Node, known: NeutronNetwork, ports: Iterable[OvsPort], local_ip: str) -> None:
@@ -247,11 +257,12 @@ def test_tunnel_mtu_fits(
         )
     if device not in links[node]:
         return
-    needed, has = network.mtu + _ADDS[known.type], links[node][device].mtu
+    adds = _ADDS[known.type] + (_IPV6_ADDS if ":" in local_ip else 0)
+    needed, has = network.mtu + adds, links[node][device].mtu
     if has is not None and has < needed:
         raise Wrong(
             "tunnel.mtu_too_small", f"{node}: {device}, which {known.type} tunnels leave by, has MTU {has}, expected at least {needed} for "
             f"{network}'s {network.mtu}", place=node.name, breaks=frozenset({"full_size", "switched"}),
             remedy=f"ip link set dev {device} mtu {needed}, and the same of the switch; or openstack network set --mtu "
-            f"{has - _ADDS[known.type]}",
+            f"{has - adds}",
         )

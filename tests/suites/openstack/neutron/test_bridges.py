@@ -2,7 +2,9 @@
 
 import pytest
 
+from netchecks.errors import NotSeen
 from netchecks.models.openvswitch import OvsInterface
+from netchecks.models.table import Table
 from suites.openstack.neutron import test_bridges as checks
 from suites.openstack.neutron import test_flows, test_tunnels
 from tests.suites.openstack.neutron.given import (
@@ -57,6 +59,13 @@ def test_the_labs_node_passes():
     assert mapping(CONFIG) == nic() == patch() == ports_up(recorded("openflow_ports", "ovs-3.1")) == []
     checks.test_switch_runs(NET_A, NODE1, ALIVE)
     checks.test_integration_bridge_exists(NET_A, NODE1, on())
+
+
+def test_a_port_that_is_not_shown_is_unknown():
+    shown = recorded("openflow_ports", "ovs-3.1")
+    less = Table("bridge", {name: Table("port", {one: port for one, port in some.items() if one != "eth1"}) for name, some in shown.items()})
+    with pytest.raises(NotSeen, match="node1: ovs-ofctl shows no port eth1, br-provider has"):
+        ports_up(less)
 
 
 def test_what_was_not_seen_is_unknown():

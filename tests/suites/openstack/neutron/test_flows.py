@@ -2,6 +2,7 @@
 
 import pytest
 
+from netchecks.errors import NotSeen
 from netchecks.models.ovs_traces import Output, OvsTrace, OvsWay
 from suites.openstack.neutron import test_flows as checks
 from tests.suites.openstack.neutron.given import (
@@ -112,9 +113,20 @@ def test_a_flow_without_a_cookie_is_not_stale():
     assert inbound(flows(add="priority=5,in_port=3,dl_vlan=3933 actions=mod_vlan_vid:1,NORMAL", cookie="0x0")) == []
 
 
-def test_what_depends_on_more_than_a_vlan_is_left_to_ovs():
-    """DVR looks at the sender's MAC first; ofproto/trace tells what comes of it."""
-    assert inbound(flows((IN, NONE), add="priority=4,in_port=3,dl_vlan=3933,dl_src=fa:16:3f:8c:11:02 actions=resubmit(,3)")) == []
+DVR = "priority=4,in_port=3,dl_vlan=3933,dl_src=fa:16:3f:8c:11:02 actions=resubmit(,3)"
+
+
+def test_flows_for_some_macs_leave_the_others_translated():
+    """DVR looks at the sender's MAC first."""
+    assert inbound(flows(add=DVR)) == []
+
+
+@pytest.mark.parametrize("table", [flows((IN, NONE), add=DVR), flows(add="priority=9,in_port=3,arp actions=drop")], ids=["MAC", "ARP"])
+def test_what_depends_on_more_than_a_vlan_is_unknown_unless_ovs_tells(table):
+    with pytest.raises(NotSeen, match="it depends on more than a packet's port and VLAN"):
+        inbound(table)
+    back = OvsWay("tap4242c9d1-7a", "br-int", None, OvsTrace((), (Output("tap4242c9d1-7a"),)))
+    assert inbound(table, way=back) == []
 
 
 def test_ovs_own_word_counts_more():

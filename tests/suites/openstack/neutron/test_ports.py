@@ -2,6 +2,7 @@
 
 import pytest
 
+from netchecks.errors import NotSeen
 from netchecks.models.domains import Domain, DomainInterface
 from netchecks.models.links import Link
 from netchecks.models.ovs_traces import Output, OvsTrace, OvsWay, Step
@@ -107,7 +108,13 @@ DROPPED = OvsTrace((Step("br-int", 0, "arp,in_port=1, priority 10"), Step("br-in
 
 
 def test_what_ovs_lets_through_passes():
-    assert passes(WAY) == may_send(WAY) == passes(OvsWay(why="no port")) == passes(WAY, DEAD) == []
+    assert passes(WAY) == may_send(WAY) == passes(WAY, DEAD) == []
+
+
+@pytest.mark.parametrize("check", [passes, may_send])
+def test_a_way_that_could_not_be_asked_for_is_unknown(check):
+    with pytest.raises(NotSeen, match="node1: the way of vm42 cannot be asked for: it has no IPv4 address"):
+        check(OvsWay(why="it has no IPv4 address to ask with"))
 
 
 def test_port_security_is_named_with_its_flow():

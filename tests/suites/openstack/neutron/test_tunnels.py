@@ -5,6 +5,7 @@ from ipaddress import ip_interface
 
 import pytest
 
+from netchecks.errors import NotSeen
 from netchecks.models.answers import Answer
 from netchecks.models.links import Link
 from netchecks.models.neutron import AgentConfig
@@ -15,7 +16,7 @@ from netchecks.models.table import Table
 from netchecks.observe import OBSERVATIONS
 from suites.openstack.neutron import test_ports as ports
 from suites.openstack.neutron import test_tunnels as checks
-from tests.suites.openstack.neutron.given import ALIVE, NET_A, RECORDED, _by, notes_of, of_node, recorded, silent, wrong
+from tests.suites.openstack.neutron.given import ALIVE, NET_A, RECORDED, _by, is_unknown, notes_of, of_node, recorded, silent, wrong
 from tests.suites.vmhost.given import world_of
 
 BREAKS = {"switched"}
@@ -89,6 +90,18 @@ def test_a_node_without_a_port_of_the_network_needs_no_tunnel_and_is_no_end():
     assert notes_of(checks.test_tunnel_is_up, TENANT, NODE1, replace(SITE, interfaces=(VM52,)), of_node("ovs_bridges", one), configs()) == []
 
 
+def test_a_peer_whose_end_is_not_known_leaves_it_unknown():
+    with pytest.raises(NotSeen, match=r"node2: its agent's configuration \(x\) names no local_ip"):
+        is_up(node2="")
+    own = of_node("neutron_configs", AgentConfig(("x",), local_ip="10.10.10.11", tunnel_types=("vxlan",)), NODE1)
+    is_unknown(checks.test_tunnel_is_up, TENANT, NODE1, SITE, of_node("ovs_bridges", bridges(), NODE1), own)
+
+
+def test_a_missing_tunnel_counts_more_than_a_peer_that_is_not_known():
+    with wrong("tunnel.remote_missing", place="node1", breaks=BREAKS, layer="member"):
+        is_up(bridges(lambda ports: ports.pop("vxlan-0a0a0a02")), node2="")
+
+
 def test_a_tunnel_from_another_address_is_named():
     with wrong("tunnel.wrong_local", "is sent from 10.10.10.11, expected from 10.10.10.99", place="node1", breaks=BREAKS, layer="address"):
         is_up(node1="10.10.10.99")
@@ -131,10 +144,10 @@ def test_no_flows_at_all_are_named():
 # -- size ------------------------------------------------------------------------------------------------------------
 
 
-def fits(mtu, address="10.10.10.11/24"):
+def fits(mtu, address="10.10.10.11/24", local_ip="10.10.10.11"):
     given = Table("interface", {"br-phy": (InterfaceAddress(ip_interface(address)),)})
     links = Table("interface", {"br-phy": Link("br-phy", 5, None, mtu)})
-    return notes_of(checks.test_tunnel_mtu_fits, TENANT, NODE1, configs(), of_node("addresses", given), of_node("links", links))
+    return notes_of(checks.test_tunnel_mtu_fits, TENANT, NODE1, configs(node1=local_ip), of_node("addresses", given), of_node("links", links))
 
 
 def test_the_underlay_carries_what_a_tunnel_adds():
@@ -148,6 +161,12 @@ def test_the_underlay_carries_what_a_tunnel_adds():
 
 
 # -- packets between nodes -------------------------------------------------------------------------------------------
+
+
+def test_over_ipv6_a_tunnel_adds_more():
+    assert fits(1520, "fd00:10::11/64", "fd00:10::11") == []
+    with wrong("tunnel.mtu_too_small", "has MTU 1519, expected at least 1520", place="node1", breaks={"full_size", "switched"}):
+        fits(1519, "fd00:10::11/64", "fd00:10::11")
 
 
 def flow_of(name):
