@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_network
+from ipaddress import ip_address
 from typing import TypeVar
 
 import pytest
@@ -11,8 +11,8 @@ import pytest
 from netchecks.errors import Wrong
 from netchecks.models.netfilter.rules import Ruleset
 from netchecks.models.netfilter.translations import translations
-from netchecks.models.nova_network import FixedRow, FloatingRow, FreeRows, InstanceRow, NovaRows
-from netchecks.models.subjects import Database, Interface, Inventory, Network, Node
+from netchecks.models.nova_network import DeclaredDatabase, FixedRow, FloatingRow, FreeRows, InstanceRow, NovaRows
+from netchecks.models.subjects import Connection, Database, Interface, Inventory, Network, Node
 from netchecks.seen import By
 
 K = TypeVar("K")
@@ -33,9 +33,23 @@ def _listed(items: Iterable[str]) -> str:
     return "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
 
 
+def _tells(database: Database, fixed: str, inventory: Inventory) -> bool:
+    """Tell whether it is this network that says what is wrong with a fixed address, where several have one database.
+
+    That is the one with the address, and of what is in none of them the first.
+    """
+    sharing = [one for one in inventory.networks if one.nova and (one.database, one.database_way) == _where(database.network)]
+    own = [network for network in sharing if fixed and _holds(network, fixed)]
+    return (own or sharing)[0] == database.network
+
+
+def _where(network: Network) -> tuple[DeclaredDatabase | None, Connection | None]:
+    return network.database, network.database_way
+
+
 @pytest.mark.kind("nova-network")
 @pytest.mark.declares("database")
-def test_floating_ips_are_of_living_instances(database: Database, nova_rows: Rows) -> None:
+def test_floating_ips_are_of_living_instances(database: Database, nova_rows: Rows, inventory: Inventory) -> None:
     """No floating address is bound to an instance that is gone, or to a fixed address that is.
 
     Why: such an address can be neither used nor released by the usual tools, and its translation may lead to somebody else's instance.
@@ -44,6 +58,8 @@ def test_floating_ips_are_of_living_instances(database: Database, nova_rows: Row
     """
     rows, stale = nova_rows[database], []
     for floating, fixed in rows.bound():
+        if not _tells(database, fixed.address if fixed else "", inventory):
+            continue
         instance = rows.instance(fixed.instance_uuid) if fixed and fixed.instance_uuid else None
         if instance is None or not instance.lives:
             stale.append((floating, _whose(fixed, instance)))
@@ -72,7 +88,7 @@ def _release(floating: FloatingRow) -> Iterator[str]:
 
 @pytest.mark.kind("nova-network")
 @pytest.mark.declares("database")
-def test_addresses_are_bound_once(database: Database, nova_rows: Rows) -> None:
+def test_addresses_are_bound_once(database: Database, nova_rows: Rows, inventory: Inventory) -> None:
     """No address stands twice: no fixed one of a network, and no floating one.
 
     Why: two rows of one address are two instances that take each other's packets away.
@@ -80,9 +96,9 @@ def test_addresses_are_bound_once(database: Database, nova_rows: Rows) -> None:
     Source: OpenStack operations guide, chapter 13, fixed_ips, floating_ips
     """
     rows = nova_rows[database]
-    floating = _groups((row.address, row) for row in rows.floating)
+    floating = _groups((row.address, row) for row in rows.floating if _tells(database, "", inventory))
     twice = [f"{address} in floating_ips {_ids(some)}" for address, some in floating.items() if len(some) > 1]
-    fixed = _groups(((row.network_id, row.address), row) for row in rows.fixed)
+    fixed = _groups(((row.network_id, row.address), row) for row in rows.fixed if _tells(database, row.address, inventory))
     twice += [f"{address} of network {network} in fixed_ips {_ids(some)}" for (network, address), some in fixed.items() if len(some) > 1]
     if twice:
         raise Wrong("nova.address_twice", f"{database.network}: {_listed(twice)}; expected one row each", place=database.network.name)
@@ -136,8 +152,14 @@ def test_instance_has_fixed_ip(interface: Interface, nova_rows: Rows) -> None:
 
 
 def _is_of(row: FixedRow | FreeRows, network: Network) -> bool:
-    return any(ip_network(row.address) == subnet.prefix or ip_network(row.address).subnet_of(subnet.prefix)  # type: ignore[arg-type]
-               for subnet in network.subnets if subnet.family == 4 and ":" not in row.address)
+    return _holds(network, row.address)
+
+
+def _holds(network: Network, address: str) -> bool:
+    try:
+        return any(ip_address(address) in subnet.prefix for subnet in network.subnets)
+    except ValueError:  # a row without an address
+        return False
 
 
 @pytest.mark.kind("nova-network")
@@ -186,11 +208,12 @@ def test_database_matches_iptables(database: Database, nova_rows: Rows, iptables
     known = {str(floating) for interface in inventory.interfaces for floating in interface.floating}
     known |= {row.address for row, fixed in rows.bound() if fixed is None or not _lives(rows, fixed)}  # stale: another check says so
     bound = {row.address: fixed.address for row, fixed in rows.bound() if fixed is not None and row.address not in known}
-    done: dict[str, tuple[str, str]] = {}
-    for node in _gates(network):
-        for rule in translations(iptables[node], "DNAT"):
-            if rule.whole and rule.port is None and rule.chain.startswith("nova-") and _is_floating(rows, rule.matches[0], known):
-                done[rule.matches[0].partition("/")[0]] = (rule.to, node.name)
+    done = {
+        floating: (rule.to, node.name) for node in _gates(network) for rule in translations(iptables[node], "DNAT")
+        if rule.whole and rule.port is None and rule.chain.startswith("nova-") and _is_floating(rows, rule.matches[0], known)
+        and _tells(database, bound.get(floating := rule.matches[0].partition("/")[0], rule.to), inventory)
+    }
+    bound = {floating: fixed for floating, fixed in bound.items() if _tells(database, fixed, inventory)}
     # those of other hosts are translated on nodes that are not looked at
     near = {row.address for row in rows.floating if _is_one_of(row.host, _gates(network))}
     lacking = [address for address in bound if address not in done and address in near]
