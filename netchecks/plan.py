@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from netchecks.cause import CAUSES, CauseRule
-from netchecks.models.subjects import Flow, Interface, Network, Node, Place, Vm
+from netchecks.models.subjects import Flow, Interface, Link, Network, Node, Place, Vm
 from netchecks.observe import OBSERVATIONS, Command, Observation, Way
 from netchecks.probe import PROBES, Probe
 from netchecks.script import Alternative, Job
@@ -66,6 +66,7 @@ def make(wanted: Iterable[Wanted], world: World) -> Plan:
 
 def _causes(want: Wanted) -> list[CauseRule]:
     kinds = {network.kind for subject in want.row.values() if (network := _network(subject)) is not None}
+    kinds |= {kind for subject in want.row.values() if isinstance(subject, Link) for kind in subject.kinds}
     return [cause for cause in CAUSES.get(want.check, ()) if not cause.kinds or kinds & set(cause.kinds)]
 
 

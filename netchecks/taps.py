@@ -1,10 +1,11 @@
-"""Which device of its node is a VM's NIC."""
+"""Which devices of its node a VM's NIC and a network's uplink are."""
 
 from __future__ import annotations
 
 from netchecks.errors import NotSeen
 from netchecks.models.domains import Domain
-from netchecks.models.subjects import Interface, Node
+from netchecks.models.openvswitch import OvsBridge, wires
+from netchecks.models.subjects import Interface, Network, Node
 from netchecks.models.table import Table
 from netchecks.seen import By
 
@@ -25,3 +26,15 @@ def tap_of(interface: Interface, domains: By[Node, Table[Domain]]) -> str:
     domain = known[interface.vm.domain]
     nic = next((nic for nic in domain.interfaces if nic.mac == interface.mac), None)
     return (nic.target or interface.tap) if nic and domain.state not in {"shut off", "crashed"} else ""
+
+
+def uplink_devices(network: Network, node: Node, ovs_bridges: By[Node, Table[OvsBridge]]) -> tuple[str, ...]:
+    """Give the devices of the node's uplink: of a bond of Open vSwitch its members, first the one in use.
+
+    Where Open vSwitch could not be looked at it is the device that the inventory names.
+    """
+    device = network.at(node).uplink
+    try:
+        return wires(device, ovs_bridges[node])
+    except NotSeen:
+        return (device,)

@@ -117,7 +117,9 @@ def _links(inventory: Inventory) -> Iterator[Link]:
         for end in network.attachments:
             for device, role in ((end.uplink, "uplink"), (end.bridge, "bridge")):
                 if device:
-                    found.setdefault(f"{end.node}:{device}", Link(f"{end.node}:{device}", end.node, device, role))
+                    name = f"{end.node}:{device}"
+                    known = found.get(name, Link(name, end.node, device, role))
+                    found[name] = replace(known, kinds=known.kinds | {network.kind})
     for node in inventory.nodes:
         for declared in node.links:
             name = f"{node}:{declared.name}"

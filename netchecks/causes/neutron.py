@@ -5,16 +5,18 @@ from __future__ import annotations
 from netchecks.cause import cause
 from netchecks.errors import Wrong
 from netchecks.models.answers import Answer
+from netchecks.models.openvswitch import OvsBridge, bridge_of
 from netchecks.models.services import Service
-from netchecks.models.subjects import Flow, Network, Node
+from netchecks.models.subjects import Flow, Link, Network, Node
 from netchecks.models.table import Table
 from netchecks.seen import By
+from netchecks.taps import uplink_devices
 
 _AGENT = "neutron-openvswitch-agent"
 
 
 @cause("vmhost.gateway_answers", peers=True, kinds=("neutron",))
-def switch_blocks_vlan(flow: Flow, answers: By[Flow, Answer]) -> None:
+def switch_blocks_vlan(flow: Flow, answers: By[Flow, Answer], ovs_bridges: By[Node, Table[OvsBridge]]) -> None:
     """A node's tagged question is not answered, and what others on the same VLAN show says that it is not the gateway.
 
     Either another node's is answered; or no node hears another's question, which are broadcasts of that VLAN, and a DHCP agent's packets
@@ -28,7 +30,7 @@ def switch_blocks_vlan(flow: Flow, answers: By[Flow, Answer]) -> None:
     answered = sorted(str(other.source) for other in others if same[other].came_back)
     if same[flow].heard or (not answered and (not others or not _is_cut(flow.network, seen, same))):
         return
-    node, segment, nic = flow.source, flow.network.neutron, flow.network.at(flow.source).uplink
+    node, segment, nic = flow.source, flow.network.neutron, uplink_devices(flow.network, flow.source, ovs_bridges)[0]
     vlan = f"VLAN {segment.segment}" if segment and segment.segment else "untagged frames"
     why = f"the same of {', '.join(answered)} is answered" if answered else "no node hears another's"
     raise Wrong(
@@ -66,3 +68,16 @@ def agent_never_started(node: Node, neutron_services: By[Node, Table[Service]]) 
             remedy=f"systemctl enable --now {_AGENT}; look into its log and journalctl -b -u {_AGENT} for why it did not start",
         )
 
+
+
+@cause("node.link_is_up", kinds=("neutron",))
+def uplink_is_bond(link: Link, ovs_bridges: By[Node, Table[OvsBridge]]) -> None:
+    """What the inventory names as the uplink is a bond of Open vSwitch, which is no device of the node."""
+    bridge = bridge_of(link.device, ovs_bridges[link.node])
+    port = bridge.port_of(link.device) if bridge else None
+    if bridge is not None and port is not None and port.name == link.device and len(port.interfaces) > 1:
+        raise Wrong(
+            "uplink.is_bond", f"{link.node}: {link.device} is a bond of Open vSwitch with {' and '.join(port.devices)}, on {bridge.name}, "
+            "and no device of its own that could be looked at", place=link.node.name, hop="uplink", layer="exists",
+            remedy=f"name one of its members in the inventory (uplink: {port.devices[0]}); the others follow from Open vSwitch",
+        )

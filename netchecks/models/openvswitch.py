@@ -39,7 +39,8 @@ class OvsInterface:
 class OvsPort:
     """A port of a bridge; a bond has several interfaces. ``tag``: its VLAN. ``trunks``: VLANs that may pass, empty: all.
 
-    ``mode``: ``access``, ``trunk``, ``native-tagged``, ``native-untagged`` ..., empty: by tag.
+    ``mode``: ``access``, ``trunk``, ``native-tagged``, ``native-untagged`` ..., empty: by tag. ``active_mac``: of a bond, the MAC of
+    the member in use; empty where that is not told.
     """
 
     name: str
@@ -48,6 +49,12 @@ class OvsPort:
     mode: str = ""
     other_config: Mapping[str, str] = field(default_factory=dict)
     interfaces: tuple[OvsInterface, ...] = ()
+    active_mac: str = ""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices by which its packets go: of a bond its members, first the one in use."""
+        return tuple(one.name for one in sorted(self.interfaces, key=lambda one: not one.mac or one.mac != self.active_mac))
 
     @property
     def first(self) -> OvsInterface | None:
@@ -120,6 +127,13 @@ class OvsFdbEntry:
 def bridge_of(device: str, bridges: Table[OvsBridge]) -> OvsBridge | None:
     """Give the bridge that a device is a port of."""
     return next((bridge for bridge in bridges.values() if bridge.port_of(device)), None)
+
+
+def wires(device: str, bridges: Table[OvsBridge]) -> tuple[str, ...]:
+    """Give the devices by which packets of an uplink go: itself; of a member of a bond, or of the bond, every member."""
+    bridge = bridge_of(device, bridges)
+    port = bridge.port_of(device) if bridge else None
+    return port.devices if port and len(port.interfaces) > 1 else (device,)
 
 
 def plugged(mac: str, tap: str, bridges: Table[OvsBridge]) -> tuple[OvsBridge, OvsPort] | None:

@@ -25,11 +25,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a packet leaves: the device (empty: one that is not known), its VLAN there (0: no tag), and the tunnel that carries it."""
+    """Where a packet leaves: the device (empty: one that is not known), its VLAN there (0: no tag), and the tunnel that carries it.
+
+    ``hashed``: by a member of a bond that its hash decides on, which is not told.
+    """
 
     device: str
     vlan: int = 0
     tunnel: str = ""
+    hashed: bool = False
 
     @property
     def key(self) -> int | None:
@@ -46,9 +50,9 @@ class OvsTrace:
     outputs: tuple[Output, ...]
     raw: str = ""
 
-    def leaves(self, device: str, vlan: int = 0) -> bool:
-        """Tell whether it leaves by a device in a VLAN."""
-        return any(one.device == device and one.vlan == vlan for one in self.outputs)
+    def leaves(self, *devices: str, vlan: int = 0) -> bool:
+        """Tell whether it leaves by one of the devices in a VLAN; of several, which are a bond, also where a hash decides by which."""
+        return any((one.device in devices or (one.hashed and len(devices) > 1)) and one.vlan == vlan for one in self.outputs)
 
     def tunnels(self) -> tuple[Output, ...]:
         """Give where it leaves in a tunnel."""

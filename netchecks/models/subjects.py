@@ -452,12 +452,16 @@ class Database(_Named):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Link(_Named):
-    """An interface of a node that shall be up. ``role``: ``uplink``, ``bridge`` or ``declared``."""
+    """An interface of a node that shall be up. ``role``: ``uplink``, ``bridge`` or ``declared``.
+
+    ``kinds``: the kinds of the networks that it carries.
+    """
 
     name: str
     node: Node
     device: str
     role: str
+    kinds: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,19 @@ mac=$1 address=$2 gateway=$3 tap=$4 nic=$5 vlan=$6
 bare() { ovs-vsctl --timeout=4 --bare --no-headings "$@"; }
 number() { n=$(ovs-vsctl --timeout=4 get Interface "$1" ofport 2>/dev/null) || n=; case $n in ''|-*|*[!0-9]*) return 1 ;; esac; }
 trace() { ovs-appctl --timeout=4 -t ovs-vswitchd ofproto/trace "$@" || exit; }
+# in_use DEVICE: itself; of a bond, or of one of its members, the member in use. What comes by another one a bond may drop.
+in_use() {
+  used=$1 bond=
+  while read -r a b c d; do
+    case "$a $b" in
+      '---- '*) bond=$b active= ;;
+      'active slave'|'active member') [ "$c" != mac: ] || { active=${d##*(}; active=${active%)}; [ "$bond" != "$1" ] || used=$active; } ;;
+      "slave $1:"|"member $1:") used=${active:-$1} ;;
+    esac
+  done <<END
+$(ovs-appctl --timeout=4 -t ovs-vswitchd bond/show 2>/dev/null)
+END
+}
 case $address in ''|*:*) echo '@none it has no IPv4 address to ask with'; exit 0 ;; esac
 found=$(bare --columns=name find Interface "external_ids:attached-mac=\"$mac\"") || exit
 port=
@@ -31,8 +44,9 @@ printf '@port %s %s\n' "$port" "$bridge"
 echo @out
 arp=arp,dl_dst=ff:ff:ff:ff:ff:ff,arp_op=1
 trace "$bridge" "in_port=$n,$arp,dl_src=$mac,arp_sha=$mac,arp_spa=$address,arp_tpa=${gateway:-$address}"
-if [ -n "$nic" ] && number "$nic"; then
-  outer=$(ovs-vsctl --timeout=4 iface-to-br "$nic") || exit
+[ -z "$nic" ] || in_use "$nic"
+if [ -n "$nic" ] && number "$used"; then
+  outer=$(ovs-vsctl --timeout=4 iface-to-br "$used") || exit
   echo @back
   own=02:6e:63:00:00:01; [ "$vlan" = 0 ] || arp="dl_vlan=$vlan,$arp"
   trace "$outer" "in_port=$n,$arp,dl_src=$own,arp_sha=$own,arp_spa=${gateway:-$address},arp_tpa=$address"
@@ -101,15 +115,20 @@ _VLAN = re.compile(r"push_vlan\((?:tpid=0x[0-9a-f]{4},)?vid=(\d{1,4}),.{0,20}\)"
 _TUNNEL = re.compile(r"set\((tunnel\(.{0,400}\))\)|tnl_push\((.{0,600})\)")
 
 
+def _vlan(word: str, before: int) -> int:
+    """Give the VLAN that a packet is in after an action."""
+    if word == "pop_vlan":
+        return 0
+    match = _VLAN.fullmatch(word)
+    return int(match[1]) if match else before
+
+
 def _outputs(text: str, devices: dict[str, str]) -> Iterator[Output]:
     """Give where a packet leaves: actions are carried out one after the other."""
     vlan, tunnel = 0, ""
     for word in split_outside(text):
-        if match := _VLAN.fullmatch(word):
-            vlan = int(match[1])
-        elif word == "pop_vlan":
-            vlan = 0
-        elif match := _TUNNEL.fullmatch(word):
+        vlan = _vlan(word, vlan)
+        if match := _TUNNEL.fullmatch(word):
             tunnel = match[1] or match[2]
             if match[2]:
                 yield Output("", vlan, tunnel)
@@ -117,5 +136,7 @@ def _outputs(text: str, devices: dict[str, str]) -> Iterator[Output]:
         elif word.startswith(("clone(", "sample(")):
             inner = word[word.index("(") + 1:-1]
             yield from _outputs(inner.partition("actions(")[2].rstrip(")") if "actions(" in inner else inner, devices)
+        elif word.startswith(("hash(", "lb_output(")):
+            yield Output("", vlan, tunnel, hashed=True)
         elif word.isdigit():
             yield Output(devices.get(word, ""), vlan, tunnel)

@@ -18,12 +18,13 @@ _LIMIT = 16 * 1024 * 1024
 # -- the database ----------------------------------------------------------------------------------------------------
 
 #: A row a line, with its name first, so that a person can read what a report quotes: only a row begins with a name and its uuid. An
-#: older database without one of the columns is read by ``show``.
+#: older database without one of the columns is read by ``show``; which member of a bond is in use is known since 2.4.
 _DATABASE = r"""
 found=$(ovs-vsctl --timeout=4 --format=json -- --columns=name,_uuid,ports,fail_mode,datapath_type,protocols list Bridge \
   -- --columns=name,_uuid,tag,trunks,vlan_mode,other_config,interfaces list Port \
   -- --columns=name,_uuid,type,ofport,options,external_ids,admin_state,link_state,error,mtu,mac_in_use list Interface) || exit
-printf '%s\n' "$found" | sed 's/,\(\["[^"]*",\["uuid"\)/,\
+active=$(ovs-vsctl --timeout=4 --format=json -- --columns=name,_uuid,bond_active_slave list Port 2>/dev/null) || active=
+printf '%s\n' "$found" "$active" | sed 's/,\(\["[^"]*",\["uuid"\)/,\
 \1/g'
 """
 
@@ -85,10 +86,11 @@ def ovs_bridges(text: str) -> Table[OvsBridge]:
     It is what is configured, whether or not ovs-vswitchd lives. Source: ovs-vswitchd.conf.db(5); ovsdb's JSON (RFC 7047).
     """
     tables = [_rows(mapping(document)) for document in documents(text)]
-    if len(tables) != 3:  # noqa: PLR2004 - Bridge, Port, Interface
-        raise Unreadable("three tables: Bridge, Port, Interface", text)
+    if len(tables) not in {3, 4}:
+        raise Unreadable("the tables Bridge, Port, Interface, and once more Port", text)
     interfaces = {_uuid(row): _interface(row) for row in tables[2]}
-    ports = {_uuid(row): _port(row, interfaces) for row in tables[1]}
+    active = {_uuid(row): _text(row, "bond_active_slave").lower() for row in tables[3]} if len(tables) > 3 else {}  # noqa: PLR2004 - the fourth
+    ports = {_uuid(row): _port(row, interfaces, active.get(_uuid(row), "")) for row in tables[1]}
     return Table("bridge of Open vSwitch", {one.name: one for one in (_bridge(row, ports) for row in tables[0])})
 
 
@@ -143,10 +145,10 @@ def _interface(row: dict[str, Any]) -> OvsInterface:
     )
 
 
-def _port(row: dict[str, Any], interfaces: dict[str, OvsInterface]) -> OvsPort:
+def _port(row: dict[str, Any], interfaces: dict[str, OvsInterface], active: str) -> OvsPort:
     own = tuple(interfaces[name] for name in map(str, _many(row.get("interfaces"))) if name in interfaces)
     trunks = tuple(one for one in _many(row.get("trunks")) if isinstance(one, int))
-    return OvsPort(_text(row, "name"), _whole(row, "tag"), trunks, _text(row, "vlan_mode"), _map(row, "other_config"), own)
+    return OvsPort(_text(row, "name"), _whole(row, "tag"), trunks, _text(row, "vlan_mode"), _map(row, "other_config"), own, active)
 
 
 def _bridge(row: dict[str, Any], ports: dict[str, OvsPort]) -> OvsBridge:

@@ -24,11 +24,12 @@ from netchecks.models.openvswitch import OvsBridge, OvsDaemon
 from netchecks.models.routes import Lookup
 from netchecks.models.subjects import Address, DhcpServer, Flow, Interface, Inventory, Network, Node
 from netchecks.models.table import Table
-from netchecks.models.traces import Point
+from netchecks.models.traces import OTHER_UPLINK, Point
 from netchecks.platform import Flows, Platform, register
 from netchecks.points import guest_point, tap_point, trace_places, uplink_point
 from netchecks.probe import Action
 from netchecks.seen import By
+from netchecks.taps import uplink_devices
 from netchecks.trace import sending, traced
 from netchecks.trace.marks import mark_of
 
@@ -241,6 +242,7 @@ def _dhcp(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
 
 def points(
     flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], route_lookups: By[Flow, Lookup],
+    ovs_bridges: By[Node, Table[OvsBridge]],
 ) -> tuple[Point, ...]:
     """Give where a packet is looked for: the sender's device, the NIC of the VM's node, the tap, the guest; of ARP the tap alone."""
     if flow.protocol in {"arp", "ndp"}:
@@ -251,11 +253,12 @@ def points(
         device = route_lookups[flow].device
     except NotSeen:
         device = ""
-    return (Point(flow.source.name, "sender", device, leaves=True), *_at_vm(flow, links, domains, local=False))
+    return (Point(flow.source.name, "sender", device, leaves=True), *_at_vm(flow, links, domains, ovs_bridges, local=False))
 
 
 def points_from_agent(
     flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], dhcp_namespaces: By[DhcpServer, Namespace],
+    ovs_bridges: By[Node, Table[OvsBridge]],
 ) -> tuple[Point, ...]:
     """Give where a packet of a DHCP agent's namespace is looked for: there, the NICs of both nodes, the tap, the guest."""
     source, interface = flow.source, flow.interface
@@ -267,28 +270,40 @@ def points_from_agent(
     way = [Point(source.name, "sender", device, leaves=True, namespace=flow.namespace, why=why)]
     local = source == interface.node
     if not local:
-        way.append(_nic_point(source, flow, links, leaves=True))
-    return (*way, *_at_vm(flow, links, domains, local=local))
+        way += _nic_points(source, flow, links, ovs_bridges, leaves=True)
+    return (*way, *_at_vm(flow, links, domains, ovs_bridges, local=local))
 
 
-def _at_vm(flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], *, local: bool) -> Iterator[Point]:
+def _at_vm(
+    flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], ovs_bridges: By[Node, Table[OvsBridge]], *, local: bool,
+) -> Iterator[Point]:
     interface = flow.interface
     assert interface is not None
     if not local:
-        yield _nic_point(interface.node, flow, links, leaves=False)
+        yield from _nic_points(interface.node, flow, links, ovs_bridges, leaves=False)
     yield tap_point(interface, domains)
     yield from guest_point(interface)
 
 
-def _nic_point(node: Node, flow: Flow, links: By[Node, Table[Link]], *, leaves: bool) -> Point:
-    """Give the NIC; of a tenant network it is that of the underlay, where a question for a MAC has nothing that it is known by."""
-    device, known = flow.network.at(node).uplink, flow.network.neutron
+def _nic_points(
+    node: Node, flow: Flow, links: By[Node, Table[Link]], ovs_bridges: By[Node, Table[OvsBridge]], *, leaves: bool,
+) -> Iterator[Point]:
+    """Give the NIC; of a tenant network it is that of the underlay, where a question for a MAC has nothing that it is known by.
+
+    Of a bond of Open vSwitch the member in use, and each other one as another way: what a switch floods comes by all of them.
+    """
+    (device, *others), known = uplink_devices(flow.network, node, ovs_bridges), flow.network.neutron
     if not device:
-        return Point(node.name, "uplink", "", leaves, why=f"{node}: the inventory names no uplink for {flow.network}")
+        yield Point(node.name, "uplink", "", leaves, why=f"{node}: the inventory names no uplink for {flow.network}")
+        return
     point = uplink_point(node, device, links, leaves=leaves)
     if known is not None and known.is_tunnel and not point.blind:
-        return replace(point, blind="questions for a MAC cannot be told there from those of others: a tunnel carries them")
-    return point
+        point = replace(point, blind="questions for a MAC cannot be told there from those of others: a tunnel carries them")
+    elif others and not point.blind:
+        point = replace(point, blind=f"{device} is one member of a bond with {', '.join(others)}")
+    yield point
+    for other in others:
+        yield Point(node.name, OTHER_UPLINK, other, leaves, blind="another member of the bond")
 
 
 def _own(flow: Flow, dhcp_namespaces: By[DhcpServer, Namespace]) -> tuple[str, str]:
@@ -303,6 +318,7 @@ def _own(flow: Flow, dhcp_namespaces: By[DhcpServer, Namespace]) -> tuple[str, s
 
 def _sends_in_namespace(
     flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], dhcp_namespaces: By[DhcpServer, Namespace],  # noqa: ARG001 - the same facts as the points
+    ovs_bridges: By[Node, Table[OvsBridge]],  # noqa: ARG001 - the same
 ) -> tuple[Action, ...]:
     device, address = _own(flow, dhcp_namespaces)
     if flow.protocol == "arp":

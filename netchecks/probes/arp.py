@@ -12,13 +12,14 @@ from netchecks.models.answers import Answer, Outcome, Reply
 from netchecks.models.domains import Domain
 from netchecks.models.links import Link
 from netchecks.models.neutron import Namespace
+from netchecks.models.openvswitch import OvsBridge
 from netchecks.models.routes import InterfaceAddress
 from netchecks.models.subjects import Address, DhcpServer, Flow, Node
 from netchecks.models.table import Table
 from netchecks.probe import Ask, Capture, Frames, Got, probe
 from netchecks.seen import By
 from netchecks.send import check
-from netchecks.taps import tap_of
+from netchecks.taps import tap_of, uplink_devices
 
 ARP, IPV6 = 0x0806, 0x86DD
 REQUEST, REPLY = 1, 2
@@ -124,12 +125,16 @@ def _ask(flow: Flow, device: str, links: Table[Link], addresses: Table[tuple[Int
 
 def _read_in_vlan(flow: Flow, got: tuple[Got, ...]) -> Answer:
     """Read what came in the network's VLAN: as the answer of any segment; and who else asked there for the same."""
-    inside = tuple((at, device, out, data) for at, device, out, tagged in got[0].packets if (data := _untagged(flow, tagged)))
+    captures = [one for one in got if one.outcome == "captured"]
+    packets = sorted(packet for one in captures for packet in one.packets)
+    inside = tuple((at, device, out, data) for at, device, out, tagged in packets if (data := _untagged(flow, tagged)))
+    own = {data[6:12] for _, _, outgoing, data in inside if outgoing}  # which a switch brings back by another member of a bond
     heard = (
         data[6:12].hex(":") for _, _, outgoing, data in inside
         if not outgoing and len(data) >= WHOLE and data[20:22] == REQUEST.to_bytes(2, "big") and data[38:42] == flow.target.packed
+        and data[6:12] not in own
     )
-    answer = _read(flow, (replace(got[0], packets=inside), *got[1:]))
+    answer = _read(flow, (replace(got[0], packets=inside), *got[-len(TRIES):]))
     return replace(answer, heard=tuple(dict.fromkeys(heard)))
 
 
@@ -142,9 +147,13 @@ def _untagged(flow: Flow, data: bytes) -> bytes:
 
 
 @probe("answers", where=_is_arp_in_vlan, read=_read_in_vlan)
-def arp_in_vlan(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tuple[InterfaceAddress, ...]]]) -> Ask:
+def arp_in_vlan(
+    flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tuple[InterfaceAddress, ...]]],
+    ovs_bridges: By[Node, Table[OvsBridge]],
+) -> Ask:
     """Ask for a gateway out of the NIC itself, with the network's tag, up to three times. Nothing on the node is configured for it."""
-    device = flow.network.at(flow.source).uplink
+    nics = uplink_devices(flow.network, flow.source, ovs_bridges)
+    device = nics[0]
     mac = links[flow.source][device].mac if device in links[flow.source] else None
     if not mac:
         raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device or 'uplink'} to ask from")
@@ -155,7 +164,7 @@ def arp_in_vlan(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Ta
     tag = struct.pack("!HH", TPID, vlan) if vlan else b""
     answered = ((20 + len(tag), b"\0\2"), (28 + len(tag), flow.target.packed))
     tries = tuple(Frames(device, (frame[:12] + tag + frame[12:],), at, unless=answered) for at in TRIES)
-    return Ask((Capture(device, (ARP,)), *tries), WINDOW)
+    return Ask((*(Capture(nic, (ARP,)) for nic in nics), *tries), WINDOW)
 
 
 # -- in a namespace ----------------------------------------------------------------------------------------------------

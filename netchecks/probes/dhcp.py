@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from ipaddress import IPv6Address
 
 from netchecks.errors import NotSeen, Why
@@ -17,13 +18,14 @@ from netchecks.models.dhcp.messages import CLIENT, CLIENT6, SERVER, SERVER6, Mes
 from netchecks.models.domains import Domain
 from netchecks.models.links import Link
 from netchecks.models.neutron import Namespace
+from netchecks.models.openvswitch import OvsBridge
 from netchecks.models.routes import InterfaceAddress
 from netchecks.models.subjects import DhcpServer, Flow, Interface, Network, Node, Place
 from netchecks.models.table import Table
 from netchecks.probe import Ask, Capture, Frames, Got, Lease, Part, probe
 from netchecks.seen import By
 from netchecks.send import check
-from netchecks.taps import tap_of
+from netchecks.taps import tap_of, uplink_devices
 
 PORTS = (SERVER, CLIENT, SERVER6, CLIENT6)
 #: A server with a dynamic range pings an address for up to 3 s before it offers it (dnsmasq, PING_WAIT).
@@ -79,16 +81,25 @@ def _listen(devices: tuple[str, ...], namespace: str = "") -> Ask:
     return Ask(tuple(Capture(device, udp_ports=PORTS, namespace=namespace) for device in devices), WINDOW, "\n".join(devices))
 
 
+def _listen_at_uplink(devices: tuple[str, ...]) -> Ask:
+    """Listen at the members of a bond as at one device: which of them a frame goes by is theirs to say."""
+    return replace(_listen(devices), note="\n".join(["+".join(devices)] * len(devices)))
+
+
 def _joined(*asks: Ask) -> Ask:
     """Give several asks of one place as one."""
     return Ask(tuple(action for ask in asks for action in ask.actions), WINDOW, "\n".join(ask.note for ask in asks if ask.note))
 
 
 def _points(place: str, part: Part | NotSeen | None) -> tuple[Point, ...]:
-    """Give what was heard at one place, by its devices in the order in which they were asked for."""
+    """Give what was heard at one place, by its devices in the order in which they were asked for; at those of one name together."""
     if part is None or isinstance(part, NotSeen):
         return (Point(place, "the network", None),)
-    return tuple(Point(place, device, _heard(got)) for device, got in zip(part.note.split("\n"), part.got, strict=False) if device)
+    heard: dict[str, tuple[Message, ...] | None] = {}
+    for device, got in zip(part.note.split("\n"), part.got, strict=False):
+        before, now = heard.get(device, ()), _heard(got)
+        heard[device] = None if before is None or now is None else (*before, *now)
+    return tuple(Point(place, device, found) for device, found in heard.items() if device)
 
 
 def _heard(got: Got) -> tuple[Message, ...] | None:
@@ -158,9 +169,12 @@ def offers(flow: Flow, links: By[Node, Table[Link]], addresses: Addresses) -> di
 
 
 @probe("dhcp_exchanges", where=_is_dhcp_in_vlan, read=_read_offers, at=_flow_places)
-def offers_in_vlan(flow: Flow, links: By[Node, Table[Link]], dhcp_namespaces: Namespaces) -> dict[str, Ask]:
+def offers_in_vlan(
+    flow: Flow, links: By[Node, Table[Link]], dhcp_namespaces: Namespaces, ovs_bridges: By[Node, Table[OvsBridge]],
+) -> dict[str, Ask]:
     """Send a DISCOVER out of the NIC with the network's tag, once more after 1.5 s unless an offer came; listen in the namespaces too."""
-    device = flow.network.at(flow.source).uplink
+    nics = uplink_devices(flow.network, flow.source, ovs_bridges)
+    device = nics[0]
     mac = links[flow.source][device].mac if device in links[flow.source] else None
     if not mac:
         raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device or 'uplink'} to ask from")
@@ -169,7 +183,7 @@ def offers_in_vlan(flow: Flow, links: By[Node, Table[Link]], dhcp_namespaces: Na
     tag = struct.pack("!HH", _TPID, vlan) if (vlan := flow.network.segment) else b""
     answered = ((42 + len(tag), b"\x02"), (46 + len(tag), transaction))
     tries = tuple(Frames(device, (frame[:12] + tag + frame[12:],), at, unless=answered) for at in TRIES)
-    here = _listen((device,))
+    here = _listen_at_uplink(nics)
     return {**dict(_in_namespaces(flow.network, dhcp_namespaces)), flow.source.name: Ask((*here.actions, *tries), WINDOW, here.note)}
 
 
@@ -314,14 +328,17 @@ def listening(interface: Interface, domains: By[Node, Table[Domain]], addresses:
 
 
 @probe("dhcp_messages", of=Interface, where=_gets_it_from_agent, read=_read_vm, at=_interface_places)
-def listening_to_agents(interface: Interface, domains: By[Node, Table[Domain]], dhcp_namespaces: Namespaces) -> dict[str, Ask]:
+def listening_to_agents(
+    interface: Interface, domains: By[Node, Table[Domain]], dhcp_namespaces: Namespaces, ovs_bridges: By[Node, Table[OvsBridge]],
+) -> dict[str, Ask]:
     """Listen at the VM's tap, at the NIC and in the agents' namespaces to what the VM asks by itself; send nothing."""
     tap = tap_of(interface, domains)
     if not tap:
         raise NotSeen(Why.NOT_POSSIBLE, f"{interface.node}: {interface} has no tap")
     found = dict(_in_namespaces(interface.network, dhcp_namespaces))
     local = found.pop(interface.node.name, None)
-    near = _listen((tap,)) if local or not interface.uplink else _listen((tap, interface.uplink))
+    nics = () if local or not interface.uplink else uplink_devices(interface.network, interface.node, ovs_bridges)
+    near = _joined(_listen((tap,)), *([_listen_at_uplink(nics)] if nics else []))
     return {**found, interface.node.name: _joined(near, local) if local else near}
 
 

@@ -1,9 +1,11 @@
 """netchecks/causes/neutron.py: each cause, and the neighbouring cases where it has nothing to say."""
 
+from dataclasses import replace
+
 import pytest
 
 from netchecks.causes import neutron as causes
-from tests.suites.openstack.neutron.given import NODE1, answered, answers, flow_of, of_node, recorded, silent, wrong
+from tests.suites.openstack.neutron.given import NODE1, UNSEEN, WORLD, answered, answers, flow_of, of_node, recorded, silent, wrong
 
 NET1, FIRST, SECOND = (flow_of(f"{node}-to-gateway-net-a-arp-ipv4") for node in ("net1", "node1", "node2"))
 FROM_AGENT = flow_of("net1-dhcp-to-vm42-icmp-ipv4")
@@ -11,13 +13,27 @@ GATEWAY = "02:20:00:00:43:01"
 NAMED = {"hop": "uplink", "layer": "neighbour", "owner": "network engineer", "breaks": {"uplink"}, "certain": True}
 
 
-def blocks(flow, given):
-    causes.switch_blocks_vlan(flow, answers(given))
+def blocks(flow, given, there=UNSEEN):
+    causes.switch_blocks_vlan(flow, answers(given), of_node("ovs_bridges", there))
 
 
 def test_the_vlan_is_blocked_where_others_get_an_answer():
     with wrong("switch.vlan_not_allowed", "leave eth1 in VLAN 3933 are not answered, and the same of node2 is answered", place="node1", **NAMED):
         blocks(FIRST, {FIRST: silent(), SECOND: answered(GATEWAY)})
+
+
+def test_of_a_bond_the_member_that_asked_is_named():
+    with wrong("switch.vlan_not_allowed", "leave eth2 in VLAN 3933 are not answered", place="node1", **NAMED):
+        blocks(FIRST, {FIRST: silent(), SECOND: answered(GATEWAY)}, recorded("ovs_bridges", "ovs-3.1-bond"))
+
+
+def test_a_bond_that_the_inventory_names_is_no_device():
+    uplink = next(link for link in WORLD.links if link.name == "node1:eth1")
+    assert uplink.kinds == {"neutron"}
+    there = of_node("ovs_bridges", recorded("ovs_bridges", "ovs-3.1-bond"))
+    causes.uplink_is_bond(uplink, there)
+    with wrong("uplink.is_bond", "bond0 is a bond of Open vSwitch with eth2 and eth1, on br-provider", place="node1", hop="uplink", layer="exists"):
+        causes.uplink_is_bond(replace(uplink, device="bond0"), there)
 
 
 def test_the_vlan_is_blocked_where_no_node_hears_another():

@@ -25,11 +25,12 @@ BREAKS = {
     "neutron-vlan": {
         **dict.fromkeys((
             "nic-not-in-bridge", "nic-down", "patch-missing", "patch-wrong-peer", "mapping-wrong", "vswitchd-dead", "flows-gone",
-            "ovs-agent-dead-since-boot", "port-set-down-by-openflow",
+            "ovs-agent-dead-since-boot", "port-set-down-by-openflow", "bond-members-down",
         ), ways(*OUT, AGENT, vms=NODE1)),
         "vlan-not-allowed": ways(*OUT, AGENT, vms=NET_A),
         **dict.fromkeys((
-            "vlan-not-allowed-at-one-node", "vlan-not-allowed-at-one-node-of-one-instance", "tap-untagged", "tap-wrong-tag", "tap-dead-vlan", "tap-not-in-bridge",
+            "vlan-not-allowed-at-one-node", "vlan-not-allowed-at-one-node-of-one-instance", "bond-vlan-not-allowed",
+            "tap-untagged", "tap-wrong-tag", "tap-dead-vlan", "tap-not-in-bridge",
             "outbound-translation-missing", "inbound-translation-missing", "outbound-translation-wrong", "inbound-translation-wrong",
             "translation-on-wrong-port", "drop-above-translation", "stale-flows", "port-security-drops",
         ), ways(*OUT, AGENT)),

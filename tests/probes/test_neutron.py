@@ -10,19 +10,22 @@ from netchecks.models.links import Link
 from netchecks.models.neutron import Namespace
 from netchecks.models.table import Table
 from netchecks.plan import probe_for
-from netchecks.probe import Capture, Connect, Echo, Frames, Got
-from tests.suites.openstack.neutron.given import NODE1, SERVER, UNSEEN, VM42, A, _by, flow_of, of, of_node, recorded
+from netchecks.probe import Capture, Connect, Echo, Frames, Got, Part
+from tests.suites.openstack.neutron.given import NODE1, SERVER, UNSEEN, VM42, A, _by, bridges, flow_of, of, of_node, recorded
 
 NIC, GATEWAY = "02:20:00:00:00:11", "02:20:00:00:43:01"
 LINKS = of_node("links", Table("interface", {"eth1": Link("eth1", 3, NIC, 1500, frozenset({"UP"}), "UP")}))
 ADDRESSES = of_node("addresses", "[]")
+ALONE, BOND = of_node("ovs_bridges", bridges()), of_node("ovs_bridges", recorded("ovs_bridges", "ovs-3.1-bond"))
+SECOND = "02:20:00:00:02:11"
+BOTH = of_node("links", Table("interface", {**LINKS[NODE1], "eth2": Link("eth2", 4, SECOND, 1500, frozenset({"UP"}), "UP")}))
 INSIDE = recorded("dhcp_namespaces", "iproute2-6.1")
 IN_VLAN, IN_SPACE = flow_of("node1-to-gateway-net-a-arp-ipv4"), flow_of("net1-dhcp-to-vm42-arp-ipv4")
 
 
-def asked(flow, inside=INSIDE):
+def asked(flow, inside=INSIDE, links=LINKS, there=ALONE):
     probe = probe_for("answers", flow)
-    facts = {"links": LINKS, "addresses": ADDRESSES, "dhcp_namespaces": of("dhcp_namespaces", SERVER, inside)}
+    facts = {"links": links, "addresses": ADDRESSES, "dhcp_namespaces": of("dhcp_namespaces", SERVER, inside), "ovs_bridges": there}
     return probe.ask(flow, *(facts[need] for need in probe.needs))
 
 
@@ -58,7 +61,21 @@ def test_a_gateway_is_asked_with_the_tag_and_the_nics_own_mac():
 def test_without_the_nic_nothing_can_be_asked():
     flow = flow_of("node2-to-gateway-net-a-arp-ipv4")
     with pytest.raises(NotSeen, match="node2"):
-        probe_for("answers", flow).ask(flow, of_node("links", Table("interface", {}), flow.source), of_node("addresses", "[]", flow.source))
+        probe_for("answers", flow).ask(
+            flow, of_node("links", Table("interface", {}), flow.source), of_node("addresses", "[]", flow.source), of_node("ovs_bridges", UNSEEN, flow.source),
+        )
+
+
+def test_of_a_bond_the_member_in_use_asks_and_all_are_listened_to():
+    first, second, *tries = asked(IN_VLAN, links=BOTH, there=BOND).actions
+    assert (first.device, second.device, {one.device for one in tries}) == ("eth2", "eth1", {"eth2"})
+    assert Ether(tries[0].frames[0]).src == SECOND
+    here, back = question(SECOND, "10.19.43.1", 3933), reply(GATEWAY, "10.19.43.1", SECOND, "0.0.0.0", 3933)
+    own = Got("captured", packets=((0.1, "eth2", True, bytes(here)),), opened=0.0)
+    other = Got("captured", packets=((0.1, "eth1", False, bytes(here)), (0.2, "eth1", False, bytes(back))), opened=0.0)
+    answer = probe_for("answers", IN_VLAN).read(IN_VLAN, (own, other, *(Got("sent", sent=1) for _ in range(3))))
+    assert (answer.outcome, answer.macs, answer.sent) == ("answered", (GATEWAY,), 3)
+    assert answer.heard == ()  # its own question, which the switch brings back
 
 
 def test_answers_and_questions_of_other_vlans_count_for_nothing():
@@ -118,7 +135,7 @@ def test_sockets_are_opened_in_the_namespace():
 def test_a_discover_goes_out_of_the_nic_with_the_tag_and_is_listened_for_in_the_namespace():
     flow = flow_of("node1-to-net-a-dhcp-ipv4")
     probe = probe_for("dhcp_exchanges", flow)
-    asks = probe.ask(flow, LINKS, of("dhcp_namespaces", SERVER, INSIDE))
+    asks = probe.ask(flow, LINKS, of("dhcp_namespaces", SERVER, INSIDE), ALONE)
     capture, first, second = asks["node1"].actions
     assert (capture.device, first.device, first.frames) == ("eth1", "eth1", second.frames)
     frame = Ether(first.frames[0])
@@ -129,9 +146,23 @@ def test_a_discover_goes_out_of_the_nic_with_the_tag_and_is_listened_for_in_the_
 
 def test_what_a_vm_asks_is_listened_to_at_tap_nic_and_in_the_namespace():
     probe = probe_for("dhcp_messages", VM42)
-    asks = probe.ask(VM42, of_node("domains", UNSEEN), of("dhcp_namespaces", SERVER, INSIDE))
+    asks = probe.ask(VM42, of_node("domains", UNSEEN), of("dhcp_namespaces", SERVER, INSIDE), ALONE)
     assert [one.device for one in asks["node1"].actions] == [VM42.tap, "eth1"]
     assert [one.namespace for one in asks["net1"].actions] == [f"qdhcp-{A}"]
+
+
+def test_members_of_a_bond_are_one_point_of_the_way():
+    flow = flow_of("node1-to-net-a-dhcp-ipv4")
+    probe = probe_for("dhcp_exchanges", flow)
+    ask = probe.ask(flow, BOTH, of("dhcp_namespaces", SERVER, INSIDE), BOND)["node1"]
+    assert [one.device for one in ask.actions] == ["eth2", "eth1", "eth2", "eth2"]
+    frame = ask.actions[-1].frames[0]
+    sent, lost = Got("sent", sent=1, times=(0.1,)), Got("captured", opened=0.0)
+    got = (Got("captured", packets=((0.1, "eth2", True, frame),), opened=0.0), lost, sent, sent)
+    (point,) = probe.read(flow, {"node1": Part("node1", got, ask.note)}).points
+    assert (point.device, [message.kind for message in point.messages]) == ("eth2+eth1", ["DISCOVER"])
+    asks = probe_for("dhcp_messages", VM42).ask(VM42, of_node("domains", UNSEEN), of("dhcp_namespaces", SERVER, INSIDE), BOND)
+    assert asks["node1"].note.split("\n") == [VM42.tap, "eth2+eth1", "eth2+eth1"]
 
 
 assert ip_address("10.19.43.142") in VM42.addresses

@@ -16,6 +16,7 @@ from netchecks.models.subjects import Interface, Inventory, Network, Node
 from netchecks.models.table import Table
 from netchecks.platforms.neutron import macs_of, seen_side, seen_tables
 from netchecks.seen import By
+from netchecks.taps import uplink_devices
 
 Bridges = By[Node, Table[OvsBridge]]
 Configs = By[Node, AgentConfig]
@@ -95,7 +96,8 @@ def test_vlan_is_translated_outbound(
     Source: Neutron document, scenario 3, step 4 (1 => 3933)
     """
     ground = _ground(network, node, inventory, ovs_bridges, neutron_configs, openflow_tables, ovs_daemons)
-    if ground is None or ground.vlan is None or not ground.tables.provider.flows or _goes_out(network, node, ovs_ways):
+    nics = uplink_devices(network, node, ovs_bridges)
+    if ground is None or ground.vlan is None or not ground.tables.provider.flows or _goes_out(network, node, nics, ovs_ways):
         return
     side, segment = ground.side, _known(network).segment
     assert side.outer is not None
@@ -133,10 +135,9 @@ def _translation(segment: int) -> str:
     return f"mod_vlan_vid:{segment}" if segment else "strip_vlan"
 
 
-def _goes_out(network: Network, node: Node, ovs_ways: By[Interface, OvsWay]) -> bool:
-    """Tell whether Open vSwitch itself says that an instance's packets leave by the NIC in the segment: its word counts."""
-    nic, segment = network.at(node).uplink, _known(network).segment
-    return any(way.out is not None and way.out.leaves(nic, segment) for way in _ways(network, node, ovs_ways))
+def _goes_out(network: Network, node: Node, nics: tuple[str, ...], ovs_ways: By[Interface, OvsWay]) -> bool:
+    """Tell whether Open vSwitch itself says that an instance's packets leave by a NIC in the segment: its word counts."""
+    return any(way.out is not None and way.out.leaves(*nics, vlan=_known(network).segment) for way in _ways(network, node, ovs_ways))
 
 
 def _comes_in(network: Network, node: Node, ovs_ways: By[Interface, OvsWay]) -> bool:

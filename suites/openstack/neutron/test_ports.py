@@ -16,7 +16,7 @@ from netchecks.models.subjects import Interface, Inventory, Node
 from netchecks.models.table import Table
 from netchecks.platforms.neutron import macs_of, seen_side, seen_tables
 from netchecks.seen import By
-from netchecks.taps import tap_of
+from netchecks.taps import tap_of, uplink_devices
 
 _BREAKS = frozenset({"switched"})
 #: Tables of the integration bridge in which what a guest may send is decided: ARP and MAC spoofing, and the Open vSwitch firewall's
@@ -114,7 +114,7 @@ def test_port_security_lets_instance_send(
 @pytest.mark.kind("neutron")
 @pytest.mark.hop("tap", "service")
 def test_bridges_pass_instance(
-    interface: Interface, ovs_ways: By[Interface, OvsWay], ovs_daemons: By[Node, OvsDaemon],
+    interface: Interface, ovs_ways: By[Interface, OvsWay], ovs_daemons: By[Node, OvsDaemon], ovs_bridges: By[Node, Table[OvsBridge]],
 ) -> None:
     """By Open vSwitch's own word, what the instance sends leaves by the NIC in the network's segment, and what comes there reaches it.
 
@@ -128,8 +128,10 @@ def test_bridges_pass_instance(
     if _known(interface).is_tunnel:
         _leaves_in_tunnel(interface, _way(interface, ovs_ways))
         return
-    way, node, nic = _way(interface, ovs_ways), interface.node, interface.uplink
-    if way.out is not None and not way.out.leaves(nic, interface.segment):
+    way, node = _way(interface, ovs_ways), interface.node
+    nics = uplink_devices(interface.network, node, ovs_bridges)
+    nic = " or ".join(nics)
+    if way.out is not None and not way.out.leaves(*nics, vlan=interface.segment):
         raise Wrong(
             "ovs.drops_outbound", f"{node}: an ARP request of {interface} does not leave by {nic} in VLAN {interface.segment or 'none'}: "
             f"{_end(way.out)}", place=node.name, breaks=_BREAKS,

@@ -5,6 +5,7 @@ import pytest
 from netchecks.errors import NotSeen
 from netchecks.models.domains import Domain, DomainInterface
 from netchecks.models.links import Link
+from netchecks.models.openvswitch import wires
 from netchecks.models.ovs_traces import Output, OvsTrace, OvsWay, Step
 from netchecks.models.table import Table
 from suites.openstack.neutron import test_ports as checks
@@ -95,8 +96,8 @@ def test_ovn_gives_no_tags():
 # -- OVS' own word ---------------------------------------------------------------------------------------------------
 
 
-def passes(way, daemon=ALIVE):
-    return notes_of(checks.test_bridges_pass_instance, VM42, of("ovs_ways", VM42, way), daemon)
+def passes(way, daemon=ALIVE, there=None):
+    return notes_of(checks.test_bridges_pass_instance, VM42, of("ovs_ways", VM42, way), daemon, of_node("ovs_bridges", there or bridges()))
 
 
 def may_send(way):
@@ -133,3 +134,23 @@ def test_what_does_not_leave_or_come_is_named_with_where_it_ends():
     with wrong("ovs.drops_inbound", f"does not reach {TAP}", place="node1", breaks=BREAKS):
         passes(OvsWay(TAP, "br-int", WAY.out, OvsTrace((), (Output(TAP, 1),))))
 
+
+
+BOND = recorded("ovs_bridges", "ovs-3.1-bond")  # bond0 of eth1 and eth2, which is in use
+BY_OTHER, BY_HASH = recorded("ovs_ways", "ovs-3.1-bond-active-backup"), recorded("ovs_ways", "ovs-3.1-bond-lacp")
+
+
+def test_every_member_of_a_bond_is_the_uplink():
+    assert passes(BY_OTHER, there=BOND) == passes(BY_HASH, there=BOND) == []
+    with wrong("ovs.drops_outbound", "does not leave by eth1 in VLAN 3933", place="node1", breaks=BREAKS):
+        passes(BY_OTHER)
+    with wrong("ovs.drops_outbound", "does not leave by eth2 or eth1 in VLAN 3933", place="node1", breaks=BREAKS):
+        passes(OvsWay(TAP, "br-int", OvsTrace((), (Output("", 3934, hashed=True),))), there=BOND)
+    with wrong("ovs.drops_outbound", place="node1", breaks=BREAKS):
+        passes(BY_HASH)  # where there is no bond
+
+
+def test_the_member_in_use_comes_first():
+    assert wires("eth1", BOND) == wires("eth2", BOND) == wires("bond0", BOND) == ("eth2", "eth1")
+    assert wires("eth1", bridges()) == ("eth1",)
+    assert wires("eth7", BOND) == ("eth7",)

@@ -16,7 +16,7 @@ from netchecks.models.table import Table
 from netchecks.observe import OBSERVATIONS
 from suites.openstack.neutron import test_ports as ports
 from suites.openstack.neutron import test_tunnels as checks
-from tests.suites.openstack.neutron.given import ALIVE, NET_A, RECORDED, _by, is_unknown, notes_of, of_node, recorded, silent, wrong
+from tests.suites.openstack.neutron.given import ALIVE, NET_A, RECORDED, UNSEEN, _by, is_unknown, notes_of, of_node, recorded, silent, wrong
 from tests.suites.vmhost.given import world_of
 
 BREAKS = {"switched"}
@@ -210,7 +210,7 @@ def test_what_another_check_names_is_left_to_it(answers, more):
 
 def test_what_an_instance_floods_has_the_networks_key():
     def judge(way):
-        return notes_of(ports.test_bridges_pass_instance, VM52, _by("ovs_ways", {VM52.name: (VM52, way)}), ALIVE)
+        return notes_of(ports.test_bridges_pass_instance, VM52, _by("ovs_ways", {VM52.name: (VM52, way)}), ALIVE, of_node("ovs_bridges", UNSEEN))
 
     assert judge(WAY) == []
     other = replace(WAY, out=replace(WAY.out, outputs=tuple(replace(one, tunnel=one.tunnel.replace("0x11171", "0x11179")) for one in WAY.out.outputs)))
