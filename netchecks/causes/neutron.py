@@ -69,7 +69,6 @@ def agent_never_started(node: Node, neutron_services: By[Node, Table[Service]]) 
         )
 
 
-
 @cause("node.link_is_up", kinds=("neutron",))
 def uplink_is_bond(link: Link, ovs_bridges: By[Node, Table[OvsBridge]]) -> None:
     """What the inventory names as the uplink is a bond of Open vSwitch, which is no device of the node."""

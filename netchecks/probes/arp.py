@@ -135,6 +135,8 @@ def _read_in_vlan(flow: Flow, got: tuple[Got, ...]) -> Answer:
         and data[6:12] not in own
     )
     answer = _read(flow, (replace(got[0], packets=inside), *got[-len(TRIES):]))
+    if not answer.came_back:
+        check(got)  # of a member that could not be listened at, silence says nothing
     return replace(answer, heard=tuple(dict.fromkeys(heard)))
 
 

@@ -1,5 +1,6 @@
 """ARP and DHCP out of a NIC with a tag, and in a network namespace: what is sent in whose name, and what counts as an answer."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -76,6 +77,10 @@ def test_of_a_bond_the_member_in_use_asks_and_all_are_listened_to():
     answer = probe_for("answers", IN_VLAN).read(IN_VLAN, (own, other, *(Got("sent", sent=1) for _ in range(3))))
     assert (answer.outcome, answer.macs, answer.sent) == ("answered", (GATEWAY,), 3)
     assert answer.heard == ()  # its own question, which the switch brings back
+    lost = Got("failed", error="No such device")
+    assert probe_for("answers", IN_VLAN).read(IN_VLAN, (replace(own, packets=other.packets), lost, *(Got("sent", sent=1) for _ in range(3)))).came_back
+    with pytest.raises(NotSeen):
+        probe_for("answers", IN_VLAN).read(IN_VLAN, (own, lost, *(Got("sent", sent=1) for _ in range(3))))
 
 
 def test_answers_and_questions_of_other_vlans_count_for_nothing():
