@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import string
-import sys
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -21,6 +20,7 @@ from netchecks.models.netfilter import BridgeCalls, Firewall, Ruleset, Verdict, 
 from netchecks.models.netfilter.truth import Doubt, every, negated, some
 from netchecks.models.packets import Packet, arp_request, neighbour_solicitation, ping, tcp_syn, udp_datagram
 from netchecks.observe import OBSERVATIONS
+from tests.calls import calls
 
 RECORDED = Path(__file__).parent / "observations"
 FACTS = ("iptables", "ip6tables", "arptables", "ebtables", "nftables")
@@ -347,28 +347,16 @@ def test_chains_that_call_each_other_end_in_a_doubt() -> None:
     assert forwarded(iptables("-A FORWARD -j d0", *deep, chains=" ".join(f"d{n}" for n in range(401)))).outcome == "unknown"
 
 
-def _calls(count: int) -> int:
-    """Read that many rules and follow a packet through them; give how many functions that calls."""
+def _follow(count: int) -> None:
+    """Read that many rules and follow a packet through them to the last."""
     services = [f'-A SVC -d 10.{n >> 8 & 255}.{n & 255}.7/32 -p tcp -m comment --comment "ns/svc-{n}" -m tcp --dport 80 -j REJECT' for n in range(count)]
-    calls = 0
-
-    def counted(_frame: object, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in {"call", "c_call"}
-
-    before = sys.getprofile()
-    sys.setprofile(counted)
-    try:
-        rules = iptables("-A FORWARD -j SVC", *services, chains="SVC")
-        last = replace(SYN, destination=ip_address(f"10.{count - 1 >> 8}.{count - 1 & 255}.7"), destination_port=80)
-        assert forwarded(rules, last).outcome == "dropped"
-    finally:
-        sys.setprofile(before)
-    return calls
+    rules = iptables("-A FORWARD -j SVC", *services, chains="SVC")
+    last = replace(SYN, destination=ip_address(f"10.{count - 1 >> 8}.{count - 1 & 255}.7"), destination_port=80)
+    assert forwarded(rules, last).outcome == "dropped"
 
 
 def test_a_big_rule_set_costs_no_more_than_its_size() -> None:
-    assert _calls(4000) < 8 * _calls(1000)  # four times; caches fill meanwhile
+    assert calls(lambda: _follow(4000)) < 8 * calls(lambda: _follow(1000))  # four times; caches fill meanwhile
 
 
 def test_the_answer_is_the_reverse() -> None:

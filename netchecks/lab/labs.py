@@ -26,12 +26,13 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 #: What every place knows of its neighbours goes: a fault that has stood for a minute finds nobody remembering better days.
 FORGET_NEIGHBOURS = """
-for name in /run/netns/*; do ip -n "${name##*/}" neigh flush all; done
+for name in /run/netns/*; do [ ! -e "$name" ] || ip -n "${name##*/}" neigh flush all; done
 """
 
 #: After a fault, no bridge shall remember where it led frames to.
 FORGET_PORTS = """
 for name in /run/netns/*; do
+  [ -e "$name" ] || continue
   for bridge in $(ip -n "${name##*/}" -br link show type bridge | cut -d' ' -f1); do
     ip -n "${name##*/}" link set "$bridge" type bridge fdb_flush
   done
@@ -109,7 +110,7 @@ class Lab:
         if reason:
             raise LabError(f"{fault.name}: {reason}")
         try:
-            self._step("forget", faults.Step(at="lab", run=FORGET_NEIGHBOURS))
+            self._forget(FORGET_NEIGHBOURS)
             self._steps(fault.name, fault.breaks)
             self._note(fault, broken=True)
         except BaseException:
@@ -122,7 +123,7 @@ class Lab:
         """Undo it, and wait until all that listens answers again. Raises LabError."""
         self._steps(f"undo {fault.name}", fault.undo)
         self._note(fault, broken=False)
-        self._step("forget", faults.Step(at="lab", run=FORGET_NEIGHBOURS + FORGET_PORTS))
+        self._forget(FORGET_NEIGHBOURS + FORGET_PORTS)
         if not self.broken:
             self.await_healthy()
 
@@ -160,6 +161,11 @@ class Lab:
                 failed.append(str(error))
         if failed:
             raise LabError("\n".join(failed))
+
+    def _forget(self, script: str) -> None:
+        """Run that in the lab, and in each real host: the network namespaces inside it are named there alone. Raises LabError."""
+        inside = sorted(self.topology.nodes()) if self.rooted else []
+        self._steps("forget", [faults.Step(at=place, run=script) for place in ("lab", *inside)])
 
     def _step(self, what: str, step: faults.Step) -> None:
         """Run one step. Raises LabError."""

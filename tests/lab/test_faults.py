@@ -97,7 +97,7 @@ BREAKS = {
 #: Two hosts fight, or some packets are lost: what breaks is a matter of luck, but only theirs.
 FIGHTS = {
     "address-duplicate": "vm42", "mac-duplicate": "vm4[24]", "gateway-two-macs": ".*", "switch-reflects-frames": "vm4[23]",
-    "path-loss": "vm4[23]", "path-loss-everywhere": "vm4", "path-loss-of-one-vm": "vm42",
+    "path-loss": "vm4[23]", "path-loss-everywhere": "vm4|dns", "path-loss-of-one-vm": "vm42",
 }
 
 #: What a snapshot leaves out because it changes by itself is asked for here.
