@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 
 
-def calls(work: Callable[[], object]) -> int:
+def calls_of(work: Callable[[], object]) -> int:
     """Do it, and give how many functions of Python and C that calls."""
     count = 0
 

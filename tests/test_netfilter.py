@@ -20,7 +20,7 @@ from netchecks.models.netfilter import BridgeCalls, Firewall, Ruleset, Verdict, 
 from netchecks.models.netfilter.truth import Doubt, every, negated, some
 from netchecks.models.packets import Packet, arp_request, neighbour_solicitation, ping, tcp_syn, udp_datagram
 from netchecks.observe import OBSERVATIONS
-from tests.calls import calls
+from tests.calls import calls_of
 
 RECORDED = Path(__file__).parent / "observations"
 FACTS = ("iptables", "ip6tables", "arptables", "ebtables", "nftables")
@@ -356,7 +356,7 @@ def _follow(count: int) -> None:
 
 
 def test_a_big_rule_set_costs_no_more_than_its_size() -> None:
-    assert calls(lambda: _follow(4000)) < 8 * calls(lambda: _follow(1000))  # four times; caches fill meanwhile
+    assert calls_of(lambda: _follow(4000)) < 8 * calls_of(lambda: _follow(1000))  # four times; caches fill meanwhile
 
 
 def test_the_answer_is_the_reverse() -> None:

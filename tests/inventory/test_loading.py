@@ -14,7 +14,7 @@ from netchecks.errors import InventoryError
 from netchecks.inventory import default_path, load, show
 from netchecks.inventory.fields import BACKENDS
 from netchecks.models.subjects import Connection, DeclaredLink, DeclaredRoute, DeclaredThroughput, Inventory
-from tests.calls import calls
+from tests.calls import calls_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -272,7 +272,7 @@ def test_2000_vms_on_500_nodes_cost_no_more_than_their_number(tmp_path):
         inventory = load([ranges])
         assert (len(inventory.nodes), len(inventory.vms)) == (vms // 4 + 1, vms)
         written_out.write_text(show(inventory))
-        cost[vms] = [calls(partial(load, [file])) for file in (ranges, written_out)]
+        cost[vms] = [calls_of(partial(load, [file])) for file in (ranges, written_out)]
         assert everything(load([written_out])) == everything(inventory)
     assert all(big < 12 * small for big, small in zip(cost[2000], cost[200], strict=True)), cost
 
