@@ -8,6 +8,7 @@ from netchecks.models.answers import Answer
 from netchecks.models.links import Link
 from netchecks.models.subjects import Flow, Node
 from netchecks.models.table import Table
+from netchecks.models.traces import Trace
 from netchecks.seen import By
 
 #: A bridge hands on frames that are longer than a port's MTU by the length of a VLAN tag (TRAPS, "MTU").
@@ -57,19 +58,25 @@ def guest_has_a_wide_prefix(flow: Flow, answers: By[Flow, Answer]) -> None:
 
 
 @cause("vmhost.vm_answers_ping", "vmhost.mtu_is_consistent", "vmhost.reply_leaves_tap")
-def guest_drops_icmp(flow: Flow, answers: By[Flow, Answer]) -> None:
-    """The guest does not answer ping, but a declared port of the same address, asked from the same node, is."""
+def guest_drops_icmp(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:
+    """The guest does not answer ping, but a declared port of the same address, asked from the same node, is.
+
+    Where a trace shows that pings are lost before they come to the guest, or answers behind it, it is not the guest.
+    """
     if flow.protocol != "icmp" or flow.translated is not None:  # who translates it may drop it too: a trace tells
         return
     asked = [
         other for other, answer in _to_same(flow, answers).items()
         if answer.came_back and other.protocol == "tcp" and _is_from_there(other, flow) and other.target == flow.target
     ]
-    pings = [
-        answer for other, answer in _to_same(flow, answers).items()
+    pings = {
+        other: answer for other, answer in _to_same(flow, answers).items()
         if other.protocol == "icmp" and not other.size and other.target == flow.target and _is_from_there(other, flow)
-    ]
-    if asked and not any(answer.came_back for answer in pings):
+    }
+    followed = (trace.lost for other, trace in traces.seen().items() if other in pings)
+    if any(lost is not None and lost.after is not None for lost in followed):
+        return
+    if asked and not any(answer.came_back for answer in pings.values()):
         raise Harmless("guest.drops_icmp", f"{flow.interface} answers at {flow.target} port {asked[0].port}, but not ping: it drops ICMP")
 
 

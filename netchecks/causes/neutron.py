@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from netchecks.cause import cause
 from netchecks.errors import Wrong
-from netchecks.models.answers import Answer
+from netchecks.models.answers import Answer, Row
+from netchecks.models.openflow import FlowTable, invalid
 from netchecks.models.openvswitch import OvsBridge, bridge_of
+from netchecks.models.rows import stretch
 from netchecks.models.services import Service
 from netchecks.models.subjects import Flow, Link, Network, Node
 from netchecks.models.table import Table
-from netchecks.seen import By
+from netchecks.seen import By, Pair
 from netchecks.taps import uplink_devices
 
 _AGENT = "neutron-openvswitch-agent"
@@ -80,3 +82,19 @@ def uplink_is_bond(link: Link, ovs_bridges: By[Node, Table[OvsBridge]]) -> None:
             "and no device of its own that could be looked at", place=link.node.name, hop="uplink", layer="exists",
             remedy=f"name one of its members in the inventory (uplink: {port.devices[0]}); the others follow from Open vSwitch",
         )
+
+
+@cause("vmhost.packets_are_not_lost", kinds=("neutron",))
+def conntrack_loses_connections(flow: Flow, rows: By[Flow, Row], openflow_counts: By[Node, Pair[Table[FlowTable]]]) -> None:
+    """On the way of this VM alone some connections are lost, and flows of its node drop at least as many packets as invalid."""
+    interface, row = flow.interface, rows[flow]
+    if interface is None or stretch(flow, rows.seen())[0] != interface.vm.name:
+        return
+    pair = openflow_counts[interface.node]
+    for name, one, count in invalid(pair.before, pair.after):
+        if count >= row.lost > 0:
+            raise Wrong(
+                "ovs.conntrack_invalid", f"{interface.node}: {row.lost} of {len(row.answered)} {flow.protocol.upper()} packets from "
+                f"{flow.source} to {interface} are lost, and {one} of {name} has dropped {count} as invalid", place=interface.node.name,
+                hop="tap", layer="service",
+            )

@@ -17,6 +17,8 @@ VID, PRESENT = 0xFFF, 0x1000
 NO_VLAN = 0xFFFF
 #: More tables than any pipeline goes through; it also ends circles.
 DEEPEST = 40
+#: Neutron's table for what its security groups drop (neutron, plugins/ml2/drivers/openvswitch/agent/common/constants.py).
+DROPPED_TRAFFIC = 93
 _PORTS = {"LOCAL": 65534}
 
 
@@ -82,6 +84,16 @@ class OpenFlow:
     def port(self) -> str:
         """The port that it asks for, as it is written; empty: any."""
         return self.match.get("in_port", "").strip('"')
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether it is for what connection tracking takes for invalid alone."""
+        return "+inv" in self.match.get("ct_state", "")
+
+    @property
+    def drops(self) -> bool:
+        """Whether it drops what it is for: itself, or by the table in which Neutron's firewall does."""
+        return self.actions in {("drop",), (f"resubmit(,{DROPPED_TRAFFIC})",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,3 +272,24 @@ def translating(flows: Iterable[OpenFlow], vlan: int, to: int) -> Iterator[OpenF
         given = 0 if flow.strips and flow.sets is None else flow.sets
         if flow.vlan == vlan and given == to:
             yield flow
+
+
+def counted(before: FlowTable, after: FlowTable) -> Iterator[tuple[OpenFlow, int]]:
+    """Give the packets that each flow has counted between two looks. One that was written anew meanwhile has counted all that it says."""
+    known = {_identity(flow): flow.packets or 0 for flow in before.flows}
+    for flow in after.flows:
+        if flow.packets is not None:
+            base = known.get(_identity(flow), 0)
+            yield flow, flow.packets - base if flow.packets >= base else flow.packets
+
+
+def invalid(before: Mapping[str, FlowTable], after: Mapping[str, FlowTable]) -> Iterator[tuple[str, OpenFlow, int]]:
+    """Give what each flow has dropped between two looks that connection tracking takes for invalid: bridge, flow, packets."""
+    for name, table in after.items():
+        for flow, count in counted(before.get(name, FlowTable({})), table):
+            if count and flow.drops and flow.is_invalid:
+                yield name, flow, count
+
+
+def _identity(flow: OpenFlow) -> tuple[int, int, frozenset[tuple[str, str]]]:
+    return flow.table, flow.priority, frozenset(flow.match.items())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 #: As the kernel's datapath writes it (tunnel(tun_id=0x...)), and the userspace one (vxlan(...,vni=0x...), gre(...,key=0x...)).
 _KEY = re.compile(r"(?:tun_id|vni|key)=(0x[0-9a-f]{1,16}|[0-9]{1,20})")
@@ -74,11 +75,13 @@ class OvsWay:
     """What the node's bridges would do with what a guest sends, and with what comes for it. ``port``: the guest's, on ``bridge``.
 
     ``out``: an ARP request of the guest for its gateway. ``back``: an ARP request for the guest that comes by the NIC, None where there
-    is no such NIC. ``why``: why there is nothing, as "no port has the MAC".
+    is no such NIC. ``asked``: each question that it shall answer, as if it came in now, by its name: ``icmp from 10.19.43.2``,
+    ``tcp/22 from elsewhere``. ``why``: why there is nothing, as "no port has the MAC".
     """
 
     port: str = ""
     bridge: str = ""
     out: OvsTrace | None = None
     back: OvsTrace | None = None
+    asked: Mapping[str, OvsTrace] = field(default_factory=dict)
     why: str = ""

@@ -382,6 +382,23 @@ class Interface(_Named):
         return self.network.segment
 
     @property
+    def tunnel_key(self) -> str:
+        """The key that its network has in tunnels; empty where it is in none."""
+        known = self.network.neutron
+        return str(known.segment) if known is not None and known.is_tunnel else ""
+
+    @property
+    def questions(self) -> str:
+        """What its VM shall answer, apart by blanks: ``icmp``, ``tcp/22``, ``udp/53``."""
+        ports = [f"tcp/{port}" for port in self.vm.tcp] + [f"udp/{port}" for port in self.vm.udp]
+        return " ".join((["icmp"] if self.vm.answers_ping else []) + ports)
+
+    @property
+    def servers(self) -> str:
+        """The IPv4 addresses of its network's DHCP servers, apart by blanks."""
+        return " ".join(map(str, sorted(self.network.dhcp.addresses(4)))) if self.network.dhcp else ""
+
+    @property
     def node_addresses(self) -> tuple[Address, ...]:
         """The declared addresses of its node in the subnets that its own are in."""
         return self._own_of(self.node)

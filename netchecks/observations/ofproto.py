@@ -15,9 +15,10 @@ from netchecks.observe import observation
 from netchecks.parsing import blocks, split_outside
 
 #: What the guest would send, and what would come for it: an ARP request each. Nothing is sent, and no bridge learns from it.
+#: Then each question that it shall answer, by the NIC or out of a tunnel: from each DHCP server of the network, and from elsewhere.
 #: The guest's port is found by its MAC: of a hybrid plug it is not the tap.
 _WAYS = r"""
-mac=$1 address=$2 gateway=$3 tap=$4 nic=$5 vlan=$6
+mac=$1 address=$2 gateway=$3 tap=$4 nic=$5 vlan=$6 key=$7 questions=$8 servers=$9
 bare() { ovs-vsctl --timeout=4 --bare --no-headings "$@"; }
 number() { n=$(ovs-vsctl --timeout=4 get Interface "$1" ofport 2>/dev/null) || n=; case $n in ''|-*|*[!0-9]*) return 1 ;; esac; }
 trace() { ovs-appctl --timeout=4 -t ovs-vswitchd ofproto/trace "$@" || exit; }
@@ -51,18 +52,47 @@ if [ -n "$nic" ] && number "$used"; then
   own=02:6e:63:00:00:01; [ "$vlan" = 0 ] || arp="dl_vlan=$vlan,$arp"
   trace "$outer" "in_port=$n,$arp,dl_src=$own,arp_sha=$own,arp_spa=${gateway:-$address},arp_tpa=$address"
 fi
+# enters: the port by which packets for the guest come in, with what tells their network.
+enters() {
+  if [ -z "$key" ]; then
+    [ -n "$nic" ] && number "$used" && from=$used tag=dl_vlan=$vlan && { [ "$vlan" != 0 ] || tag=vlan_tci=0; }
+    return
+  fi
+  for from in $(for kind in vxlan gre geneve; do bare --columns=name find Interface type=$kind; done); do
+    ! number "$from" || { tag=tun_id=$key; return 0; }
+  done
+  return 1
+}
+if [ -n "$questions" ] && enters && outer=$(ovs-vsctl --timeout=4 iface-to-br "$from"); then
+  for asker in $servers elsewhere; do
+    source=$asker
+    [ "$asker" != elsewhere ] || source=192.0.2.1
+    for question in $questions; do
+      case $question in
+        icmp) what=icmp,icmp_type=8 ;;
+        tcp/*) what=tcp,tp_src=40000,tcp_flags=0x002,tp_dst=${question#*/} ;;
+        udp/*) what=udp,tp_src=40000,tp_dst=${question#*/} ;;
+      esac
+      packet="in_port=$n,$tag,$what,dl_src=02:6e:63:00:00:01,dl_dst=$mac,nw_src=$source,nw_dst=$address,nw_ttl=64"
+      said=$(ovs-appctl --timeout=4 -t ovs-vswitchd ofproto/trace "$outer" "$packet") || continue
+      printf '@asked %s from %s\n%s\n' "$question" "$asker" "$said"
+    done
+  done
+fi
 echo @ports
 ovs-appctl --timeout=4 -t ovs-vswitchd dpif/show || exit
 """
 
 
 @observation(
-    "{interface.mac} '{interface.first_address}' '{interface.first_gateway}' '{interface.tap}' '{interface.uplink}' {interface.segment}",
+    "{interface.mac} '{interface.first_address}' '{interface.first_gateway}' '{interface.tap}' '{interface.uplink}' {interface.segment} "
+    "'{interface.tunnel_key}' '{interface.questions}' '{interface.servers}'",
     of=Interface, shell=_WAYS, tool="ovs-appctl", root=True, seconds=10.0,
 )
 def ovs_ways(text: str) -> OvsWay:
     """What the node's bridges would do with the guest's packets, both ways, by OVS' own word. Nothing is sent."""
-    parts = {head.split(" ")[0]: (head.partition(" ")[2], body) for head, body in blocks(text, "@")}
+    found = [(head.partition(" ")[0], head.partition(" ")[2].strip(), body) for head, body in blocks(text, "@")]
+    parts = {word: (rest, body) for word, rest, body in found}
     if "none" in parts:
         return OvsWay(why=parts["none"][0])
     if not {"port", "out", "ports"} <= parts.keys():
@@ -70,7 +100,8 @@ def ovs_ways(text: str) -> OvsWay:
     devices = _datapath_ports(parts["ports"][1])
     port, _, bridge = parts["port"][0].partition(" ")
     back = _trace(parts["back"][1], devices) if "back" in parts else None
-    return OvsWay(port, bridge, _trace(parts["out"][1], devices), back)
+    asked = {rest: _trace(body, devices) for word, rest, body in found if word == "asked"}
+    return OvsWay(port, bridge, _trace(parts["out"][1], devices), back, asked)
 
 
 _DATAPATH_PORT = re.compile(r"\s+(\S{1,64}) (?:\d{1,10})/(\d{1,10}|none): ?.*")
@@ -82,29 +113,57 @@ def _datapath_ports(body: list[str]) -> dict[str, str]:
 
 
 _BRIDGE = re.compile(r'bridge\("([^"]{1,64})"\)')
+#: What a packet is that a pass begins with, and the table in which a pass goes on after conntrack.
+_FLOW = re.compile(r"Flow: (?:.*[, ]dl_vlan=(\d{1,4})\b)?")
+_RESUMES = re.compile(r"\s*Resuming from table (\d{1,3})")
 _RULE = re.compile(r"\s*(\d{1,3})\. (.*)")
 _OLD_RULE = re.compile(r"\s*Rule: table=(\d{1,3}) cookie=(\S{1,20}) (.*)")
 
 
+class _Reading:
+    """What is read of a trace so far: OVS' words go from bridge to bridge; a packet that conntrack looks at begins anew after it."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int, str, list[str]]] = []
+        self.datapath: list[tuple[int, str]] = []
+        self._bridge, self._tag = "", 0
+
+    def takes(self, line: str) -> bool:
+        """Read a line, and tell whether it is one that begins something; the others are what a rule does."""
+        if line.startswith("Datapath actions:"):
+            self.datapath.append((self._tag, line.partition(":")[2].strip()))
+        elif match := _FLOW.match(line):
+            self._tag = int(match[1]) if match[1] else 0
+        elif match := _RULE.match(line):
+            self.steps.append((self._bridge, int(match[1]), match[2], []))
+        elif match := _OLD_RULE.match(line):
+            self.steps.append((self._bridge, int(match[1]), f"{match[3]}, cookie {match[2]}", []))
+        else:
+            return self._goes_on(line)
+        return True
+
+    def _goes_on(self, line: str) -> bool:
+        if match := _BRIDGE.match(line):
+            self._bridge = match[1]
+        elif match := _RESUMES.match(line):  # OVS names the bridge here by which the packet entered
+            before = (step[0] for step in reversed(self.steps) if any(f"ct(table={match[1]}" in one for one in step[3]))
+            self._bridge = next(before, self._bridge)
+        else:
+            return False
+        return True
+
+
 def _trace(body: list[str], devices: dict[str, str]) -> OvsTrace:
     """Read ofproto/trace of OVS 2.7 and later, and the form of older releases."""
-    steps: list[tuple[str, int, str, list[str]]] = []
-    bridge, datapath = "", ""
+    read = _Reading()
     for line in body:
-        if match := _BRIDGE.match(line):
-            bridge = match[1]
-        elif match := _RULE.match(line):
-            steps.append((bridge, int(match[1]), match[2], []))
-        elif match := _OLD_RULE.match(line):
-            steps.append((bridge, int(match[1]), f"{match[3]}, cookie {match[2]}", []))
-        elif line.startswith("Datapath actions:"):
-            datapath = line.partition(":")[2].strip()
-        elif steps and "Datapath" not in line and _is_action(line):
-            steps[-1][3].append(line.strip().removeprefix("OpenFlow actions="))
-    if not datapath:
+        if not read.takes(line) and read.steps and "Datapath" not in line and _is_action(line):
+            read.steps[-1][3].append(line.strip().removeprefix("OpenFlow actions="))
+    if not read.datapath:
         raise Unreadable("'Datapath actions: ...'", "\n".join(body[-3:]))
-    made = tuple(Step(bridge, table, flow, tuple(actions)) for bridge, table, flow, actions in steps)
-    return OvsTrace(made, tuple(_outputs(datapath, devices)), "\n".join(body))
+    made = tuple(Step(bridge, table, flow, tuple(actions)) for bridge, table, flow, actions in read.steps)
+    outputs = tuple(one for tag, text in read.datapath for one in _outputs(text, devices, tag))
+    return OvsTrace(made, outputs, "\n".join(body))
 
 
 def _is_action(line: str) -> bool:
@@ -123,9 +182,9 @@ def _vlan(word: str, before: int) -> int:
     return int(match[1]) if match else before
 
 
-def _outputs(text: str, devices: dict[str, str]) -> Iterator[Output]:
-    """Give where a packet leaves: actions are carried out one after the other."""
-    vlan, tunnel = 0, ""
+def _outputs(text: str, devices: dict[str, str], vlan: int = 0) -> Iterator[Output]:
+    """Give where a packet leaves that is in a VLAN: actions are carried out one after the other."""
+    tunnel = ""
     for word in split_outside(text):
         vlan = _vlan(word, vlan)
         if match := _TUNNEL.fullmatch(word):
@@ -135,7 +194,7 @@ def _outputs(text: str, devices: dict[str, str]) -> Iterator[Output]:
                 tunnel = ""
         elif word.startswith(("clone(", "sample(")):
             inner = word[word.index("(") + 1:-1]
-            yield from _outputs(inner.partition("actions(")[2].rstrip(")") if "actions(" in inner else inner, devices)
+            yield from _outputs(inner.partition("actions(")[2].rstrip(")") if "actions(" in inner else inner, devices, vlan)
         elif word.startswith(("hash(", "lb_output(")):
             yield Output("", vlan, tunnel, hashed=True)
         elif word.isdigit():

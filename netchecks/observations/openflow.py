@@ -40,6 +40,17 @@ def openflow_tables(text: str) -> Table[FlowTable]:
     return Table("bridge", found)
 
 
+#: Of all flows those whose counts say something: what translates VLANs, and what drops, itself or in Neutron's table for that.
+_SOME = r"table=[0-4],.*(vlan_vid|strip_vlan|pop_vlan)|actions=drop|resubmit\(,93\)"
+_COUNTS = _EACH.replace("WHAT", "dump-flows").replace('"$said"; break', f'"$said" | grep -E \'{_SOME}\'; break')
+
+
+@observation(shell=_COUNTS, tool="ovs-ofctl", root=True, counter=True, seconds=15.0, limit=_LIMIT)
+def openflow_counts(text: str) -> Table[FlowTable]:
+    """Those flows of each bridge that translate VLANs or drop, before and after the probes: what each has counted meanwhile."""
+    return openflow_tables(text)
+
+
 #: What stands before the match and is none; the others are the match.
 _ABOUT = frozenset({
     "cookie", "duration", "table", "n_packets", "n_bytes", "idle_age", "hard_age", "idle_timeout", "hard_timeout", "importance", "priority",

@@ -6,6 +6,7 @@ import pytest
 
 from netchecks.causes import guest as causes
 from netchecks.models.answers import Answer
+from netchecks.models.traces import Point, Seen, Sighting, Trace
 from tests.suites.vmhost.given import (
     CONTROLLER,
     LAN,
@@ -14,6 +15,7 @@ from tests.suites.vmhost.given import (
     NODE2,
     UNSEEN,
     VM44,
+    _by,
     answered,
     answers,
     by,
@@ -85,8 +87,20 @@ def test_what_another_guest_asks_for_is_its_own():
 # -- ICMP dropped ----------------------------------------------------------------------------------------------------
 
 
-def drops(asked, given):
-    causes.guest_drops_icmp(asked, answers(given))
+SENDER, UPLINK, TAP = (Point("node1", "sender", "br0", leaves=True), Point("node1", "uplink", "eth0", leaves=False), Point("node1", "tap", "vnet7", leaves=True))
+SEEN = Sighting("request", 1.0, "02:00:00:00:00:01", MAC, 0)
+
+
+def drops(asked, given, seen=None):
+    """``seen``: what a trace of the pings saw at the sender, the uplink and the tap."""
+    trace = Trace("a", tuple(map(Seen, (SENDER, UPLINK, TAP), seen)), (1.0,)) if seen else UNSEEN
+    causes.guest_drops_icmp(asked, answers(given), _by("traces", {PING.name: (PING, trace)}))
+
+
+def test_pings_that_are_lost_before_they_come_to_the_guest_are_not_dropped_there():
+    drops(PING, {PING: silent(), TCP: answered()}, ((SEEN,), (), ()))
+    with harmless("guest.drops_icmp"):
+        drops(PING, {PING: silent(), TCP: answered()}, ((SEEN,), (SEEN,), (SEEN,)))
 
 
 @pytest.mark.parametrize("tcp", [answered() ])

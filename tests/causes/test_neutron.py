@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from netchecks.causes import neutron as causes
-from tests.suites.openstack.neutron.given import NODE1, UNSEEN, WORLD, answered, answers, flow_of, of_node, recorded, silent, wrong
+from netchecks.models.answers import Row
+from netchecks.seen import Pair
+from tests.suites.openstack.neutron.given import NODE1, UNSEEN, WORLD, _by, answered, answers, flow_of, of_node, recorded, silent, wrong
 
 NET1, FIRST, SECOND = (flow_of(f"{node}-to-gateway-net-a-arp-ipv4") for node in ("net1", "node1", "node2"))
 FROM_AGENT = flow_of("net1-dhcp-to-vm42-icmp-ipv4")
@@ -76,3 +78,27 @@ def test_an_agent_that_never_started_explains_what_is_not_there():
 def test_an_agent_that_ran_or_is_none_explains_nothing(text):
     never_started(text)
     causes.agent_never_started(NODE1, of_node("neutron_services", recorded("neutron_services", "systemd-252-node1")))
+
+
+# -- connection tracking ---------------------------------------------------------------------------------------------
+
+FULL = Pair(recorded("openflow_counts", "ovs-3.1-conntrack-full-before"), recorded("openflow_counts", "ovs-3.1-conntrack-full-after"), 5.8)
+TO_VM42, TO_OTHER = (flow_of(f"controller-to-{vm}-icmp-ipv4") for vm in ("vm42", "vm43"))
+
+
+def loses(lost, *, pair=FULL, other=(True,) * 40):
+    row = Row((False,) * lost + (True,) * (40 - lost))
+    rows = _by("rows", {TO_VM42.name: (TO_VM42, row), TO_OTHER.name: (TO_OTHER, Row(other))})
+    causes.conntrack_loses_connections(TO_VM42, rows, of_node("openflow_counts", pair))
+
+
+def test_what_conntrack_takes_for_invalid_explains_what_is_lost_now_and_then():
+    with wrong("ovs.conntrack_invalid", "20 of 40 ICMP packets from controller to vm42 are lost", "+inv+trk", "has dropped 282 as invalid", place="node1",
+               hop="tap", layer="service"):
+        loses(20)
+
+
+def test_what_is_lost_of_all_or_with_nothing_dropped_has_another_cause():
+    loses(0)
+    loses(20, pair=Pair(FULL.after, FULL.after, 5.8))
+    loses(20, other=(True, False) * 20)

@@ -10,7 +10,7 @@ from tests.lab.test_routed_faults import ways
 
 #: One of each kind, tried in every run of the tests; the others in `make test-all`.
 QUICK = {
-    "neutron-vlan": {"tap-untagged", "inbound-translation-missing", "dnsmasq-dead", "healthy-hybrid-plug"},
+    "neutron-vlan": {"tap-untagged", "inbound-translation-missing", "dnsmasq-dead", "healthy-hybrid-plug", "security-group-lacks-icmp"},
     "neutron-vxlan": {"tunnel-remote-missing"},
 }
 ALL = [(topology, fault) for topology in QUICK for fault in faults.load(topology)]
@@ -39,7 +39,9 @@ BREAKS = {
         **dict.fromkeys((
             "inbound-translation-missing-at-agent", "inbound-translation-missing-at-agent-of-one-instance", "namespace-missing", "namespace-without-address",
         ), ways(AGENT, vms=NET_A)),
-        "hybrid-plug-filtered": ways(*OUT, AGENT),
+        "security-group-lacks-icmp": ways("4", AGENT),
+        "security-group-of-its-network-alone": ways(*OUT),
+        **dict.fromkeys(("hybrid-plug-filtered", "unicast-dropped", "conntrack-full"), ways(*OUT, AGENT)),
         "hybrid-plug-untagged": ways(*OUT, AGENT),
         "healthy-stopped-instance": ways(*OUT, AGENT, vms=("vm43",)),
         "two-tap-and-vlan": ways(*OUT, AGENT, vms=("vm43", "vm44")),
@@ -50,6 +52,7 @@ BREAKS = {
             "tunnel-bridge-missing", "tunnel-flows-gone", "underlay-down", "underlay-lost",
         ), ways(*OUT, AGENT, vms=("vm52", "vm53"))),
         **dict.fromkeys(("tap-untagged", "port-security-drops"), ways(*OUT, AGENT, vms=("vm52",))),
+        "security-group-lacks-icmp": ways("4", AGENT, vms=("vm52",)),
     },
 }
 

@@ -47,6 +47,7 @@ ELSEWHERE = [
     ("nova-flatdhcp", "gate_keeps_what_the_instance_begins", "outbound-dropped", {"compute1", "vm42"}),
     ("neutron-vlan", "switch_blocks_vlan", "vlan-not-allowed-at-one-node", {"node1", "net1", "10.20.0.1"}),
     ("neutron-vlan", "agent_never_started", "ovs-agent-dead-since-boot", {"node1"}),
+    ("neutron-vlan", "conntrack_loses_connections", "conntrack-full", {"node1"}),
     ("neutron-vlan", "uplink_is_bond", "bond-named-in-inventory", {"node1"}),
 ]
 
