@@ -55,6 +55,19 @@ def make_flow(  # noqa: PLR0913 - the five-tuple of a flow and its size
     return Flow(name, source, network, protocol, target, interface, port, size, needs=frozenset(needs))
 
 
+def to_floating(interface: Interface, needs: Iterable[str], external: Network | None = None) -> Iterator[Flow]:
+    """Give ping and the TCP ports of each floating address, from outside: what is translated on the way. ``needs``: more of them."""
+    fixed = next((address for address in interface.addresses if address.version == 4), None)  # noqa: PLR2004 - IPv4
+    ports = [*([None] if interface.vm.answers_ping else []), *interface.vm.tcp]
+    for number, floating in enumerate(interface.floating if fixed else ()):
+        for source in interface.network.probe_from:
+            for port in ports:
+                made = make_flow(source, interface.network, "tcp" if port else "icmp", floating, interface, port=port)
+                name = f"{source}-to-{interface}-floating{f'-{number + 1}' if number else ''}-{made.protocol}{port or ''}"
+                more = (made.needs - {"uplink", "own_bridge"}) | {"routed", "floating", *needs}
+                yield replace(made, name=name, needs=more, translated=fixed, external=external)
+
+
 def attached(node: Node, network: Network) -> bool:
     """Tell whether a node is on a network."""
     return any(end.node == node for end in network.attachments)

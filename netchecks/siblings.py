@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netchecks.models.subjects import Access, Database, DhcpServer, Flow, Interface, Link, Network, Node, Vm
+from netchecks.models.subjects import Access, Database, DhcpServer, Flow, Interface, Link, Network, Node, VirtualRouter, Vm
 from netchecks.world import KINDS, Subject, World, complete
 
 #: What a user names to compare with.
@@ -68,7 +68,7 @@ def _interfaces(vm: Vm, network: Network | None, beside: Beside, world: World) -
     return [one for one in others if one.vm is beside or one.node is beside]
 
 
-def _first(subject: Flow | Link | Access | DhcpServer | Database, beside: Beside, world: World) -> Subject | None:
+def _first(subject: Flow | Link | Access | DhcpServer | VirtualRouter | Database, beside: Beside, world: World) -> Subject | None:
     """Give the first subject of the same type that is what this one is, but beside."""
     wanted = _like(subject, beside, world)
     if wanted is None or wanted == _traits(subject):
@@ -88,7 +88,7 @@ def _traits(subject: Any) -> tuple[Any, ...]:
     return (subject.source, subject.node) if isinstance(subject, Access) else (subject.network, subject.node)
 
 
-def _like(subject: Flow | Link | Access | DhcpServer | Database, beside: Beside, world: World) -> tuple[Any, ...] | None:
+def _like(subject: Flow | Link | Access | DhcpServer | VirtualRouter | Database, beside: Beside, world: World) -> tuple[Any, ...] | None:
     if isinstance(subject, Flow):
         return _flow_like(subject, beside, world)
     found = tuple(one if _stays(subject, one) else _counterpart(one, beside, world) for one in _traits(subject))

@@ -8,18 +8,31 @@ from itertools import count
 from typing import Any
 
 from netchecks.models.hops import Hop
-from netchecks.models.subjects import SSH_PORT, Access, Database, DhcpServer, Flow, Interface, Inventory, Link, Network, Node, Vm
+from netchecks.models.subjects import (
+    SSH_PORT,
+    Access,
+    Database,
+    DhcpServer,
+    Flow,
+    Interface,
+    Inventory,
+    Link,
+    Network,
+    Node,
+    VirtualRouter,
+    Vm,
+)
 from netchecks.platform import PLATFORMS, Flows, Platform
 
-Subject = Node | Network | Vm | Interface | Link | DhcpServer | Database | Flow | Access
+Subject = Node | Network | Vm | Interface | Link | DhcpServer | VirtualRouter | Database | Flow | Access
 
 #: A platform's nodes are asked for one by one where they are few, and in about so many commands where they are many.
 ACCESS_COMMANDS = 32
 
 #: Parameter name of a check -> the type of its subjects, the finest first: it determines the others.
 KINDS: dict[str, type[Any]] = {
-    "flow": Flow, "access": Access, "interface": Interface, "dhcp_server": DhcpServer, "database": Database, "link": Link,
-    "vm": Vm, "network": Network, "node": Node,
+    "flow": Flow, "access": Access, "interface": Interface, "dhcp_server": DhcpServer, "virtual_router": VirtualRouter,
+    "database": Database, "link": Link, "vm": Vm, "network": Network, "node": Node,
 }
 
 
@@ -31,6 +44,7 @@ class World:
     links: tuple[Link, ...]
     accesses: tuple[Access, ...]
     dhcp_servers: tuple[DhcpServer, ...]
+    virtual_routers: tuple[VirtualRouter, ...]
     databases: tuple[Database, ...]
     flows: tuple[Flow, ...]
     index: Flows
@@ -42,7 +56,7 @@ class World:
         """Give every subject of one type, in the order of the inventory."""
         same: dict[type[Any], Sequence[Any]] = {
             Flow: self.flows, Access: self.accesses, Interface: self.inventory.interfaces, Link: self.links,
-            DhcpServer: self.dhcp_servers, Database: self.databases,
+            DhcpServer: self.dhcp_servers, VirtualRouter: self.virtual_routers, Database: self.databases,
             Vm: self.inventory.vms, Network: self.inventory.networks, Node: self.inventory.nodes,
         }
         return same[kind]
@@ -91,9 +105,11 @@ def build(inventory: Inventory) -> World:
     for flow in inventory.flows:
         _add(flows, flow)
     servers = tuple(server for network in inventory.networks for server in dhcp_servers(network))
+    routers = tuple(router for network in inventory.networks for router in virtual_routers(network))
     accesses = tuple(_accesses(inventory))
     databases = tuple(database for network in inventory.networks for database in databases_of(network))
-    return World(inventory, tuple(_links(inventory)), accesses, servers, databases, tuple(flows.values()), Flows.of(flows.values()))
+    links, known = tuple(_links(inventory)), tuple(flows.values())
+    return World(inventory, links, accesses, servers, routers, databases, known, Flows.of(known))
 
 
 def _add(flows: dict[str, Flow], flow: Flow) -> None:
@@ -160,12 +176,24 @@ def dhcp_servers(network: Network) -> tuple[DhcpServer, ...]:
     )
 
 
+def virtual_routers(network: Network) -> tuple[VirtualRouter, ...]:
+    """Give the routers of Neutron's agents that a network's VMs leave by, on each node that has one."""
+    known = network.neutron
+    ends = [end.node for end in network.attachments if known and end.node.name in known.router_nodes]
+    return tuple(VirtualRouter(f"{network}@{node}", network, node, known.router) for node in ends) if known else ()
+
+
+def _serving(network: Network) -> list[Subject]:
+    return [*dhcp_servers(network), *virtual_routers(network), *databases_of(network)]
+
+
 def parts(subject: Subject) -> tuple[Subject, ...]:
     """Give the subjects that this one is made of, each once."""
     found: dict[tuple[type[Any], str], Subject] = {}
     for part in _direct(subject):
         found.setdefault((type(part), part.name), part)
-        if not isinstance(part, Network | DhcpServer | Database):  # a network's other nodes have nothing to do with one of its interfaces
+        # a network's other nodes have nothing to do with one of its interfaces
+        if not isinstance(part, Network | DhcpServer | VirtualRouter | Database):
             found.update({(type(other), other.name): other for other in parts(part)})
     return tuple(found.values())
 
@@ -173,12 +201,14 @@ def parts(subject: Subject) -> tuple[Subject, ...]:
 def _direct(subject: Subject) -> list[Subject]:
     if isinstance(subject, Flow):
         servers = dhcp_servers(subject.network) if subject.protocol == "dhcp" or subject.namespace else ()
-        own = [subject.source, subject.network, *(end for end in (subject.interface, subject.peer) if end)]
-        return [*own, *servers, *(server.node for server in servers)]  # which listen at the same time
+        routers = virtual_routers(subject.network) if subject.translated is not None or subject.namespace else ()
+        own = [subject.source, subject.network, *(end for end in (subject.external, subject.interface, subject.peer) if end)]
+        nodes = [*(server.node for server in servers), *(router.node for router in routers)]  # which listen at the same time
+        return [*own, *servers, *routers, *nodes]
     if isinstance(subject, Interface):
         network, gate = subject.network, subject.gate
-        return [subject.vm, network, subject.node, gate, *network.routers, *dhcp_servers(network), *databases_of(network)]
-    if isinstance(subject, DhcpServer):
+        return [subject.vm, network, subject.node, gate, *network.routers, *_serving(network)]
+    if isinstance(subject, DhcpServer | VirtualRouter):
         return [subject.node, subject.network, *(end.node for end in subject.network.attachments)]
     if isinstance(subject, Network | Database):
         network = subject.network if isinstance(subject, Database) else subject
@@ -222,7 +252,7 @@ def _fill(subject: Any, finest: str, kinds: frozenset[str]) -> list[dict[str, Su
         row |= {"vm": subject.vm, "network": subject.network, "node": subject.node}
     elif finest == "database":
         row |= {"network": subject.network}
-    elif finest == "dhcp_server":
+    elif finest in {"dhcp_server", "virtual_router"}:
         row |= {"network": subject.network, "node": subject.node}
     elif finest in {"link", "vm", "access"}:
         row |= {"node": subject.node}

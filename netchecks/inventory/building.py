@@ -209,7 +209,7 @@ def _network(network: Object[NetworkEntry], site: Site) -> Network:
         advertised=Advertised(frozenset(told.routers), told.managed, told.other) if (told := written.advertised) else None,
         routers=_routers(network, attachments, site),
         outside=written.outside,
-        neutron=neutron_of(written.neutron) if written.neutron else None,
+        neutron=neutron_of(network, attachments, site),
         nova=(nova := nova_of(network, attachments, site)),
         database_way=_way_to(nova.database.node, site) if nova and nova.database else None,
     )

@@ -193,6 +193,15 @@ class AdvertisedEntry(Written):
     other: Yes | None = Field(None, description="The flag O: resolvers and the like come by DHCPv6.")
 
 
+class RouterEntry(Written):
+    """A router of Neutron: 'openstack router show'."""
+
+    model_config = _required("id")
+
+    id: Uuid = Field("", description="The router's UUID.")
+    nodes: tuple[Names, ...] = Field((), description="Nodes whose L3 agents have it: 'openstack network agent list --router'.")
+
+
 class NeutronEntry(Written):
     """What Neutron knows of a network of kind neutron: 'openstack network show'."""
 
@@ -205,6 +214,7 @@ class NeutronEntry(Written):
     bridge: Device = Field("", description="The bridge of the physical network; what the agent's bridge_mappings say where not given.")
     integration_bridge: Device = Field("br-int", description="The agent's integration_bridge.")
     tunnel_bridge: Device = Field("br-tun", description="The agent's tunnel_bridge.")
+    router: RouterEntry | None = Field(None, description="The router that its VMs leave by, where that is one of Neutron's.")
 
 
 class SubnetEntry(Written):
@@ -269,7 +279,7 @@ class InterfaceEntry(Written):
     mac: Mac = Field("", description="Its MAC address.")
     addresses: tuple[Host, ...] = Field((), description="Its addresses, without prefix lengths.")
     tap: Device = Field("", description="Its interface on the node; found by MAC where not given.")
-    floating: tuple[Host, ...] = Field((), description="Addresses that are translated to its first one (nova-network).")
+    floating: tuple[Host, ...] = Field((), description="Addresses that are translated to its first one (nova-network, Neutron).")
 
 
 class GuestEntry(WayEntry):

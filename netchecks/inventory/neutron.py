@@ -9,18 +9,39 @@ from netchecks.inventory.fields import LAST_VLAN
 from netchecks.inventory.problems import listed
 from netchecks.inventory.site import Object, Site
 from netchecks.models.neutron import NeutronNetwork
-from netchecks.models.subjects import Network
+from netchecks.models.subjects import Attachment, Network
 
 #: The largest segment of each type: IEEE 802.1Q, RFC 7348 (24 bits), RFC 2890 (32 bits).
 _LARGEST = {"vlan": LAST_VLAN, "vxlan": (1 << 24) - 1, "gre": (1 << 32) - 1}
 
 
-def neutron_of(written: NeutronEntry) -> NeutronNetwork:
-    """Give what is written as a subject's part."""
+def neutron_of(network: Object[NetworkEntry], attachments: tuple[Attachment, ...], site: Site) -> NeutronNetwork | None:
+    """Give what is written as a subject's part; note nodes of its router that the network is not on."""
+    written = network.written.neutron
+    if written is None:
+        return None
     return NeutronNetwork(
         written.id, written.type, written.physical_network, written.segmentation_id or 0, written.bridge, written.integration_bridge,
-        written.tunnel_bridge,
+        written.tunnel_bridge, written.router.id if written.router else "", _router_nodes(network, written, attachments, site),
     )
+
+
+def _router_nodes(
+    network: Object[NetworkEntry], written: NeutronEntry, attachments: tuple[Attachment, ...], site: Site,
+) -> tuple[str, ...]:
+    if written.router is None or not site.complete:
+        return ()
+    place, own = network.place("neutron", "router", "nodes"), [end.node.name for end in attachments]
+    found = [node for text in written.router.nodes for node in site.look_up_nodes(text, place)]
+    for node in found:
+        if node is not None and node.name not in own and network.name not in site.unsure:
+            message = f"found the router's node {node.name!r}, expected nodes of the network {network.name!r}: {listed(own)}"
+            site.problems.add(place, message, "router node")
+    if not written.router.nodes and "neutron" not in network.damaged:
+        site.problems.add(network.place("neutron", "router"), "found no nodes of the router, expected those whose L3 agents have it")
+    if not written.router.id and "neutron" not in network.damaged:
+        site.problems.add(network.place("neutron", "router"), "found no 'id' of the router, expected its UUID")
+    return tuple(dict.fromkeys(node.name for node in found if node is not None))
 
 
 def check_neutron(network: Network, written: Object[NetworkEntry], site: Site) -> None:

@@ -89,14 +89,18 @@ def check_nova(network: Network, written: Object[NetworkEntry], site: Site) -> N
 
 def check_floating(interface: Interface, vm: Object[VmEntry], index: int, site: Site) -> None:
     """Note floating addresses where nothing translates them, and those that cannot be."""
-    nova = interface.network.nova
+    nova, neutron = interface.network.nova, interface.network.neutron
     for at, address in enumerate(interface.floating):
         place = vm.place("interfaces", index, "floating", at)
-        if nova is None:
-            site.problems.add(place, f"found a floating address on {interface.network.name!r}, expected that of a {KIND} network")
+        if nova is None and neutron is None:
+            message = f"found a floating address on {interface.network.name!r}, expected that of a {KIND} network, or of one of Neutron"
+            site.problems.add(place, message)
+        elif neutron is not None and not neutron.router:
+            message = f"found a floating address, expected 'router' in the neutron stanza of {interface.network.name!r}"
+            site.problems.add(place, message, "router")
         elif address.version != _IPV4:
-            site.problems.add(place, f"found '{address}', expected an IPv4 address: nova-network translates no others")
-        elif not nova.public_interface:
+            site.problems.add(place, f"found '{address}', expected an IPv4 address: no others are translated")
+        elif nova is not None and not nova.public_interface:
             message = f"found a floating address, expected 'public_interface' in the nova stanza of {interface.network.name!r}"
             site.problems.add(place, message, "public interface")
         elif not any(own.version == _IPV4 for own in interface.addresses):

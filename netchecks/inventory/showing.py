@@ -128,7 +128,8 @@ def _neutron(network: Network) -> dict[str, Any] | None:
         return None
     given = {"physical_network": known.physical_network, "segmentation_id": known.segment or None, "bridge": known.bridge}
     bridges = {"integration_bridge": known.integration_bridge, "tunnel_bridge": known.tunnel_bridge}
-    return {"id": known.id, "type": known.type, **_given(given), **bridges}
+    router = {"id": known.router, "nodes": list(known.router_nodes)} if known.router else None
+    return {"id": known.id, "type": known.type, **_given(given), **bridges, **_given({"router": router})}
 
 
 def _dhcp(network: Network) -> dict[str, Any] | None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class NeutronNetwork:
     """What Neutron knows of a network. ``type``: ``vlan``, ``flat``, ``vxlan`` or ``gre``; ``segment``: VLAN, VNI or key, 0 of flat.
 
-    ``bridge``: that of the physical network, empty: the one that the agent's mapping names.
+    ``bridge``: that of the physical network, empty: the one that the agent's mapping names. ``router``: the UUID of the router that
+    its VMs leave by, empty: none that is looked at; ``router_nodes``: by name, those whose L3 agents have it.
     """
 
     id: str
@@ -19,6 +20,8 @@ class NeutronNetwork:
     bridge: str = ""
     integration_bridge: str = "br-int"
     tunnel_bridge: str = "br-tun"
+    router: str = ""
+    router_nodes: tuple[str, ...] = ()
 
     @property
     def is_tunnel(self) -> bool:
@@ -69,3 +72,18 @@ class Namespace:
     addresses: tuple[tuple[str, str], ...] = ()
     up: frozenset[str] = frozenset()
     others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouterState:
+    """What a router's namespace does with what is for others. ``default``: its IPv4 default routes, as ``ip`` shows them.
+
+    ``role``: of several agents with the same router (HA) what keepalived made this one, ``primary`` or ``standby``; empty: it is alone.
+    ``distributed``: it is a part of a distributed router (DVR).
+    """
+
+    exists: bool
+    forwards: bool = False
+    default: tuple[str, ...] = ()
+    role: str = ""
+    distributed: bool = False

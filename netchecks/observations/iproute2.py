@@ -10,7 +10,7 @@ from netchecks.models.counters import LinkCounters
 from netchecks.models.links import Link
 from netchecks.models.neutron import Namespace
 from netchecks.models.routes import InterfaceAddress
-from netchecks.models.subjects import DhcpServer, Vm
+from netchecks.models.subjects import DhcpServer, VirtualRouter, Vm
 from netchecks.models.table import Table
 from netchecks.observe import command, command_line, observation, powershell_line
 from netchecks.parsing import (
@@ -235,6 +235,16 @@ $1 (id: "*) echo @inside; ip netns exec "$1" ip address show || exit ;; *) echo 
 @observation("{dhcp_server.namespace}", of=DhcpServer, shell=_NAMESPACE, tool="ip", root=True)
 def dhcp_namespaces(text: str) -> Namespace:
     """The network namespace that a DHCP server runs in: whether it is there, its devices and addresses. Source: ip-netns(8)."""
+    return _namespace(text)
+
+
+@observation("{virtual_router.namespace}", of=VirtualRouter, shell=_NAMESPACE, tool="ip", root=True)
+def router_namespaces(text: str) -> Namespace:
+    """The network namespace that a router of Neutron is: whether it is there, its devices and addresses. Source: ip-netns(8)."""
+    return _namespace(text)
+
+
+def _namespace(text: str) -> Namespace:
     head, _, rest = clean(text).lstrip("\n").partition("\n")
     if head.strip() == "@missing":
         return Namespace(exists=False, others=tuple(line.split()[0] for line in lines(rest)))

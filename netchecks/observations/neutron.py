@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 from netchecks.errors import Unreadable
-from netchecks.models.neutron import AgentConfig, AgentLog
+from netchecks.models.neutron import AgentConfig, AgentLog, RouterState
+from netchecks.models.subjects import VirtualRouter
 from netchecks.models.table import Table
 from netchecks.observe import observation
 from netchecks.parsing import blocks, clean, lines
@@ -121,3 +122,33 @@ def neutron_logs(text: str) -> Table[AgentLog]:
         told = (_OSLO.match(line) for line in lines("\n".join(body)))
         found[words[1]] = AgentLog(words[2], tuple((match[1], match[3].strip()[:500]) for match in told if match))
     return Table("log of", found)
+
+
+#: keepalived's word is in the agent's own folder of the router; a distributed router has a device to the floating addresses' namespace.
+_ROUTER = r"""
+known=$(ip netns list) || exit
+case " $(printf '%s\n' "$known" | cut -d' ' -f1 | tr '\n' ' ')" in *" $1 "*) ;; *) echo @missing; exit 0 ;; esac
+printf '@forward '; ip netns exec "$1" cat /proc/sys/net/ipv4/ip_forward || exit
+echo @default; ip netns exec "$1" ip -4 route show default || exit
+state=/var/lib/neutron/ha_confs/$2/state
+[ ! -e "$state" ] || { printf '@role '; cat "$state"; echo; }
+! ip netns exec "$1" ls /sys/class/net | grep -q '^rfp-' || echo @distributed
+echo @end
+"""
+#: Releases before Wallaby say it in other words (neutron, commit "[L3][HA] Inclusive naming").
+_ROLES = {"master": "primary", "backup": "standby"}
+
+
+@observation("{virtual_router.namespace} {virtual_router.id}", of=VirtualRouter, shell=_ROUTER, tool="ip", root=True)
+def router_states(text: str) -> RouterState:
+    """What a router's namespace does with what is for others: forwarding, default routes, its role among several of the same."""
+    parts = {head.partition(" ")[0]: (head.partition(" ")[2].strip(), body) for head, body in blocks(text, "@")}
+    if "missing" in parts:
+        return RouterState(exists=False)
+    if not {"forward", "default", "end"} <= parts.keys() or parts["forward"][0] not in {"0", "1"}:
+        raise Unreadable("'@forward 1', '@default' and '@end'", clean(text)[-100:])
+    role = parts["role"][0] if "role" in parts else ""
+    routes = tuple(line.strip() for line in parts["default"][1] if line.strip())
+    return RouterState(
+        exists=True, forwards=parts["forward"][0] == "1", default=routes, role=_ROLES.get(role, role), distributed="distributed" in parts,
+    )

@@ -13,7 +13,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
 from netchecks.errors import NotSeen, Why
-from netchecks.flowing import attached, make_flow, make_hop, with_samples
+from netchecks.flowing import attached, make_flow, make_hop, to_floating, with_samples
 from netchecks.models.domains import Domain
 from netchecks.models.hops import Hop
 from netchecks.models.links import Link
@@ -22,7 +22,7 @@ from netchecks.models.neutron_sides import Side, Tables, side_of, tables_of
 from netchecks.models.openflow import FlowTable
 from netchecks.models.openvswitch import OvsBridge, OvsDaemon
 from netchecks.models.routes import Lookup
-from netchecks.models.subjects import Address, DhcpServer, Flow, Interface, Inventory, Network, Node
+from netchecks.models.subjects import Address, DhcpServer, Flow, Interface, Inventory, Network, Node, Place, VirtualRouter
 from netchecks.models.table import Table
 from netchecks.models.traces import OTHER_UPLINK, Point
 from netchecks.platform import Flows, Platform, register
@@ -46,6 +46,7 @@ def flows(network: Network, inventory: Inventory) -> tuple[Flow, ...]:
         if interface.network == network and interface.vm.runs:
             for address in interface.addresses:
                 found.extend(_to_interface(interface, address))
+            found.extend(_to_floating(interface, inventory))
     found.extend(_from_agents_to_gateway(network))
     if network.neutron is not None and not network.neutron.is_tunnel:
         for end in network.attachments:
@@ -65,6 +66,19 @@ def _to_interface(interface: Interface, address: Address) -> Iterator[Flow]:
         for source in network.probe_from:
             if not attached(source, network):
                 yield from (_switched(flow) for flow in _asking(source, interface, address))
+
+
+def _to_floating(interface: Interface, inventory: Inventory) -> Iterator[Flow]:
+    """Give what asks for floating addresses: in by the network that they are of, and through the router."""
+    needs = {"switched"} | (set() if interface.node in _router_nodes(interface.network) else {"uplink"})
+    for flow in to_floating(interface, needs):
+        prefixes = {network: [subnet.prefix for subnet in network.subnets] for network in inventory.networks if network != flow.network}
+        yield replace(flow, external=next((one for one, own in prefixes.items() if any(flow.target in prefix for prefix in own)), None))
+
+
+def _router_nodes(network: Network) -> tuple[Node, ...]:
+    known = network.neutron
+    return tuple(end.node for end in network.attachments if known is not None and end.node.name in known.router_nodes)
 
 
 def _asking(source: Node, interface: Interface, address: Address) -> Iterator[Flow]:
@@ -151,7 +165,45 @@ def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
         return (sender, _uplink(source, flow, flows_of), _fabric(flow), _gateway(flow, flows_of))
     if interface is not None and flow.protocol in {"arp", "ndp"} and not flow.namespace:
         return (sender, *_guest(interface, flow, flows_of))
+    if flow.translated is not None:
+        return (sender, *_outside(flow, flows_of), *_routers(flow), *_behind_router(flow, flows_of))
     return (sender, *_through(flow, flows_of))
+
+
+def _outside(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
+    """Give the way to the router by the network of the floating address, where the inventory knows that: its states are of that network."""
+    nodes = _router_nodes(flow.network)
+    if flow.external is None:
+        yield _fabric(flow)
+        return
+    gateway = next((subnet.gateway for subnet in flow.external.subnets if subnet.gateway), flow.target)
+    outer = replace(flow, network=flow.external, interface=None, target=gateway)
+    yield _gateway(outer, flows_of)
+    yield _fabric(outer)
+    for node in nodes[:1]:
+        yield from _inside(node, outer, flows_of) if attached(node, flow.external) else ()
+
+
+def _routers(flow: Flow) -> tuple[Hop, ...]:
+    """Give the router of the network, wherever it is: of several the others wait."""
+    nodes = _router_nodes(flow.network)
+    interface = [("interface", flow.interface.name)] if flow.interface else []
+    about = [("virtual_router", f"{flow.network}@{node}") for node in nodes]
+    return (make_hop("router", nodes[0].name, flow, *about, *interface),) if nodes else ()
+
+
+def _behind_router(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
+    """Give the way from the router to the VM: out of its node, unless that is the VM's own."""
+    interface, nodes = flow.interface, _router_nodes(flow.network)
+    assert interface is not None
+    about = (("interface", interface.name), ("vm", interface.vm.name))
+    own = frozenset({("flow", flow.name)})  # what is judged of the flow itself by a hop's name is judged at the VM's node
+    for node in nodes[:1]:
+        if node != interface.node:
+            yield from (replace(hop, about=hop.about - own) for hop in _inside(node, flow, flows_of)[::-1])
+            yield _fabric(flow)
+    yield from _inside(interface.node, flow, flows_of, about)
+    yield from _guest(interface, flow, flows_of)
 
 
 def _through(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
@@ -169,6 +221,7 @@ def _through(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     if not local:
         yield _fabric(flow)
     if interface is None:
+        yield from _routers(flow)
         yield _gateway(flow, flows_of)
         return
     about = (("interface", interface.name), ("vm", interface.vm.name))
@@ -249,11 +302,40 @@ def points(
         assert flow.interface is not None
         tap = tap_point(flow.interface, domains)
         return (replace(tap, hop="sender"), tap, *guest_point(flow.interface))
-    try:
-        device = route_lookups[flow].device
-    except NotSeen:
-        device = ""
+    device = _device(flow, route_lookups)
     return (Point(flow.source.name, "sender", device, leaves=True), *_at_vm(flow, links, domains, ovs_bridges, local=False))
+
+
+def points_by_router(  # noqa: PLR0913, PLR0917 - a fact for each stretch of the way
+    flow: Flow, links: By[Node, Table[Link]], domains: By[Node, Table[Domain]], route_lookups: By[Flow, Lookup],
+    ovs_bridges: By[Node, Table[OvsBridge]], router_namespaces: By[VirtualRouter, Namespace],
+) -> tuple[Point, ...]:
+    """Give where a packet for a floating address is looked for: sender, NIC and leg of the router, then as from an agent."""
+    interface = flow.interface
+    assert interface is not None
+    way = [Point(flow.source.name, "sender", _device(flow, route_lookups), leaves=True)]
+    for router in router_namespaces:
+        if router.network == flow.network and (leg := _leg(flow, router_namespaces[router])):
+            if flow.external is not None and attached(router.node, flow.external):
+                way += _nic_points(router.node, replace(flow, network=flow.external), links, ovs_bridges, leaves=False)
+            way.append(Point(router.node.name, "router", leg, leaves=True, namespace=router.namespace, asks=True))
+            if router.node != interface.node:
+                way += _nic_points(router.node, flow, links, ovs_bridges, leaves=True)
+            return (*way, *_at_vm(flow, links, domains, ovs_bridges, local=router.node == interface.node))
+    return (*way, *_at_vm(flow, links, domains, ovs_bridges, local=False))
+
+
+def _leg(flow: Flow, inside: Namespace) -> str:
+    """Give the device of a router by which it reaches a translated address; empty where it has none there."""
+    legs = (device for device, text in inside.addresses if flow.translated in ip_interface(text).network)
+    return next(legs, "")
+
+
+def _device(flow: Flow, route_lookups: By[Flow, Lookup]) -> str:
+    try:
+        return route_lookups[flow].device
+    except NotSeen:
+        return ""
 
 
 def points_from_agent(
@@ -332,7 +414,16 @@ def _traced(flow: Flow) -> bool:
 
 
 def _traced_from_outside(flow: Flow) -> bool:
-    return _traced(flow) and not flow.namespace
+    return _traced(flow) and not flow.namespace and flow.translated is None
+
+
+def _traced_by_router(flow: Flow) -> bool:
+    return _traced(flow) and flow.translated is not None
+
+
+def _places_by_router(flow: Flow) -> tuple[Place, ...]:
+    source, *others = trace_places(flow)
+    return tuple(dict.fromkeys((source, *_router_nodes(flow.network), *others)))
 
 
 def _traced_from_agent(flow: Flow) -> bool:
@@ -340,6 +431,7 @@ def _traced_from_agent(flow: Flow) -> bool:
 
 
 traced(where=_traced_from_outside, at=trace_places, points=points)
+traced(where=_traced_by_router, at=_places_by_router, points=points_by_router)
 traced(where=_traced_from_agent, at=trace_places, points=points_from_agent, sends=_sends_in_namespace)
 
 PLATFORM = register(Platform("neutron", frozenset({"neutron"}), flows, hops))

@@ -7,16 +7,15 @@ Source: OpenStack operations guide, chapter 13; nova/network/manager.py, linux_n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from netchecks.errors import NotSeen
-from netchecks.flowing import attached, make_flow, make_hop, to_interface, with_samples
+from netchecks.flowing import attached, make_hop, to_floating, to_interface, with_samples
 from netchecks.models.domains import Domain
 from netchecks.models.hops import Hop
 from netchecks.models.links import Link
 from netchecks.models.routes import Lookup
-from netchecks.models.subjects import Address, Flow, Interface, Inventory, Network, Node, Place
+from netchecks.models.subjects import Flow, Interface, Inventory, Network, Node, Place
 from netchecks.models.table import Table
 from netchecks.models.traces import Point
 from netchecks.platform import Flows, Platform, register
@@ -36,7 +35,7 @@ def flows(network: Network, inventory: Inventory) -> tuple[Flow, ...]:
             for address in interface.addresses:
                 if address.version == _IPV4:  # nova's IPv6 has no DHCP, no translation and no chains of these
                     found.extend(to_interface(interface, address, _neighbours(interface)))
-            found.extend(_to_floating(interface))
+            found.extend(to_floating(interface, {"uplink"} if interface.gate != interface.node else ()))
     return tuple(with_samples(found))
 
 
@@ -53,26 +52,6 @@ def _neighbours(interface: Interface) -> tuple[Node, ...]:
 def _has_address(node: Node, network: Network) -> bool:
     prefixes = [subnet.prefix for subnet in network.subnets]
     return any(own.ip in prefix for link in node.links for own in link.addresses for prefix in prefixes)
-
-
-def _to_floating(interface: Interface) -> Iterator[Flow]:
-    """Give ping and the ports of each floating address, from outside: its packets are translated at the gate."""
-    fixed = next((address for address in interface.addresses if address.version == _IPV4), None)
-    for number, floating in enumerate(interface.floating if fixed else ()):
-        for source in interface.network.probe_from:
-            if interface.vm.answers_ping:
-                yield _floating(interface, source, floating, fixed, number, "icmp")
-            for port in interface.vm.tcp:
-                yield _floating(interface, source, floating, fixed, number, "tcp", port)
-
-
-def _floating(  # noqa: PLR0913, PLR0917 - the five-tuple of a flow, and what it becomes
-    interface: Interface, source: Node, floating: Address, fixed: Address | None, number: int, protocol: str, port: int | None = None,
-) -> Flow:
-    made = make_flow(source, interface.network, "tcp" if protocol == "tcp" else "icmp", floating, interface, port=port)
-    needs = (made.needs - {"uplink", "own_bridge"}) | {"routed", "floating"} | ({"uplink"} if interface.gate != interface.node else set())
-    name = f"{source}-to-{interface}-floating{f'-{number + 1}' if number else ''}-{protocol}{port or ''}"
-    return replace(made, name=name, needs=frozenset(needs), translated=fixed)
 
 
 # -- the way -----------------------------------------------------------------------------------------------------------

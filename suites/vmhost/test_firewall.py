@@ -106,7 +106,7 @@ def _routed(flow: Flow, node: Node, tap: str, packet: Packet) -> Packet:
 
 def _packets(flow: Flow) -> list[Packet]:
     """Give the first packets of a flow: before anything else somebody on the segment asks for the target's MAC."""
-    target, mac = flow.target, flow.interface.mac if flow.interface else ""
+    target, mac = flow.translated or flow.target, flow.interface.mac if flow.interface else ""
     if flow.network.kind not in {"switching", "neutron"} and flow.protocol not in {"arp", "ndp"}:
         return _unicast(flow, mac)  # the node itself asks for the MAC, of what it sends and of what it forwards
     asks = arp_request(None, target, target_mac=mac) if isinstance(target, IPv4Address) else neighbour_solicitation(None, target, "", mac)
@@ -114,8 +114,9 @@ def _packets(flow: Flow) -> list[Packet]:
 
 
 def _unicast(flow: Flow, mac: str) -> list[Packet]:
+    target = flow.translated or flow.target
     if flow.protocol == "tcp":
-        return [tcp_syn(None, flow.target, flow.port or 0, destination_mac=mac)]
+        return [tcp_syn(None, target, flow.port or 0, destination_mac=mac)]
     if flow.protocol == "udp":
-        return [udp_datagram(None, flow.target, flow.port or 0, destination_mac=mac)]
-    return [] if flow.protocol in {"arp", "ndp"} else [ping(None, flow.target, "", mac)]
+        return [udp_datagram(None, target, flow.port or 0, destination_mac=mac)]
+    return [] if flow.protocol in {"arp", "ndp"} else [ping(None, target, "", mac)]

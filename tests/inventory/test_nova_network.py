@@ -60,7 +60,7 @@ def test_a_mistake_in_the_stanza_is_told(stanza, words, tmp_path):
 
 
 @pytest.mark.parametrize(("floating", "words"), [
-    ('["2001:db8::30"]', "nova-network translates no others"), ("[203.0.113.31]", "which 'vm42' has at"), ("[203.0.113.30/32]", "without a prefix length"),
+    ('["2001:db8::30"]', "no others are translated"), ("[203.0.113.31]", "which 'vm42' has at"), ("[203.0.113.30/32]", "without a prefix length"),
 ])
 def test_a_mistake_in_a_floating_address_is_told(floating, words, tmp_path):
     with pytest.raises(InventoryError) as raised:

@@ -8,7 +8,7 @@ from netchecks.models.subjects.inventory import Inventory, Waiver
 from netchecks.models.subjects.naming import SSH_PORT, Address, AddressOnLink, Prefix
 from netchecks.models.subjects.networks import AddressRange, Advertised, Attachment, DeclaredDhcpServer, Dhcp, Network, Subnet
 from netchecks.models.subjects.nodes import Access, Connection, DeclaredLink, DeclaredPlatform, DeclaredRoute, Link, Node
-from netchecks.models.subjects.served import Database, DhcpServer
+from netchecks.models.subjects.served import Database, DhcpServer, VirtualRouter
 from netchecks.models.subjects.vms import Guest, Interface, Place, Vm
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Prefix",
     "Protocol",
     "Subnet",
+    "VirtualRouter",
     "Vm",
     "Waiver",
 ]

@@ -35,6 +35,7 @@ class Flow(Named):
     ``sampled``: a row of packets is sent along it, to see whether some are lost.
     ``throughput``: what it shall carry, of the protocol of that name only.
     ``translated``: what the target becomes on the way (a floating address), where it becomes another one.
+    ``external``: the network that such an address is of, where that is one of the inventory.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Flow(Named):
     throughput: DeclaredThroughput | None = None
     translated: Address | None = None
     namespace: str = ""
+    external: Network | None = None
 
     @property
     def at_uplink(self) -> bool:

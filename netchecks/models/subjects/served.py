@@ -28,6 +28,21 @@ class DhcpServer(Named):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
+class VirtualRouter(Named):
+    """A router of Neutron's L3 agent that a network's VMs leave by, on a node. Its name is ``network@node``. ``id``: the router's UUID."""
+
+    name: str
+    network: Network
+    node: Node
+    id: str
+
+    @property
+    def namespace(self) -> str:
+        """The network namespace of its node that it is."""
+        return f"qrouter-{self.id}"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Database(Named):
     """nova's database, as far as it is about one network: asked from this machine. Its name is ``nova@`` and the network's."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 
 from netchecks.models.netfilter.rules import Ruleset
-from netchecks.models.subjects import DhcpServer, Vm
+from netchecks.models.subjects import DhcpServer, VirtualRouter, Vm
 from netchecks.observations.netfilter import nft_json, save_format
 from netchecks.observe import observation
 
@@ -149,6 +149,23 @@ def namespace_iptables(text: str) -> Ruleset:
 )
 def namespace_nftables(text: str) -> Ruleset:
     """Everything that nftables has loaded in the network namespace of a DHCP server."""
+    return nft_json.ruleset(text) if text.strip() else Ruleset()
+
+
+_ROUTER = "{virtual_router.namespace}"
+
+
+@observation(_ROUTER, of=VirtualRouter, shell=_NAMESPACE_SAVE, tool="ip", root=True, late=True, seconds=10, limit=_LIMIT)
+def router_iptables(text: str) -> Ruleset:
+    """The IPv4 rules of both iptables backends in the network namespace of a router."""
+    return save_format.ruleset(text, "iptables", "ip")
+
+
+@observation(
+    _ROUTER, of=VirtualRouter, shell=_NAMESPACE_NFT, tool="ip", root=True, late=True, modules=("nf_tables",), seconds=10, limit=_LIMIT,
+)
+def router_nftables(text: str) -> Ruleset:
+    """Everything that nftables has loaded in the network namespace of a router."""
     return nft_json.ruleset(text) if text.strip() else Ruleset()
 
 

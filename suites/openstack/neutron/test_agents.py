@@ -9,7 +9,7 @@ from netchecks.models.neutron import AgentLog
 from netchecks.models.neutron_sides import is_ovn
 from netchecks.models.openvswitch import OvsBridge
 from netchecks.models.services import Service
-from netchecks.models.subjects import DhcpServer, Network, Node
+from netchecks.models.subjects import DhcpServer, Network, Node, VirtualRouter
 from netchecks.models.table import Table
 from netchecks.seen import By
 
@@ -47,6 +47,19 @@ def test_dhcp_agent_is_active(
     Source: Neutron document, scenario 2, steps 1 and 2
     """
     _must_run(dhcp_server.node, "neutron-dhcp-agent", "neutron.dhcp_agent_dead", neutron_services, neutron_logs)
+
+
+@pytest.mark.kind("neutron")
+def test_l3_agent_is_active(
+    virtual_router: VirtualRouter, neutron_services: By[Node, Table[Service]], neutron_logs: By[Node, Table[AgentLog]],
+) -> None:
+    """The L3 agent runs where the inventory says that it has the network's router.
+
+    Why: what it has made works on without it; new floating addresses are not entered, and a restart of the node leaves nothing.
+    Remedy: node administrator: systemctl status neutron-l3-agent, its log, then systemctl restart
+    Source: Neutron administration guide, Open vSwitch: self-service networks
+    """
+    _must_run(virtual_router.node, "neutron-l3-agent", "neutron.l3_agent_dead", neutron_services, neutron_logs)
 
 
 def _must_run(

@@ -52,7 +52,7 @@ def test_security_group_lets_in(
         return
     way, asked = ovs_ways[interface], _asked(flow)
     trace = way.asked.get(asked)
-    if str(flow.target) != interface.first_address or trace is None or trace.leaves(way.port):
+    if str(flow.translated or flow.target) != interface.first_address or trace is None or trace.leaves(way.port):
         return
     if way.back is not None and not interface.tunnel_key and not way.back.leaves(way.port):
         return  # nothing reaches it, which another check says

@@ -1,0 +1,310 @@
+"""Routers of Neutron's L3 agent: namespace, legs, floating addresses and their translation, forwarding, rules, the agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_address, ip_interface
+
+import pytest
+
+from netchecks.errors import NotSeen, Why, Wrong
+from netchecks.models.answers import Answer
+from netchecks.models.netfilter.path import Firewall, flow_verdict
+from netchecks.models.netfilter.rules import Ruleset
+from netchecks.models.netfilter.translations import Translation, translations
+from netchecks.models.neutron import AgentConfig, Namespace, RouterState
+from netchecks.models.neutron_sides import local_vlan
+from netchecks.models.openflow import FlowTable
+from netchecks.models.openvswitch import DEAD_VLAN, OvsBridge, OvsDaemon, plugged
+from netchecks.models.packets import ping, tcp_syn
+from netchecks.models.subjects import Address, Flow, Interface, Inventory, Node, VirtualRouter
+from netchecks.models.table import Table
+from netchecks.platforms.neutron import macs_of, seen_side, seen_tables
+from netchecks.seen import By
+
+Namespaces = By[VirtualRouter, Namespace]
+States = By[VirtualRouter, RouterState]
+_FLOATING = frozenset({"floating"})
+_ROUTED = frozenset({"routed"})
+#: What only packets that the instance begins itself need: no flow to it.
+_OUTBOUND = frozenset({"outbound"})
+_RESTART = "systemctl restart neutron-l3-agent, which writes the router anew"
+
+
+def _named(router: VirtualRouter) -> str:
+    return f"{router.namespace} of {router.network}"
+
+
+def _judged(router: VirtualRouter, states: States) -> bool:
+    """Tell whether a router does the work. Raises NotSeen of a distributed one: its floating addresses are on the VMs' nodes."""
+    state = states[router]
+    if state.distributed:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{router.node}: {router.namespace} is a part of a distributed router, which is not looked at")
+    return state.exists and state.role != "standby"
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "exists")
+def test_router_namespace_exists(virtual_router: VirtualRouter, router_namespaces: Namespaces) -> None:
+    """The network namespace of the router is there.
+
+    Why: the gateway of the network and its floating addresses are in it.
+    Remedy: node administrator: restart the L3 agent, which makes it; openstack network agent list --router the router
+    Source: Neutron administration guide, Open vSwitch: self-service networks
+    """
+    found, node = router_namespaces[virtual_router], virtual_router.node
+    if not found.exists:
+        others = ", ".join(found.others[:8]) or "none"
+        raise Wrong(
+            "router.namespace_missing", f"{node}: there is no namespace {virtual_router.namespace} for {virtual_router.network}; there are "
+            f"{others}", place=node.name, remedy=f"on {node}: {_RESTART}",
+        )
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "up")
+def test_router_devices_are_up(virtual_router: VirtualRouter, router_namespaces: Namespaces) -> None:
+    """The devices of the router are up.
+
+    Why: a leg that is down neither takes nor gives anything.
+    Remedy: node administrator: ip netns exec the namespace ip link set the device up; restart the L3 agent
+    Source: Neutron administration guide, Open vSwitch: self-service networks
+    """
+    found, node = router_namespaces[virtual_router], virtual_router.node
+    down = sorted({device for device, _ in found.macs if device.startswith(("qr-", "qg-"))} - found.up)
+    if down:
+        raise Wrong(
+            "router.device_down", f"{node}: {' and '.join(down)} in {_named(virtual_router)} is down, expected up",
+            place=node.name, breaks=_ROUTED if any(one.startswith("qg-") for one in down) else frozenset(),
+            remedy=f"on {node}: ip netns exec {virtual_router.namespace} ip link set {down[0]} up",
+        )
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "address")
+def test_router_has_gateway_address(virtual_router: VirtualRouter, router_namespaces: Namespaces, router_states: States) -> None:
+    """The router has the gateway addresses of the network's subnets; of several of the same router the one that works.
+
+    Why: instances send to this address all that is for others.
+    Remedy: node administrator: ip netns exec the namespace ip address show; restart the L3 agent
+    Source: Neutron administration guide, Open vSwitch: self-service networks
+    """
+    found, node, network = router_namespaces[virtual_router], virtual_router.node, virtual_router.network
+    if not found.exists or not _judged(virtual_router, router_states):
+        return
+    wanted = {subnet.gateway for subnet in network.subnets if isinstance(subnet.gateway, IPv4Address)}
+    missing = sorted(map(str, wanted - _held(found).keys()))
+    if missing:
+        raise Wrong(
+            "router.address_missing", f"{node}: {_named(virtual_router)} has not the gateway's address {' and '.join(missing)}; it has "
+            f"{_shown(found)}", place=node.name, remedy=f"on {node}: {_RESTART}",
+        )
+
+
+def _held(found: Namespace) -> dict[Address, str]:
+    return {ip_interface(text).ip: device for device, text in found.addresses}
+
+
+def _shown(found: Namespace) -> str:
+    return ", ".join(f"{text} on {device}" for device, text in found.addresses) or "none"
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "member")
+def test_router_port_is_tagged(
+    virtual_router: VirtualRouter, inventory: Inventory, router_namespaces: Namespaces, router_states: States,
+    ovs_bridges: By[Node, Table[OvsBridge]], neutron_configs: By[Node, AgentConfig], openflow_tables: By[Node, Table[FlowTable]],
+    ovs_daemons: By[Node, OvsDaemon],
+) -> None:
+    """The router's leg in the network is a port of the integration bridge, with the network's local VLAN.
+
+    Why: without the tag the gateway is in another network, or in none.
+    Remedy: node administrator: restart the OVS agent, then the L3 agent
+    Source: Neutron administration guide, Open vSwitch: self-service networks
+    """
+    node, network, found = virtual_router.node, virtual_router.network, router_namespaces[virtual_router]
+    known, prefixes = network.neutron, [subnet.prefix for subnet in network.subnets]
+    if known is None or not found.exists or not _judged(virtual_router, router_states):
+        return
+    legs = {device for device, text in found.addresses if any(ip_interface(text).ip in prefix for prefix in prefixes)}
+    for device, mac in found.macs:
+        plug = plugged(mac, device, ovs_bridges[node]) if device in legs else None
+        if device in legs and (plug is None or plug[0].name != known.integration_bridge):
+            raise Wrong(
+                "router.port_not_in_bridge", f"{node}: {device} of {virtual_router.namespace} is no port of {known.integration_bridge}",
+                place=node.name, remedy=f"on {node}: {_RESTART}",
+            )
+        if plug is None:
+            continue
+        side = seen_side(network, node, ovs_bridges, neutron_configs)
+        wanted = local_vlan(side, seen_tables(node, side, openflow_tables, ovs_daemons), macs_of(network, node, inventory))
+        tag = plug[1].tag
+        if tag is None or tag == DEAD_VLAN or (wanted is not None and tag != wanted):
+            code = "router.port_untagged" if tag is None else "router.port_dead_vlan" if tag == DEAD_VLAN else "router.port_wrong_tag"
+            raise Wrong(
+                code, f"{node}: {device} of {virtual_router.namespace} has the tag {tag or 'none'}, expected {wanted or 'the local VLAN'} "
+                f"of {network}", place=node.name, remedy=f"on {node}: systemctl restart neutron-openvswitch-agent neutron-l3-agent",
+            )
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "forwards")
+def test_router_forwards(virtual_router: VirtualRouter, router_states: States) -> None:
+    """The router forwards, and has a way to others.
+
+    Why: a namespace without forwarding answers for its own addresses alone; without a default route no answer finds back.
+    Remedy: node administrator: restart the L3 agent; openstack router show: its external gateway
+    Source: Linux Documentation/networking/ip-sysctl; Neutron administration guide, Open vSwitch: self-service networks
+    """
+    node, state = virtual_router.node, router_states[virtual_router]
+    if not _judged(virtual_router, router_states):
+        return
+    if not state.forwards:
+        raise Wrong(
+            "router.forwarding_off", f"{node}: net.ipv4.ip_forward is 0 in {_named(virtual_router)}, expected 1",
+            place=node.name, breaks=_ROUTED, remedy=f"on {node}: ip netns exec {virtual_router.namespace} sysctl -w net.ipv4.ip_forward=1",
+        )
+    if not state.default:
+        raise Wrong(
+            "router.route_missing", f"{node}: {_named(virtual_router)} has no default route", place=node.name,
+            breaks=_ROUTED, remedy=f"on {node}: {_RESTART}; openstack router show {virtual_router.id}: external_gateway_info",
+        )
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "member")
+def test_one_router_works(virtual_router: VirtualRouter, router_states: States) -> None:
+    """Of several L3 agents with the same router (HA) exactly one works.
+
+    Why: with none nobody has the gateway's address; with two both answer for it.
+    Remedy: node administrator: the agents' keepalived, and whether VRRP passes between their nodes in the HA network
+    Source: Neutron administration guide, Open vSwitch: high availability using VRRP
+    """
+    same = {router: router_states[router] for router in router_states if router.id == virtual_router.id}
+    roles = {str(router.node): state.role for router, state in same.items() if state.exists and state.role}
+    working = sorted(node for node, role in roles.items() if role == "primary")
+    if not roles or len(roles) < len(same) or len(working) == 1:
+        return
+    shown = ", ".join(f"{node} {role}" for node, role in sorted(roles.items()))
+    raise Wrong(
+        "router.two_primaries" if working else "router.no_primary", f"{_named(virtual_router)}: {shown}; expected one primary",
+        place=working[0] if working else virtual_router.node.name,
+    )
+
+
+# -- floating addresses ------------------------------------------------------------------------------------------------
+
+
+def _working(interface: Interface, states: States) -> Iterator[VirtualRouter]:
+    """Give the routers of an interface's network that do the work and are there."""
+    for router in states:
+        if router.network == interface.network and _judged(router, states):
+            yield router
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "address")
+def test_floating_address_is_held(interface: Interface, router_namespaces: Namespaces, router_states: States) -> None:
+    """The router has the instance's floating addresses.
+
+    Why: only who has an address answers for it outside.
+    Remedy: node administrator: restart the L3 agent; openstack floating ip show: its router and its status
+    Source: Neutron administration guide, Open vSwitch: self-service networks
+    """
+    for router in _working(interface, router_states) if interface.floating else ():
+        node, found = router.node, router_namespaces[router]
+        missing = [str(address) for address in interface.floating if address not in _held(found)]
+        if missing:
+            raise Wrong(
+                "router.floating_missing", f"{node}: {router.namespace} has not {interface}'s floating {' and '.join(missing)}; it has "
+                f"{_shown(found)}", place=node.name, breaks=_FLOATING, remedy=f"on {node}: {_RESTART}",
+            )
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "policy")
+def test_floating_address_is_translated(
+    interface: Interface, inventory: Inventory, router_iptables: By[VirtualRouter, Ruleset], router_states: States,
+) -> None:
+    """The rules of the router translate each floating address to the instance's fixed one, and that back to it.
+
+    Why: without the one the router itself answers; without the other the instance is known outside under the router's own address.
+    Remedy: node administrator: restart the L3 agent; openstack floating ip unset and set its port
+    Source: Neutron administration guide, Open vSwitch: self-service networks; neutron, agent/l3/router_info.py
+    """
+    fixed = ip_address(interface.first_address) if interface.first_address else None
+    for router in _working(interface, router_states) if interface.floating and fixed else ():
+        assert fixed is not None
+        rules = router_iptables[router]
+        for floating in interface.floating:
+            _to_fixed(router, interface, floating, fixed, translations(rules, "DNAT"), inventory)
+        _back(router, interface, fixed, translations(rules, "SNAT"))
+
+
+def _to_fixed(
+    router: VirtualRouter, interface: Interface, floating: Address, fixed: Address, rules: tuple[Translation, ...], inventory: Inventory,
+) -> None:
+    rule = next((one for one in rules if one.takes(floating)), None)
+    if rule is None:
+        raise Wrong(
+            "router.dnat_missing", f"{router.node}: no rule in {router.namespace} translates {floating} to {fixed} of {interface}: the "
+            "router answers for it itself", place=router.node.name, breaks=_FLOATING, certain=True, remedy=f"on {router.node}: {_RESTART}",
+        )
+    if rule.to != str(fixed):
+        owner = next((str(one) for one in inventory.interfaces if rule.to in map(str, one.addresses)), "nobody that the inventory knows")
+        raise Wrong(
+            "router.dnat_wrong", f"{router.node}: {floating} of {interface} is translated to {rule.to} ({owner}), expected {fixed} "
+            f"({rule.chain}: {rule.text})", place=router.node.name, breaks=_FLOATING, certain=True,
+            remedy=f"openstack floating ip show {floating}: its port and fixed address; on {router.node}: {_RESTART}",
+        )
+
+
+def _back(router: VirtualRouter, interface: Interface, fixed: Address, rules: tuple[Translation, ...]) -> None:
+    rule = next((one for one in rules if one.takes(fixed)), None)
+    if rule is None or rule.to not in map(str, interface.floating):
+        instead = f"leaves as {rule.to}" if rule else "is not translated"
+        raise Wrong(
+            "router.snat_missing", f"{router.node}: what {interface} begins {instead}, expected as {interface.floating[0]}: no rule in "
+            f"{router.namespace} translates {fixed} to it", place=router.node.name, breaks=_OUTBOUND,
+            remedy=f"on {router.node}: {_RESTART}",
+        )
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.flow("icmp", "tcp", to="vm", full=False)
+@pytest.mark.hop("router", "policy")
+def test_router_lets_through(
+    flow: Flow, answers: By[Flow, Answer], router_namespaces: Namespaces, router_states: States,
+    router_iptables: By[VirtualRouter, Ruleset], router_nftables: By[VirtualRouter, Ruleset],
+) -> None:
+    """No rule in the router's namespace drops what is forwarded to an instance and gets no answer.
+
+    Why: rules in a namespace are shown by no tool that looks at the node.
+    Remedy: node administrator: ip netns exec the namespace iptables -S; restart the L3 agent
+    Source: Neutron administration guide, Open vSwitch: self-service networks
+    """
+    if flow.translated is None or answers[flow].came_back or flow.interface is None:
+        return
+    for router in _working(flow.interface, router_states):
+        held = [(device, ip_interface(text)) for device, text in router_namespaces[router].addresses]
+        inner = next((device for device, own in held if flow.translated in own.network), "")
+        outer = next((device for device, own in held if flow.target in own.network), "")
+        if not inner or not outer:
+            continue  # another check says so
+        first = tcp_syn(None, flow.translated, flow.port or 0) if flow.protocol == "tcp" else ping(None, flow.translated)
+        firewall = Firewall(iptables=_without_nat(router_iptables[router]), nftables=_without_nat(router_nftables[router]))
+        verdict = flow_verdict(replace(first, in_device=outer, out_device=inner), firewall)
+        if verdict.outcome == "dropped":
+            what, where = f"{flow.protocol.upper()} to {flow.translated}", f"ip netns exec {router.namespace}"
+            raise Wrong(
+                f"firewall.{verdict.tool}_drops", f"{router.node}: in {router.namespace}, {what}: {verdict}", place=router.node.name,
+                breaks=_FLOATING, remedy=f"on {router.node}: {where}: remove the rule ({verdict.chain}: {verdict.rule}); or {_RESTART}",
+            )
+        if verdict.outcome == "unknown":
+            raise NotSeen(Why.NOT_POSSIBLE, f"{router.node}: in {router.namespace}: {verdict}")
+
+
+def _without_nat(rules: Ruleset) -> Ruleset:
+    """Give the rules without those that translate: what is asked about has been translated."""
+    return replace(rules, tables=tuple(table for table in rules.tables if table.name != "nat"))
