@@ -7,9 +7,13 @@ say INFO "L3 agent started"
 mtu=$(cat /etc/lab/mtu 2>/dev/null || echo 1500)
 inside() { ip netns exec "$space" "$@"; }
 
-# port DEVICE MTU: an internal port of br-int in the namespace, up. One that is there stays: the agent's restart interrupts nobody.
+# plugged DEVICE: the namespace has it, up, and Open vSwitch at its other end; after a restart of OVS the old one leads nowhere.
+plugged() { ip -n "$space" link set "$1" up 2>/dev/null && ! ip -n "$space" link show "$1" | grep -q NO-CARRIER; }
+
+# port DEVICE MTU: an internal port of br-int in the namespace, up. One that is plugged stays: the restart interrupts nobody.
 port() {
-  if ! ip -n "$space" link show "$1" >/dev/null 2>&1; then
+  if ! plugged "$1"; then
+    ip -n "$space" link del "$1" 2>/dev/null || true
     mac=$(awk -v d="$1" '$1 == d { print $3 }' /etc/lab/ports)
     ovs-vsctl --timeout=20 --if-exists del-port "$1"
     ovs-vsctl --timeout=20 add-port br-int "$1" -- set Interface "$1" type=internal mtu_request="$2" "mac=\"$mac\"" \
