@@ -264,12 +264,16 @@ def controller(topology: Topology) -> str:
 
 
 def listeners(topology: Topology, *, rooted: bool) -> list[tuple[str, int]]:
-    """Give every address and port that has to answer the controller by TCP in a healthy lab, both families."""
+    """Give every address and port that has to answer the controller by TCP in a healthy lab, both families.
+
+    Behind a router of Neutron it is floating addresses alone: the outside has no route to the others.
+    """
     nodes = [(place.node.address, place) for place in topology.nodes().values() if place.node and rooted]
     wanted = [(address, port) for address, place in nodes for port in (22, *(one.port for one in place.daemons if one.port))]
     for place in topology.vms().values():
         assert place.vm is not None
-        own = [address.split("/")[0] for interface in place.interfaces.values() for address in interface.addresses]
+        hidden = "router" in topology.networks.get(place.vm.network, {}).get("neutron", {})
+        own = [address.split("/")[0] for interface in place.interfaces.values() if not hidden for address in interface.addresses]
         wanted += [(address, port) for address in place.vm.floating or own for port in place.vm.tcp]
     return wanted + [(str(one), 53) for network in topology.networks.values() for one in network.get("resolvers", ())]
 

@@ -1,0 +1,113 @@
+# Stand-in for neutron-l3-agent (legacy routers: not distributed, no HA): at its start it makes each router what it has to be.
+# /etc/lab/routers: router, inner device, its address, outer device, its address, gateway, then FLOATING=FIXED of each floating
+# address; addresses with their prefix length. /etc/lab/mtu: of the inner networks, else 1500. Others' namespaces are left alone.
+log=l3-agent.log
+. /etc/lab/agent.sh
+say INFO "L3 agent started"
+mtu=$(cat /etc/lab/mtu 2>/dev/null || echo 1500)
+inside() { ip netns exec "$space" "$@"; }
+
+# plugged DEVICE: the namespace has it, up, and Open vSwitch at its other end; after a restart of OVS the old one leads nowhere.
+plugged() { ip -n "$space" link set "$1" up 2>/dev/null && ! ip -n "$space" link show "$1" | grep -q NO-CARRIER; }
+
+# port DEVICE MTU: an internal port of br-int in the namespace, up. One that is plugged stays: the restart interrupts nobody.
+port() {
+  if ! plugged "$1"; then
+    ip -n "$space" link del "$1" 2>/dev/null || true
+    mac=$(awk -v d="$1" '$1 == d { print $3 }' /etc/lab/ports)
+    ovs-vsctl --timeout=20 --if-exists del-port "$1"
+    ovs-vsctl --timeout=20 add-port br-int "$1" -- set Interface "$1" type=internal mtu_request="$2" "mac=\"$mac\"" \
+      "external_ids:attached-mac=\"$mac\"" external_ids:iface-status=active
+    ip link set "$1" netns "$space"
+  fi
+  bind "$1"
+  ip -n "$space" link set "$1" mtu "$2" up
+}
+
+# addresses DEVICE ADDRESS...: these and no others, in this order: the first of a subnet is what the router itself sends from.
+addresses() {
+  device=$1; shift
+  [ "$(ip -n "$space" -o -4 addr show dev "$device" | awk '{ print $4 }')" != "$(printf '%s\n' "$@")" ] || return 0
+  ip -n "$space" -4 addr flush dev "$device"
+  for address in "$@"; do
+    case $address in */32) last=${address%/*} ;; *) last=+ ;; esac
+    ip -n "$space" addr add "$address" brd "$last" dev "$device"
+  done
+}
+
+# wrap TABLE CHAIN...: declares the chains of a table that the kernel has, and has each jump to the agent's own one of its name.
+wrap() {
+  table=$1; shift
+  echo "*$table"
+  for chain in "$@"; do printf ':%s ACCEPT\n:neutron-l3-agent-%s -\n' "$chain" "$chain"; done
+  # neutron-filter-top stands before the agent's own chains.
+  [ "$table" != filter ] || printf '%s\n' ":neutron-filter-top -" "-A FORWARD -j neutron-filter-top" "-A OUTPUT -j neutron-filter-top"
+  for chain in "$@"; do echo "-A $chain -j neutron-l3-agent-$chain"; done
+}
+
+# The rules, chain by chain, as neutron/agent/l3/router_info.py and neutron/agent/linux/iptables_manager.py have them put together.
+# What drops in them drops nothing in a healthy router: another address scope, and the metadata proxy from outside.
+rules() {
+  scope=0x4000000/0xffff0000 all='--nfmask 0xffff0000 --ctmask 0xffff0000'
+  metadata="-d 169.254.169.254/32 -i qr-+ -p tcp -m tcp --dport 80"
+  wrap raw PREROUTING OUTPUT
+  echo COMMIT
+
+  wrap mangle PREROUTING INPUT FORWARD OUTPUT POSTROUTING
+  printf ':neutron-l3-agent-%s -\n' float-snat floatingip mark scope
+  echo "-A neutron-l3-agent-PREROUTING -j neutron-l3-agent-mark"
+  echo "-A neutron-l3-agent-PREROUTING -j neutron-l3-agent-scope"
+  echo "-A neutron-l3-agent-PREROUTING -m connmark ! --mark 0x0/0xffff0000 -j CONNMARK --restore-mark $all"
+  echo "-A neutron-l3-agent-PREROUTING -j neutron-l3-agent-floatingip"
+  echo "-A neutron-l3-agent-PREROUTING $metadata -j MARK --set-xmark 0x1/0xffff"
+  echo "-A neutron-l3-agent-POSTROUTING -o $outer -m connmark --mark 0x0/0xffff0000 -j CONNMARK --save-mark $all"
+  echo "-A neutron-l3-agent-float-snat -m connmark --mark 0x0/0xffff0000 -j CONNMARK --save-mark $all"
+  echo "-A neutron-l3-agent-mark -i $outer -j MARK --set-xmark 0x2/0xffff"
+  for device in "$outer" "$inner"; do echo "-A neutron-l3-agent-scope -i $device -j MARK --set-xmark $scope"; done
+  echo COMMIT
+
+  own="--to-source ${outer_address%/*} --random-fully"
+  wrap nat PREROUTING OUTPUT POSTROUTING
+  printf ':%s -\n' neutron-l3-agent-float-snat neutron-l3-agent-snat neutron-postrouting-bottom
+  echo "-A POSTROUTING -j neutron-postrouting-bottom"
+  echo "-A neutron-l3-agent-PREROUTING $metadata -j REDIRECT --to-ports 9697"
+  for pair in $floating; do
+    for chain in PREROUTING OUTPUT; do echo "-A neutron-l3-agent-$chain -d ${pair%=*}/32 -j DNAT --to-destination ${pair#*=}"; done
+    echo "-A neutron-l3-agent-float-snat -s ${pair#*=}/32 -j SNAT --to-source ${pair%=*} --random-fully"
+  done
+  echo "-A neutron-l3-agent-POSTROUTING ! -o $outer -m conntrack ! --ctstate DNAT -j ACCEPT"
+  echo "-A neutron-l3-agent-snat -j neutron-l3-agent-float-snat"
+  echo "-A neutron-l3-agent-snat -o $outer -j SNAT $own"
+  echo "-A neutron-l3-agent-snat -m mark ! --mark 0x2/0xffff -m conntrack --ctstate DNAT -j SNAT $own"
+  echo '-A neutron-postrouting-bottom -m comment --comment "Perform source NAT on outgoing traffic." -j neutron-l3-agent-snat'
+  echo COMMIT
+
+  wrap filter INPUT FORWARD OUTPUT
+  printf ':neutron-l3-agent-%s -\n' local scope
+  echo "-A neutron-filter-top -j neutron-l3-agent-local"
+  echo "-A neutron-l3-agent-FORWARD -j neutron-l3-agent-scope"
+  echo "-A neutron-l3-agent-INPUT -m mark --mark 0x1/0xffff -j ACCEPT"
+  echo "-A neutron-l3-agent-INPUT -p tcp -m tcp --dport 9697 -j DROP"
+  echo "-A neutron-l3-agent-scope -o $inner -m mark ! --mark $scope -j DROP"
+  echo COMMIT
+}
+
+while read -r router inner inner_address outer outer_address gateway floating; do
+  space=qrouter-$router
+  [ -e "/run/netns/$space" ] || ip netns add "$space"
+  ip -n "$space" link set lo up
+  # An address of one device is not answered for at another; what is sent has the best address of its own device.
+  inside sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2 net.ipv4.ip_forward=1
+  port "$inner" "$mtu"
+  port "$outer" 1500
+  rules >"/run/$space.rules"
+  inside iptables-restore "/run/$space.rules"
+  addresses "$inner" "$inner_address"
+  set --
+  for pair in $floating; do set -- "$@" "${pair%=*}/32"; done
+  addresses "$outer" "$outer_address" "$@"
+  ip -n "$space" route replace default via "$gateway" dev "$outer" proto static
+  say INFO "Finished a router update for $router"
+done </etc/lab/routers
+say DEBUG "periodic_sync_routers_task successfully completed"
+exec sleep infinity

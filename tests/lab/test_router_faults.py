@@ -1,0 +1,100 @@
+"""Faults of the lab of a router of Neutron: each breaks what it says, nothing else, and is undone."""
+
+import pytest
+
+from netchecks.lab import faults
+from netchecks.lab.making import up, why_not_rooted
+from netchecks.lab.snapshot import difference, look, snapshot
+from tests.lab.test_routed_faults import ways
+
+NAME = "neutron-router"
+#: One in the router and one that breaks nothing, tried in every run of the tests; the others in `make test-all`.
+QUICK = {"floating-address-missing", "floating-snat-missing"}
+
+#: Asks all at once what stands in the arguments: KIND:VM=ADDRESS; prints what did not answer.
+ASK = r"""
+p() { n=$1; shift; "$@" >/dev/null 2>&1 || echo "$n"; }
+for way in "$@"; do
+  name=${way%=*} address=${way#*=}
+  case $name in
+    floattcp:*) p "$name" timeout 1 bash -c "</dev/tcp/$address/8080" & ;;
+    *) p "$name" ping -c1 -W1 "$address" & ;;
+  esac
+done
+wait
+"""
+#: Ping and TCP from the controller to the floating address; ping from the namespaces of router and DHCP agent; ping from the VM
+#: to the controller, which the router sends from the VM's floating address or from its own.
+FLOAT, ROUTER, AGENT, OUT = ("float", "floattcp"), "router", "agent", "out"
+FLOATING, ALL = ("vm52", "vm54"), ("vm52", "vm53", "vm54")
+#: All that passes the router.
+THROUGH = ways(*FLOAT, vms=FLOATING) | ways(OUT, vms=ALL)
+
+#: What each fault breaks, as measured. One that is not here breaks no way: an address that is not translated is still one of the
+#: router, which answers ping; who is answered by another VM, or from another address, does not see it here.
+BREAKS = {
+    **dict.fromkeys((
+        "router-namespace-missing", "router-gateway-address-missing", "router-port-untagged",
+    ), THROUGH | ways(ROUTER, vms=ALL)),
+    **dict.fromkeys((
+        "router-device-down", "router-forwarding-off", "router-default-route-missing", "external-nic-not-in-bridge",
+        "external-gateway-gone",
+    ), THROUGH),
+    **dict.fromkeys(("floating-address-missing", "router-forward-dropped"), ways(*FLOAT, OUT, vms=("vm52",))),
+    "floating-dnat-missing": ways("floattcp", vms=("vm52",)),
+    "tap-untagged": ways(*FLOAT, ROUTER, AGENT, OUT, vms=("vm52",)),
+}
+
+
+def asked(lab, place, prefix, kinds):
+    """Give those of the ways that do not work, asked in that place."""
+    asked = [f"{kind}:{vm}={address}" for kind, addresses in kinds.items() for vm, address in addresses.items()]
+    return set(lab.exec(place, [*prefix, "bash", "-c", ASK, "ask", *asked], capture_output=True, text=True).stdout.split())
+
+
+def silent(lab):
+    """Give the ways that do not work now."""
+    vms, meant = lab.topology.vms(), lab.topology.networks["tenant"]["neutron"]
+    own = {name: place.interfaces["eth0"].addresses[0].split("/")[0] for name, place in vms.items()}
+    floating = {name: place.vm.floating[0] for name, place in vms.items() if place.vm.floating}
+    found = asked(lab, "controller", [], dict.fromkeys(FLOAT, floating))
+    for kind, space in ((ROUTER, f"qrouter-{meant['router']['id']}"), (AGENT, f"qdhcp-{meant['id']}")):
+        found |= asked(lab, "net1", ["ip", "netns", "exec", space], {kind: own}) if there(lab, space) else ways(kind, vms=own)
+    for name in vms:
+        found |= asked(lab, name, [], {OUT: {name: "10.20.200.2"}})
+    return found
+
+
+def there(lab, space):
+    """Tell whether net1 has the namespace: without it nothing can be asked from there."""
+    return lab.exec("net1", ["test", "-e", f"/run/netns/{space}"]).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def router_lab(tmp_path_factory):
+    """One lab for all tests, and the state of every place of it."""
+    reason = why_not_rooted()
+    if reason:
+        pytest.skip(reason)
+    with up(NAME, rooted=True, state_dir=tmp_path_factory.mktemp("labs")) as lab:
+        yield lab, snapshot(lab)
+
+
+def test_a_healthy_lab_looks_the_same_twice(router_lab):
+    lab, as_built = router_lab
+    assert silent(lab) == set()
+    assert difference(as_built, snapshot(lab)) == []
+
+
+@pytest.mark.parametrize("fault", [
+    pytest.param(fault, id=fault.name, marks=() if fault.name in QUICK else pytest.mark.slow) for fault in faults.load(NAME)
+])
+def test_a_fault_breaks_and_is_undone(router_lab, fault):
+    lab, as_built = router_lab
+    with lab.fault(fault.name):
+        touched = set() if fault.healthy else {step.at for step in (*fault.breaks, *fault.undo)}
+        assert not touched or any(difference({at: as_built[at]}, {at: look(lab, at)}) for at in touched), "nothing is different"
+        broken = silent(lab)
+        assert broken == BREAKS.get(fault.name, set()), sorted(broken)
+    assert lab.broken == []
+    assert difference(as_built, snapshot(lab)) == []
