@@ -55,6 +55,11 @@ def test_a_lab_is_up_when_its_database_is():
     assert ("10.99.0.10", 3306) in listeners(load("nova-singlehost"), rooted=True)
 
 
+def test_behind_a_router_floating_addresses_alone_have_to_answer():
+    asked = {address for address, _ in listeners(load("neutron-router"), rooted=True)}
+    assert asked == {"10.99.0.2", "10.99.0.11", "10.99.0.12", "203.0.113.52", "203.0.113.54"}
+
+
 def test_a_good_one_is_accepted():
     assert list(parse(GOOD, "small.yaml").places) == ["here", "there"]
 
