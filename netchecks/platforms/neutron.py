@@ -180,8 +180,10 @@ def _outside(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     outer = replace(flow, network=flow.external, interface=None, target=gateway)
     yield _gateway(outer, flows_of)
     yield _fabric(outer)
+    own = frozenset({("flow", flow.name)})  # what is judged of the flow itself by a hop's name is judged at the VM's node
     for node in nodes[:1]:
-        yield from _inside(node, outer, flows_of) if attached(node, flow.external) else ()
+        inside = _inside(node, outer, flows_of) if attached(node, flow.external) else ()
+        yield from (replace(hop, about=hop.about - own) for hop in inside)
 
 
 def _routers(flow: Flow) -> tuple[Hop, ...]:
@@ -197,7 +199,7 @@ def _behind_router(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     interface, nodes = flow.interface, _router_nodes(flow.network)
     assert interface is not None
     about = (("interface", interface.name), ("vm", interface.vm.name))
-    own = frozenset({("flow", flow.name)})  # what is judged of the flow itself by a hop's name is judged at the VM's node
+    own = frozenset({("flow", flow.name)})
     for node in nodes[:1]:
         if node != interface.node:
             yield from (replace(hop, about=hop.about - own) for hop in _inside(node, flow, flows_of)[::-1])

@@ -110,7 +110,9 @@ class Site:
         folder, count = self.path / f"run{self.runs}", self.path / f"count{self.runs}"
         argv = [*prefix, self.python, "-m", "pytest", "--import-mode=importlib", f"--rootdir={self.path}", *self.options]
         argv += [f"--inventory-file={self.path / 'inventory.yaml'}"] if inventory else []
-        environment = {**os.environ, "COLUMNS": "100", "PY_COLORS": "0", "SITE_COUNT": str(count), **self.environment}
+        # this process may be a worker of xdist; what it starts is none
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_")}
+        environment = {**inherited, "COLUMNS": "100", "PY_COLORS": "0", "SITE_COUNT": str(count), **self.environment}
         done = subprocess.run(
             [*argv, f"--netchecks-run-dir={folder}", *arguments], cwd=self.path, env=environment, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, errors="replace", timeout=seconds, check=False,

@@ -101,7 +101,7 @@ def test_replay_s_option_stays_its_own(site: Site) -> None:
     site.options = (*site.options, *APART["ansible"])
     records = site.path / "order"
     first = site.run("--replay-record-dir", str(records))
-    assert first.outcomes == EXPECTED
+    assert first.outcomes == EXPECTED, first.output
     (order,) = records.glob("*.txt")
     again = site.run("--replay", str(order))
     assert (again.status, again.outcomes) == (1, EXPECTED), again.output

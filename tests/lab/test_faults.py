@@ -6,6 +6,7 @@ import pytest
 
 from netchecks.lab import faults
 from netchecks.lab.snapshot import difference, look, snapshot
+from tests.lab.measuring import broken
 
 ALL = faults.load("vmhost-switching")
 
@@ -138,11 +139,12 @@ def test_a_fault_breaks_and_is_undone(rooted_lab, as_built, fault):
     with rooted_lab.fault(fault.name):
         assert rooted_lab.broken == [fault.name]
         assert shows(rooted_lab, fault, as_built), "nothing is different"
-        broken = silent(rooted_lab)
         if fault.name in FIGHTS:
-            assert all(re.search(FIGHTS[fault.name], way) for way in broken), broken
+            found = silent(rooted_lab)
+            assert all(re.search(FIGHTS[fault.name], way) for way in found), found
         else:
-            assert broken == BREAKS.get(fault.name, set())
+            expected = BREAKS.get(fault.name, set())
+            assert broken(silent, rooted_lab, expected) == expected
     assert rooted_lab.broken == []
     assert difference(as_built, snapshot(rooted_lab)) == []
 

@@ -64,8 +64,7 @@ def test_security_group_lets_in(
         by, tag = " or ".join(uplink_devices(interface.network, node, ovs_bridges)), interface.segment
         raise Wrong(
             "ovs.drops_inbound", f"{node}: {what} for {interface} that comes by {by}{f' in VLAN {tag}' if tag else ''} does not reach "
-            f"{way.port}: the last look-up is {trace.last or 'none'}", place=node.name, breaks=_BREAKS,
-            hop="provider" if step is not None and step.bridge != way.bridge and not interface.tunnel_key else "integration",
+            f"{way.port}: the last look-up is {trace.last or 'none'}", place=node.name, breaks=_BREAKS, hop="tap", layer="service",
         )
     if asked.endswith(" elsewhere"):
         _same_for_the_sender(flow, route_lookups, openflow_tables[node].get(way.bridge), step)
@@ -133,7 +132,7 @@ def _may_be_for(rule: OpenFlow, flow: Flow, sender: str, register: str) -> bool:
 def test_flows_carry_traffic(
     flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace], ovs_bridges: By[Node, Table[OvsBridge]],
     neutron_configs: By[Node, AgentConfig], ovs_daemons: By[Node, OvsDaemon], domains: By[Node, Table[Domain]],
-    openflow_counts: By[Node, Pair[Table[FlowTable]]],
+    ovs_ways: By[Interface, OvsWay], openflow_counts: By[Node, Pair[Table[FlowTable]]],
 ) -> None:
     """Where packets are lost between NIC and tap, the flows that translate their VLAN count meanwhile, and none that drops does.
 
@@ -150,17 +149,29 @@ def test_flows_carry_traffic(
     if lost is None or not _in_bridges(lost, node):
         return
     side = seen_side(flow.network, node, ovs_bridges, neutron_configs)
-    if is_ovn(side.integration):
+    if is_ovn(side.integration) or _is_told(flow, ovs_ways[interface]):
         return
     pair = openflow_counts[node]
     if not interface.tunnel_key:
         _translated(node, lost, side, pair)
     plug = plugged(interface.mac, tap_of(interface, domains), ovs_bridges[node])
+    _none_drops(interface, lost, pair, plug[1].number if plug else None)
+
+
+def _is_told(flow: Flow, way: OvsWay) -> bool:
+    """Tell whether Open vSwitch itself says where it drops a flow."""
+    asked = way.asked.get(_asked(flow))
+    return asked is not None and not asked.leaves(way.port)
+
+
+def _none_drops(interface: Interface, lost: Stretch, pair: Pair[Table[FlowTable]], number: int | None) -> None:
+    """No flow for the instance at a port of that number has dropped as many packets as are lost."""
     at_least = len(lost.before.of(*_SENT if lost.forth else _BACK)) if lost.before else 0
     for name in pair.after:
         for one, count in _counted(pair, name):
-            if count >= max(at_least, 1) and one.drops and _names(one, interface, plug[1].number if plug else None):
-                _dropped(node, interface, f"{lost}; {one} of {name} has dropped {count} packets in {pair.seconds:.1f} s", one)
+            if count >= max(at_least, 1) and one.drops and _names(one, interface, number):
+                what = f"{lost}; {one} of {name} has dropped {count} packets in {pair.seconds:.1f} s"
+                _dropped(interface.node, interface, what, one)
 
 
 def _translated(node: Node, lost: Stretch, side: Side, pair: Pair[Table[FlowTable]]) -> None:

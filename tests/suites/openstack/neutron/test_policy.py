@@ -101,11 +101,10 @@ def test_what_comes_after_conntrack_is_unknown_where_open_vswitch_does_not_say()
     is_unknown(lambda: lets_in(PING, OvsWay(TAP, "br-int", asked={"icmp from 10.19.43.2": old})))
 
 
-@pytest.mark.parametrize(("bridge", "hop"), [("br-provider", "provider"), ("br-int", "integration")])
-def test_what_drops_elsewhere_is_named_with_its_bridge(bridge, hop):
-    dropped = OvsTrace((Step(bridge, 0, f"dl_dst={MAC}, priority 9", ("drop",)),), ())
-    with wrong("ovs.drops_inbound", "ICMP for vm42 that comes by eth1 in VLAN 3933 does not reach", "priority 9", place="node1", hop=hop,
-               breaks={"switched"}):
+def test_what_drops_elsewhere_is_named_with_its_look_up():
+    dropped = OvsTrace((Step("br-provider", 0, f"dl_dst={MAC}, priority 9", ("drop",)),), ())
+    with wrong("ovs.drops_inbound", "ICMP for vm42 that comes by eth1 in VLAN 3933 does not reach", "table 0 of br-provider", "priority 9", place="node1",
+               hop="tap", layer="service", breaks={"switched"}):
         lets_in(PING, OvsWay(TAP, "br-int", asked={"icmp from 10.19.43.2": dropped}))
 
 
@@ -134,14 +133,14 @@ def counted(*flows_of):
     return Pair(look(0), look(1), 4.0)
 
 
-def carries(seen, pair, *, answer=None, change=None, daemon=ALIVE):
+def carries(seen, pair, *, answer=None, change=None, daemon=ALIVE, way=None):
     points = [Point("net1", "sender", "tapd0", leaves=True), Point("node1", "uplink", "eth1", leaves=False), Point("node1", "tap", TAP, leaves=True)]
     trace = Trace("a-flow", tuple(Seen(point, some) for point, some in zip(points, seen, strict=True)), (1.0,))
     domain = Domain("vm42", "running", "", (DomainInterface(MAC, "bridge", "br-int", target=TAP),))
     return notes_of(
         checks.test_flows_carry_traffic, PING, answers({PING: answer or silent()}), of("traces", PING, trace),
         of_node("ovs_bridges", bridges(change)), CONFIG, daemon, of_node("domains", Table("domain", {"vm42": domain})),
-        of_node("openflow_counts", pair),
+        of("ovs_ways", VM42, way or OWN_NETWORK), of_node("openflow_counts", pair),
     )
 
 
@@ -161,6 +160,10 @@ def test_a_translation_that_counts_nothing_while_packets_come_is_named():
 ], ids=["answered", "dead", "upstream", "not sent", "guest", "not joined"])
 def test_what_is_not_lost_between_nic_and_tap_is_not_judged(more):
     assert carries(more.pop("seen", FORTH), counted(("br-int", IN, 7, 7)), **more) == []
+
+
+def test_what_open_vswitch_itself_says_is_left_to_that():
+    assert carries(FORTH, counted(("br-int", IN, 7, 7)), way=NO_ICMP) == []
 
 
 def test_connections_that_conntrack_takes_for_invalid_are_named():
