@@ -75,7 +75,8 @@ class Bench:
         report = self.work / "run"
         shutil.rmtree(report, ignore_errors=True)
         return self._run([
-            *PYTEST, str(SUITE), f"--ignore={SUITE / LEFT_OUT}", f"--inventory-file={self.inventory}", f"--netchecks-run-dir={report}", f"--connections={CONNECTIONS}",
+            *PYTEST, str(SUITE), f"--ignore={SUITE / LEFT_OUT}", f"--inventory-file={self.inventory}", f"--netchecks-run-dir={report}",
+            f"--connections={CONNECTIONS}",
             *more,
         ], env)
 

@@ -50,11 +50,15 @@ class Row:
 
 
 def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> Cost:
-    """Run a program to its end. Raises BenchError with the end of its output where it fails."""
+    """Run a program to its end. Raises BenchError with the end of its output where it fails.
+
+    Python may keep what it has compiled, whatever this machine's settings: a user's installation has it, of all programs alike.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryFile() as out:
         started = time.perf_counter()
         process = subprocess.Popen(
-            argv, cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            argv, cwd=cwd, env={**inherited, **(env or {})}, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
         )
         try:
             _, status, usage = os.wait4(process.pid, 0)

@@ -5,4 +5,4 @@ from benchmarks import fleet
 
 def test_both_sides_make_the_same_claims():
     fleet.same_claims()
-    assert len(fleet.functions(fleet.CLAIMS)) > 20
+    assert len(fleet.functions(fleet.CLAIMS)) > 10

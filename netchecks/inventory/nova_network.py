@@ -95,7 +95,7 @@ def check_floating(interface: Interface, vm: Object[VmEntry], index: int, site: 
         if nova is None and neutron is None:
             message = f"found a floating address on {interface.network.name!r}, expected that of a {KIND} network, or of one of Neutron"
             site.problems.add(place, message)
-        elif neutron is not None and not neutron.router:
+        elif neutron is not None and not (neutron.router or neutron.router_nodes):
             message = f"found a floating address, expected 'router' in the neutron stanza of {interface.network.name!r}"
             site.problems.add(place, message, "router")
         elif address.version != _IPV4:

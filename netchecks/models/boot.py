@@ -37,7 +37,8 @@ class BootInterface:
     """What the files of one system say of one interface.
 
     ``names``: shell patterns of the devices that it is for; one that begins with ``!`` excludes. ``macs``: it is for these.
-    ``unsure``: it is also chosen by something that is not evaluated (a driver, a path).
+    ``unsure``: it is also chosen by something that is not evaluated (a driver, a path). ``types``: it is for devices of these types alone
+    (``ether``, ``wlan`` ...), empty: of all.
     ``kind``: ``bridge``, ``bond``, ``vlan`` ..., empty where it is not told. ``master``: the bridge or bond it is a port of.
     ``ports``: patterns of a bridge's own list of ports; one between slashes is a regular expression.
     ``methods``: of ``dhcp4``, ``dhcp6``, ``ra`` (router advertisements), ``link-local``. MTU in bytes.
@@ -64,10 +65,11 @@ class BootInterface:
     opaque: bool = False
     ignored: str = ""
     services: tuple[str, ...] = ()
+    types: frozenset[str] = frozenset()
 
     def is_for(self, device: str, mac: str | None) -> bool | None:
         """Tell whether it is for a device; None where that cannot be told. ``mac`` None: not known."""
-        if self.names and not _fits(self.names, device):
+        if (self.names and not _fits(self.names, device)) or not _may_be(device, self.types):
             return False
         if self.kind and not (self.names or self.macs):
             return False  # a connection of another kind: wireless, a VPN
@@ -84,6 +86,15 @@ class BootInterface:
     def takes(self, device: str) -> bool:
         """Tell whether its own list of ports has that device."""
         return any(re.fullmatch(one[1:-1], device) if one.startswith("/") else fnmatchcase(device, one) for one in self.ports)
+
+
+#: How udev names devices of these types: systemd.net-naming-scheme(7). The kernel's own name of the loopback device is fixed.
+_NAMED = {"wlan": "wl", "wwan": "ww", "loopback": "lo"}
+
+
+def _may_be(device: str, types: frozenset[str]) -> bool:
+    """Tell whether a device may be of one of these types, as far as its name shows it."""
+    return not types or any(device.startswith(_NAMED.get(one, "")) for one in types)
 
 
 def _fits(patterns: tuple[str, ...], device: str) -> bool:

@@ -20,6 +20,11 @@ networks:
     neutron: {{id: {UUID}, physical_network: physnet1, segmentation_id: 3933}}, dhcp: {{servers: [{{node: net1, addresses: [10.19.43.2]}}]}}}}
   tenant: {{kind: neutron, nodes: [net1, node1], neutron: {{id: 51c3a1d0-7e0f-4f6e-9a55-2b9d5c1f0b34, type: vxlan, segmentation_id: 70001}}}}
 """
+ROUTER = "3c9e1f7a-5b60-4d2e-8a17-0f4c2d9b6e31"
+ROUTED = TEXT.replace("segmentation_id: 70001}}", f"segmentation_id: 70001, router: {{id: {ROUTER}, nodes: [net1]}}}}, subnets: [{{cidr: 10.0.0.0/24}}]}}") + """\
+vms:
+  vm1: {node: node1, interfaces: [{network: tenant, mac: "fa:16:3e:00:00:01", addresses: [10.0.0.5], floating: [203.0.113.5]}]}
+"""
 
 
 def load(tmp_path: Path, text: str = TEXT) -> Inventory:
@@ -46,6 +51,32 @@ def test_what_is_shown_loads_to_the_same(tmp_path):
     assert [network.neutron for network in again.networks] == [network.neutron for network in found.networks]
 
 
+def test_a_router_is_a_namespace_on_each_of_its_nodes(tmp_path):
+    found = load(tmp_path, ROUTED)
+    (router,) = build(found).virtual_routers
+    assert (router.name, router.namespace) == ("tenant@net1", f"qrouter-{ROUTER}")
+    assert found.networks[1].neutron is not None
+    assert (found.networks[1].neutron.router, found.networks[1].neutron.router_nodes) == (ROUTER, ("net1",))
+    again = load(tmp_path, inventory.show(found))
+    assert [network.neutron for network in again.networks] == [network.neutron for network in found.networks]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ("nodes: [net1]}}", "nodes: [net2]}}", "found the node 'net2', expected one of net1, node1; did you mean 'net1'?"),
+    ("nodes: [net1]}}", "nodes: []}}", "found no nodes of the router, expected those whose L3 agents have it"),
+    (f"id: {ROUTER}, ", "", "found no 'id' of the router, expected its UUID"),
+    ("nodes: [net1, node1], neutron", "nodes: [node1], neutron", "found the router's node 'net1', expected nodes of the network 'tenant': node1"),
+    (f", router: {{id: {ROUTER}, nodes: [net1]}}", "", "found a floating address, expected 'router' in the neutron stanza of 'tenant'"),
+    ("[203.0.113.5]", '["2001:db8::5"]', "found '2001:db8::5', expected an IPv4 address: no others are translated"),
+    ("[10.0.0.5], floating", "[], floating", "found a floating address of 'vm1', which has no IPv4 address that it may become"),
+])
+def test_a_mistake_about_a_router_is_told(tmp_path, old, new, said):
+    assert old in ROUTED, old
+    with pytest.raises(InventoryError) as raised:
+        load(tmp_path, ROUTED.replace(old, new, 1))
+    assert [str(one).split(": ", 1)[1] for one in raised.value.problems] == [said]
+
+
 @pytest.mark.parametrize(("old", "new", "said"), [
     (f"id: {UUID}, ", "", "4:14: the neutron network 'net-a' has no 'id', expected its UUID"),
     ("physical_network: physnet1, ", "", "4:14: the neutron network 'net-a' is of type vlan and has no 'physical_network'"),
@@ -59,7 +90,7 @@ def test_what_is_shown_loads_to_the_same(tmp_path):
      "4:91: found 'valn', expected one of vlan, flat, vxlan, gre; did you mean 'vlan'?"),
     ("segmentation_id: 3933", "segment: 3933", (
         "4:85: found the field 'segment', expected one of id, type, physical_network, segmentation_id, bridge, integration_bridge, "
-        "tunnel_bridge; did you mean 'segmentation_id'?")),
+        "tunnel_bridge, router; did you mean 'segmentation_id'?")),
     (UUID, UUID.upper(), f"4:19: found '{UUID.upper()}', expected a UUID in lower case, such as that of 'openstack network show'"),
     ("uplink: bond2, ", "", (
         "3:3: the neutron network 'net-a' names no uplink on net1, node1, expected the NIC of its physical network")),

@@ -2,7 +2,11 @@
 
 import pytest
 
-from tests.suites.openstack.neutron.given import NET_A, TENANT, VM42, VM44, WORLD, A, flow_of
+from netchecks.models.neutron import Namespace
+from netchecks.models.routes import Lookup
+from netchecks.platforms.neutron import points_by_router
+from tests.suites.openstack.neutron import routed
+from tests.suites.openstack.neutron.given import NET_A, TENANT, UNSEEN, VM42, VM44, WORLD, A, _by, flow_of
 
 
 def way(name):
@@ -89,3 +93,57 @@ def test_what_is_asked_out_of_a_nic_says_nothing_of_the_bridge_that_the_nic_is_i
     assert ("node", "node1") not in about(name, "uplink", "node1")
     assert {("link", "node1:eth1"), ("flow", name)} <= about(name, "uplink", "node1")
     assert ("node", "net1") in about(name, "uplink", "net1")
+
+
+# -- routers -----------------------------------------------------------------------------------------------------------
+
+
+def routed_way(name):
+    return [(hop.name, hop.place) for hop in routed.WORLD.hops(routed.flow_of(name))]
+
+
+def test_a_floating_address_is_asked_from_outside():
+    found = [flow for flow in routed.WORLD.flows if flow.translated is not None]
+    assert [flow.name for flow in found] == ["controller-to-vm52-floating-icmp", "controller-to-vm52-floating-tcp22"]
+    assert {(str(flow.target), str(flow.translated), flow.external) for flow in found} == {("203.0.113.52", "10.20.0.152", routed.PUBLIC)}
+    assert found[0].needs >= {"floating", "routed", "switched", "uplink"}
+
+
+def test_its_way_goes_in_by_the_external_network_through_the_router_and_out_in_the_tenants():
+    outside = [("uplink", "net1"), ("switch", "net1"), ("provider", "net1"), ("patch", "net1"), ("integration", "net1")]
+    inside = [("integration", "net1"), ("tunnel", "net1"), ("switch", "net1"), ("uplink", "net1")]
+    at_vm = [("uplink", "node1"), ("switch", "node1"), ("tunnel", "node1"), ("integration", "node1"), ("tap", "node1"), ("guest", "vm52")]
+    assert routed_way("controller-to-vm52-floating-icmp") == [
+        ("sender", "controller"), ("gateway", "public"), ("fabric", "public"), *outside, ("router", "net1"), *inside, ("fabric", "tenant"), *at_vm,
+    ]
+
+
+def test_states_of_the_external_network_are_states_of_that_way_and_its_own_failure_is_one_at_the_vm_alone():
+    way = routed.WORLD.hops(routed.flow_of("controller-to-vm52-floating-icmp"))
+    uplinks = [hop.about for hop in way if hop.name == "uplink"]
+    assert [{("network", "public"), ("node", "net1"), ("link", "net1:eth2")} <= about for about in uplinks] == [True, False, False]
+    assert [("flow", "controller-to-vm52-floating-icmp") in about for about in uplinks] == [False, False, True]
+    (router,) = (hop.about for hop in way if hop.name == "router")
+    assert router >= {("virtual_router", "tenant@net1"), ("virtual_router", "tenant@net2"), ("interface", "vm52")}
+
+
+def test_the_gateway_of_a_network_with_a_router_is_that():
+    assert [name for name, _ in routed_way("net1-dhcp-to-gateway-tenant-icmp-ipv4")][-2:] == ["router", "gateway"]
+
+
+def test_a_packet_for_a_floating_address_is_looked_for_inside_the_router():
+    unseen = {"net1": routed.NET1, "node1": routed.NODE1}
+    flow = routed.flow_of("controller-to-vm52-floating-icmp")
+    nowhere = {name: _by(name, {node: (subject, UNSEEN) for node, subject in unseen.items()}) for name in ("links", "domains", "ovs_bridges")}
+    lookups = _by("route_lookups", {flow.name: (flow, Lookup("unicast", "eth0", "10.20.200.1", "10.20.200.2"))})
+
+
+    def points(inside):
+        spaces = routed.by_router("router_namespaces", inside)
+        return points_by_router(flow, nowhere["links"], nowhere["domains"], lookups, nowhere["ovs_bridges"], spaces)
+
+    assert [(point.place, point.hop, point.device, point.namespace) for point in points(routed.INSIDE)] == [
+        ("controller", "sender", "eth0", ""), ("net1", "uplink", "eth2", ""), ("net1", "router", routed.LEG, routed.ON_NET1.namespace),
+        ("net1", "uplink", "eth1", ""), ("node1", "uplink", "eth1", ""), ("node1", "tap", "", ""),
+    ]
+    assert [point.hop for point in points(Namespace(exists=False))] == ["sender", "uplink", "tap"]

@@ -107,7 +107,8 @@ def _held(found: Namespace) -> dict[Address, str]:
 
 
 def _shown(found: Namespace) -> str:
-    return ", ".join(f"{text} on {device}" for device, text in found.addresses) or "none"
+    told = (f"{text} on {device}" for device, text in found.addresses if not ip_interface(text).is_link_local)
+    return ", ".join(told) or "none"
 
 
 @pytest.mark.kind("neutron")

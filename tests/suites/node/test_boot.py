@@ -7,6 +7,7 @@ import pytest
 
 from netchecks.errors import NotSeen
 from netchecks.models.subjects import Attachment, Connection, DeclaredRoute, Link, Network, Subnet
+from netchecks.observe import OBSERVATIONS
 from suites.node import test_boot as checks
 from tests.suites.node.given import UNSEEN, by, inventory, link, node, wrong
 
@@ -207,6 +208,17 @@ def test_what_cannot_be_told_is_unknown(text):
     with pytest.raises(NotSeen) as caught:
         checks.test_config_matches_runtime(LAN, NODE, boot(text), links())
     assert caught.value.cause == "boot.not_known"
+
+
+WIRELESS = ("networkd", "/usr/lib/systemd/network/80-wifi-adhoc.network", "[Match]\nType=wlan\nWLANInterfaceType=ad-hoc\n[Network]\nLinkLocalAddressing=yes")
+
+
+def test_what_systemd_ships_for_wireless_devices_is_for_no_other():
+    networkd = printed(WIRELESS, units=("systemd-networkd",))
+    (shipped,) = OBSERVATIONS["boot_configuration"].parse(networkd).interfaces
+    assert [shipped.is_for(name, None) for name in ("eth0", "lo", "br0", "wlp3s0")] == [False, False, False, None]
+    either = replace(shipped, types=frozenset({"wlan", "ether"}))
+    assert [either.is_for(name, None) for name in ("eth0", "wlan0")] == [None, None]
 
 
 def test_a_bond_that_no_file_makes_is_missed():
