@@ -21,6 +21,8 @@ from netchecks import record
 
 ROOT = Path(__file__).parents[1]
 SUITE = ROOT / "suites" / "node"
+#: Left out: what is configured for the next start. What stands in the files of the machine that measures is not known.
+LEFT_OUT = "test_boot.py"
 #: The plugins that a user has; hypothesis is for netchecks' own tests and costs half a second at the end of each run.
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 REPLAY, EMPTY = "replay", "empty pytest"
@@ -97,7 +99,7 @@ def _recorded(folder: Path) -> Path:
     """Look at this machine once; give the record's folder. Every node check has to pass here, and quietly."""
     file, out = folder / "one.yaml", folder / "one"
     write_inventory(file, [MODEL])
-    run([*PYTEST, str(SUITE), f"--inventory-file={file}", f"--netchecks-run-dir={out}"], ROOT)
+    run([*PYTEST, str(SUITE), f"--ignore={SUITE / LEFT_OUT}", f"--inventory-file={file}", f"--netchecks-run-dir={out}"], ROOT)
     return out / "record"
 
 
@@ -116,7 +118,7 @@ def multiply(source: Path, target: Path, nodes: int) -> None:
 def write_suite(folder: Path, checks: int) -> None:
     """Write the node suite as often as it takes to have that many checks, the copies by names of their own."""
     folder.mkdir(parents=True)
-    sources = {path.name: path.read_text(encoding="utf-8") for path in sorted(SUITE.glob("test_*.py"))}
+    sources = {path.name: path.read_text(encoding="utf-8") for path in sorted(SUITE.glob("test_*.py")) if path.name != LEFT_OUT}
     wanted = islice(((name, number, test) for number in count(1) for name, text in sources.items() for test in _TEST.findall(text)), checks)
     chosen: dict[tuple[str, int], set[str]] = {}
     for name, number, test in wanted:
