@@ -31,6 +31,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of each, in turn; the median counts (default 3)")
+    parser.add_argument("--fleet-runs", type=int, default=7, metavar="N", help="runs of netchecks and of bare ssh, of seconds each (default 7)")
     parser.add_argument("--slow-runs", type=int, default=1, metavar="N", help="runs of testinfra, which take minutes (default 1)")
     parser.add_argument("--nodes", type=int, default=50, metavar="N", help="nodes behind sshd (default 50)")
     parser.add_argument("--replayed", type=int, default=500, metavar="N", help="replayed nodes (default 500)")
@@ -50,7 +51,7 @@ def _measured(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         inside = folder / part
         inside.mkdir()
         if part == "fleet":
-            found[part] = fleet.measure(args.nodes, args.runs, args.slow_runs, inside, _say)
+            found[part] = fleet.measure(args.nodes, args.fleet_runs, args.slow_runs, inside, _say)
         elif part == "traces":
             found[part] = traces.measure(args.runs, inside, _say)
         else:
