@@ -31,7 +31,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of each, in turn; the median counts (default 3)")
-    parser.add_argument("--fleet-runs", type=int, default=7, metavar="N", help="runs of netchecks and of bare ssh, of seconds each (default 7)")
+    parser.add_argument("--fleet-runs", type=int, default=7, metavar="N", help="runs of netchecks and bare ssh, seconds each (default 7)")
     parser.add_argument("--slow-runs", type=int, default=1, metavar="N", help="runs of testinfra, which take minutes (default 1)")
     parser.add_argument("--nodes", type=int, default=50, metavar="N", help="nodes behind sshd (default 50)")
     parser.add_argument("--replayed", type=int, default=500, metavar="N", help="replayed nodes (default 500)")
