@@ -86,13 +86,13 @@ def uplink_is_bond(link: Link, ovs_bridges: By[Node, Table[OvsBridge]]) -> None:
 
 @cause("vmhost.packets_are_not_lost", kinds=("neutron",))
 def conntrack_loses_connections(flow: Flow, rows: By[Flow, Row], openflow_counts: By[Node, Pair[Table[FlowTable]]]) -> None:
-    """On the way of this VM alone some connections are lost, and flows of its node drop at least as many packets as invalid."""
+    """On the way of this VM alone most connections are lost, and flows of its node drop at least as many packets as invalid."""
     interface, row = flow.interface, rows[flow]
     if interface is None or stretch(flow, rows.seen())[0] != interface.vm.name:
         return
     pair = openflow_counts[interface.node]
     for name, one, count in invalid(pair.before, pair.after):
-        if count >= row.lost > 0:
+        if count >= row.lost and row.lost * 2 >= len(row.answered):
             raise Wrong(
                 "ovs.conntrack_invalid", f"{interface.node}: {row.lost} of {len(row.answered)} {flow.protocol.upper()} packets from "
                 f"{flow.source} to {interface} are lost, and {one} of {name} has dropped {count} as invalid", place=interface.node.name,

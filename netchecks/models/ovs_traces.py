@@ -76,7 +76,7 @@ class OvsWay:
 
     ``out``: an ARP request of the guest for its gateway. ``back``: an ARP request for the guest that comes by the NIC, None where there
     is no such NIC. ``asked``: each question that it shall answer, as if it came in now, by its name: ``icmp from 10.19.43.2``,
-    ``tcp/22 from elsewhere``. ``why``: why there is nothing, as "no port has the MAC".
+    ``tcp/22 from elsewhere``; ``failed``: those of which it said nothing. ``why``: why there is nothing, as "no port has the MAC".
     """
 
     port: str = ""
@@ -84,4 +84,5 @@ class OvsWay:
     out: OvsTrace | None = None
     back: OvsTrace | None = None
     asked: Mapping[str, OvsTrace] = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
     why: str = ""

@@ -124,15 +124,18 @@ def neutron_logs(text: str) -> Table[AgentLog]:
     return Table("log of", found)
 
 
-#: keepalived's word is in the agent's own folder of the router; a distributed router has a device to the floating addresses' namespace.
+#: keepalived's word is in the agent's own folder of the router. A distributed router has a device to the floating addresses' namespace,
+#: a namespace of its own for what has none, or rules that choose between tables.
 _ROUTER = r"""
 known=$(ip netns list) || exit
 case " $(printf '%s\n' "$known" | cut -d' ' -f1 | tr '\n' ' ')" in *" $1 "*) ;; *) echo @missing; exit 0 ;; esac
 printf '@forward '; ip netns exec "$1" cat /proc/sys/net/ipv4/ip_forward || exit
 echo @default; ip netns exec "$1" ip -4 route show default || exit
 state=/var/lib/neutron/ha_confs/$2/state
-[ ! -e "$state" ] || { printf '@role '; cat "$state"; echo; }
-! ip netns exec "$1" ls /sys/class/net | grep -q '^rfp-' || echo @distributed
+devices=$(ip netns exec "$1" ls /sys/class/net) rules=$(ip netns exec "$1" ip -4 rule show) || exit
+if [ -e "$state" ]; then printf '@role '; cat "$state"; echo; else case $devices in *ha-*) echo '@role without a state' ;; esac; fi
+case "$devices
+$known" in *rfp-*|*snat-"$2"*) echo @distributed ;; *) [ "$(printf '%s\n' "$rules" | wc -l)" -le 3 ] || echo @distributed ;; esac
 echo @end
 """
 #: Releases before Wallaby say it in other words (neutron, commit "[L3][HA] Inclusive naming").

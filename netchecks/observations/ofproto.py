@@ -19,6 +19,7 @@ from netchecks.parsing import blocks, split_outside
 #: The guest's port is found by its MAC: of a hybrid plug it is not the tap.
 _WAYS = r"""
 mac=$1 address=$2 gateway=$3 tap=$4 nic=$5 vlan=$6 key=$7 questions=$8 servers=$9
+kind=${key#* } key=${key%% *} tunnel=${kind#* } kind=${kind%% *}
 bare() { ovs-vsctl --timeout=4 --bare --no-headings "$@"; }
 number() { n=$(ovs-vsctl --timeout=4 get Interface "$1" ofport 2>/dev/null) || n=; case $n in ''|-*|*[!0-9]*) return 1 ;; esac; }
 trace() { ovs-appctl --timeout=4 -t ovs-vswitchd ofproto/trace "$@" || exit; }
@@ -58,8 +59,8 @@ enters() {
     [ -n "$nic" ] && number "$used" && from=$used tag=dl_vlan=$vlan && { [ "$vlan" != 0 ] || tag=vlan_tci=0; }
     return
   fi
-  for from in $(for kind in vxlan gre geneve; do bare --columns=name find Interface type=$kind; done); do
-    ! number "$from" || { tag=tun_id=$key; return 0; }
+  for from in $(bare --columns=name find Interface "type=$kind"); do
+    ! number "$from" || [ "$(ovs-vsctl --timeout=4 iface-to-br "$from")" != "$tunnel" ] || { tag=tun_id=$key; return 0; }
   done
   return 1
 }
@@ -74,8 +75,11 @@ if [ -n "$questions" ] && enters && outer=$(ovs-vsctl --timeout=4 iface-to-br "$
         udp/*) what=udp,tp_src=40000,tp_dst=${question#*/} ;;
       esac
       packet="in_port=$n,$tag,$what,dl_src=02:6e:63:00:00:01,dl_dst=$mac,nw_src=$source,nw_dst=$address,nw_ttl=64"
-      said=$(ovs-appctl --timeout=4 -t ovs-vswitchd ofproto/trace "$outer" "$packet") || continue
-      printf '@asked %s from %s\n%s\n' "$question" "$asker" "$said"
+      if said=$(ovs-appctl --timeout=4 -t ovs-vswitchd ofproto/trace "$outer" "$packet"); then
+        printf '@asked %s from %s\n%s\n' "$question" "$asker" "$said"
+      else
+        printf '@failed %s from %s\n' "$question" "$asker"
+      fi
     done
   done
 fi
@@ -86,7 +90,7 @@ ovs-appctl --timeout=4 -t ovs-vswitchd dpif/show || exit
 
 @observation(
     "{interface.mac} '{interface.first_address}' '{interface.first_gateway}' '{interface.tap}' '{interface.uplink}' {interface.segment} "
-    "'{interface.tunnel_key}' '{interface.questions}' '{interface.servers}'",
+    "'{interface.tunnel}' '{interface.questions}' '{interface.servers}'",
     of=Interface, shell=_WAYS, tool="ovs-appctl", root=True, seconds=10.0,
 )
 def ovs_ways(text: str) -> OvsWay:
@@ -100,8 +104,14 @@ def ovs_ways(text: str) -> OvsWay:
     devices = _datapath_ports(parts["ports"][1])
     port, _, bridge = parts["port"][0].partition(" ")
     back = _trace(parts["back"][1], devices) if "back" in parts else None
-    asked = {rest: _trace(body, devices) for word, rest, body in found if word == "asked"}
-    return OvsWay(port, bridge, _trace(parts["out"][1], devices), back, asked)
+    asked, failed = {}, {rest for word, rest, _ in found if word == "failed"}
+    for word, rest, body in found:
+        if word == "asked":
+            try:
+                asked[rest] = _trace(body, devices)
+            except Unreadable:  # what is asked beside the rest must not take that away
+                failed.add(rest)
+    return OvsWay(port, bridge, _trace(parts["out"][1], devices), back, asked, frozenset(failed))
 
 
 _DATAPATH_PORT = re.compile(r"\s+(\S{1,64}) (?:\d{1,10})/(\d{1,10}|none): ?.*")

@@ -176,12 +176,12 @@ def _outside(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     if flow.external is None:
         yield _fabric(flow)
         return
-    gateway = next((subnet.gateway for subnet in flow.external.subnets if subnet.gateway), flow.target)
+    gateway = next((subnet.gateway for subnet in flow.external.subnets if subnet.gateway and subnet.family == flow.family), flow.target)
     outer = replace(flow, network=flow.external, interface=None, target=gateway)
     yield _gateway(outer, flows_of)
     yield _fabric(outer)
     own = frozenset({("flow", flow.name)})  # what is judged of the flow itself by a hop's name is judged at the VM's node
-    for node in nodes[:1]:
+    for node in nodes if len(nodes) == 1 else ():  # of several it is not known here which works
         inside = _inside(node, outer, flows_of) if attached(node, flow.external) else ()
         yield from (replace(hop, about=hop.about - own) for hop in inside)
 
@@ -200,7 +200,7 @@ def _behind_router(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     assert interface is not None
     about = (("interface", interface.name), ("vm", interface.vm.name))
     own = frozenset({("flow", flow.name)})
-    for node in nodes[:1]:
+    for node in nodes if len(nodes) == 1 else ():  # of several it is not known here which works
         if node != interface.node:
             yield from (replace(hop, about=hop.about - own) for hop in _inside(node, flow, flows_of)[::-1])
             yield _fabric(flow)
@@ -317,7 +317,7 @@ def points_by_router(  # noqa: PLR0913, PLR0917 - a fact for each stretch of the
     assert interface is not None
     way = [Point(flow.source.name, "sender", _device(flow, route_lookups), leaves=True)]
     for router in router_namespaces:
-        if router.network == flow.network and (leg := _leg(flow, router_namespaces[router])):
+        if router.network == flow.network and (leg := _leg(flow, router, router_namespaces)):
             if flow.external is not None and attached(router.node, flow.external):
                 way += _nic_points(router.node, replace(flow, network=flow.external), links, ovs_bridges, leaves=False)
             way.append(Point(router.node.name, "router", leg, leaves=True, namespace=router.namespace, asks=True))
@@ -327,10 +327,13 @@ def points_by_router(  # noqa: PLR0913, PLR0917 - a fact for each stretch of the
     return (*way, *_at_vm(flow, links, domains, ovs_bridges, local=False))
 
 
-def _leg(flow: Flow, inside: Namespace) -> str:
-    """Give the device of a router by which it reaches a translated address; empty where it has none there."""
-    legs = (device for device, text in inside.addresses if flow.translated in ip_interface(text).network)
-    return next(legs, "")
+def _leg(flow: Flow, router: VirtualRouter, router_namespaces: By[VirtualRouter, Namespace]) -> str:
+    """Give the device of a router by which it reaches a translated address; empty where it has none there, or was not seen."""
+    try:
+        inside = router_namespaces[router]
+    except NotSeen:
+        return ""
+    return next((device for device, text in inside.addresses if flow.translated in ip_interface(text).network), "")
 
 
 def _device(flow: Flow, route_lookups: By[Flow, Lookup]) -> str:

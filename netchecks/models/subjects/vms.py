@@ -117,10 +117,10 @@ class Interface(Named):
         return self.network.segment
 
     @property
-    def tunnel_key(self) -> str:
-        """The key that its network has in tunnels; empty where it is in none."""
+    def tunnel(self) -> str:
+        """The key that its network has in tunnels, their type and their bridge, apart by blanks; empty where it is in none."""
         known = self.network.neutron
-        return str(known.segment) if known is not None and known.is_tunnel else ""
+        return f"{known.segment} {known.type} {known.tunnel_bridge}" if known is not None and known.is_tunnel else ""
 
     @property
     def questions(self) -> str:

@@ -79,8 +79,14 @@ def _interface(path: str, told: list[Section], netdevs: dict[str, list[Section]]
         or (not names and not hardware), kind=_last(made, "NetDev", "Kind"), master=master, methods=frozenset(_methods(told)),
         addresses=tuple(_addresses(told)), routes=tuple(_routes(told, own)), mtu=number(mtu), vlan=number(_last(made, "VLAN", "Id")),
         on_boot=_starts(told), services=SERVICES["networkd"],
-        types=frozenset(word for value in _of(told, "Match", "Type") for word in value.split() if not word.startswith("!")),
+        types=_types(told),
     )
+
+
+def _types(told: list[Section]) -> frozenset[str]:
+    """Give the types that it is for; of a list that excludes, which begins with "!", none."""
+    words = [word for value in _of(told, "Match", "Type") for word in value.split()]
+    return frozenset() if any(word.startswith("!") for word in words) else frozenset(words)
 
 
 def _starts(told: list[Section]) -> bool:

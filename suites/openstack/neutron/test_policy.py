@@ -28,6 +28,7 @@ from netchecks.world import end_of
 _BREAKS = frozenset({"switched"})
 #: Neutron's tables for what comes to an instance: the base ones, and the rules of its security groups.
 _GROUPS = frozenset({81, 82})
+_LEAVING = frozenset({71, 72, 73})
 _IPV4 = 4
 _SENT: tuple[Kind, ...] = ("request",)
 _BACK: tuple[Kind, ...] = ("reply", "error")
@@ -48,17 +49,15 @@ def test_security_group_lets_in(
     """
     interface, node = flow.interface, end_of(flow)
     assert interface is not None
-    if answers[flow].came_back or flow.source == node or flow.family != _IPV4 or not ovs_daemons[node].answers:
+    if answers[flow].came_back or not _is_asked(flow, ovs_bridges) or not ovs_daemons[node].answers:
         return
     way, asked = ovs_ways[interface], _asked(flow)
-    trace = way.asked.get(asked)
-    if str(flow.translated or flow.target) != interface.first_address or trace is None or trace.leaves(way.port):
+    trace = _drop(flow, way)
+    if trace is None:
         return
-    if way.back is not None and not interface.tunnel_key and not way.back.leaves(way.port):
-        return  # nothing reaches it, which another check says
-    if any(action.startswith("ct(") and "table=" in action for action in (trace.last.actions if trace.last else ())):
-        raise NotSeen(Why.NOT_POSSIBLE, f"{node}: this Open vSwitch does not say what follows after connection tracking")
     step = _decided(trace)
+    if step is not None and asked.endswith(" elsewhere"):
+        _same_for_the_sender(flow, route_lookups, openflow_tables[node].get(step.bridge or way.bridge), step)
     what = f"{flow.protocol.upper()}{f' to port {flow.port}' if flow.port else ''}"
     if step is None or step.table not in _GROUPS:
         by, tag = " or ".join(uplink_devices(interface.network, node, ovs_bridges)), interface.segment
@@ -66,8 +65,6 @@ def test_security_group_lets_in(
             "ovs.drops_inbound", f"{node}: {what} for {interface} that comes by {by}{f' in VLAN {tag}' if tag else ''} does not reach "
             f"{way.port}: the last look-up is {trace.last or 'none'}", place=node.name, breaks=_BREAKS, hop="tap", layer="service",
         )
-    if asked.endswith(" elsewhere"):
-        _same_for_the_sender(flow, route_lookups, openflow_tables[node].get(way.bridge), step)
     port = f" --dst-port {flow.port}" if flow.port else ""
     raise Wrong(
         "port.security_group_drops", f"{node}: the security group of {interface} lets no {what} in from {_sender(flow, route_lookups)}: "
@@ -75,6 +72,33 @@ def test_security_group_lets_in(
         remedy=f"openstack security group rule create --ingress --protocol {flow.protocol}{port} GROUP, that of its port (openstack port "
         f"list --mac-address {interface.mac}); if there is such a rule, restart the OVS agent",
     )
+
+
+def _is_asked(flow: Flow, ovs_bridges: By[Node, Table[OvsBridge]]) -> bool:
+    """Tell whether it is one of those that Open vSwitch is asked about: from another node, for the first address; OVN has other tables."""
+    known, node, interface = flow.network.neutron, end_of(flow), flow.interface
+    assert known is not None
+    assert interface is not None
+    first = str(flow.translated or flow.target) == interface.first_address
+    return first and flow.source != node and flow.family == _IPV4 and not is_ovn(ovs_bridges[node].get(known.integration_bridge))
+
+
+def _drop(flow: Flow, way: OvsWay) -> OvsTrace | None:
+    """Give what Open vSwitch says of a flow that it does not let pass; None where it does, or where another check says that nothing does.
+
+    Raises NotSeen where it says nothing of it, or not all.
+    """
+    asked, node, interface = _asked(flow), end_of(flow), flow.interface
+    if asked in way.failed:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{node}: Open vSwitch does not say what becomes of {asked} to {interface}")
+    trace = way.asked.get(asked)
+    if trace is None or trace.leaves(way.port):
+        return None
+    if way.back is not None and interface is not None and not interface.tunnel and not way.back.leaves(way.port):
+        return None
+    if any(action.startswith("ct(") and "table=" in action for action in (trace.last.actions if trace.last else ())):
+        raise NotSeen(Why.NOT_POSSIBLE, f"{node}: this Open vSwitch does not say what follows after connection tracking")
+    return trace
 
 
 def _asked(flow: Flow) -> str:
@@ -152,7 +176,7 @@ def test_flows_carry_traffic(
     if is_ovn(side.integration) or _is_told(flow, ovs_ways[interface]):
         return
     pair = openflow_counts[node]
-    if not interface.tunnel_key:
+    if not interface.tunnel:
         _translated(node, lost, side, pair)
     plug = plugged(interface.mac, tap_of(interface, domains), ovs_bridges[node])
     _none_drops(interface, lost, pair, plug[1].number if plug else None)
@@ -169,7 +193,7 @@ def _none_drops(interface: Interface, lost: Stretch, pair: Pair[Table[FlowTable]
     at_least = len(lost.before.of(*_SENT if lost.forth else _BACK)) if lost.before else 0
     for name in pair.after:
         for one, count in _counted(pair, name):
-            if count >= max(at_least, 1) and one.drops and _names(one, interface, number):
+            if count >= max(at_least, 1) and one.drops and _names(one, interface, number) and _is_of_way(one, forth=lost.forth):
                 what = f"{lost}; {one} of {name} has dropped {count} packets in {pair.seconds:.1f} s"
                 _dropped(interface.node, interface, what, one)
 
@@ -212,6 +236,11 @@ def _names(flow: OpenFlow, interface: Interface, number: int | None) -> bool:
     own, register = {interface.mac, *map(str, interface.addresses)}, flow.match.get("reg5", "")
     by_port = number is not None and register.isalnum() and int(register, 0) == number
     return by_port or flow.is_invalid or any(flow.match.get(key, "").lower() in own for key in _OWN)
+
+
+def _is_of_way(flow: OpenFlow, *, forth: bool) -> bool:
+    """Tell whether a flow is for that direction: what is invalid is dropped in the tables of what comes in, and of what leaves."""
+    return not flow.is_invalid or flow.table in (_GROUPS if forth else _LEAVING)
 
 
 def _dropped(node: Node, interface: Interface, what: str, flow: OpenFlow) -> None:

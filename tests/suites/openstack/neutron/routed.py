@@ -30,6 +30,8 @@ vms:
   vm53: {{node: node1, tcp: [22], interfaces: [{{network: tenant, mac: "fa:16:3e:00:00:53", addresses: [10.20.0.153]}}]}}
 """
 WORLD = world_of(INVENTORY)
+#: The same with the router on net1 alone.
+ALONE = world_of(INVENTORY.replace(f"{ROUTER}, nodes: [net1, net2]", f"{ROUTER}, nodes: [net1]"))
 SITE = WORLD.inventory
 CONTROLLER, NET1, NET2, NODE1 = SITE.nodes
 TENANT, PUBLIC = SITE.networks

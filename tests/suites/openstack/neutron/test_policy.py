@@ -108,6 +108,10 @@ def test_what_drops_elsewhere_is_named_with_its_look_up():
         lets_in(PING, OvsWay(TAP, "br-int", asked={"icmp from 10.19.43.2": dropped}))
 
 
+def test_what_open_vswitch_did_not_say_is_unknown():
+    is_unknown(lambda: lets_in(PING, replace(NO_ICMP, asked={}, failed=frozenset({"icmp from 10.19.43.2"}))))
+
+
 def test_what_nothing_reaches_is_another_checks():
     nothing = OvsTrace((Step("br-int", 0, "priority 0"),), ())
     assert lets_in(PING, replace(NO_ICMP, back=nothing)) == []
@@ -180,7 +184,7 @@ def test_a_flow_for_the_instance_that_drops_meanwhile_is_named(flow):
     assert carries(FORTH, counted(("br-int", flow, 4, 4))) == []
 
 
-@pytest.mark.parametrize("flow", ["priority=2,in_port=3 actions=drop", "priority=40,ct_state=-est,reg5=0x2 actions=resubmit(,93)",
+@pytest.mark.parametrize("flow", ["priority=2,in_port=3 actions=drop", "priority=50,ct_state=+inv+trk actions=resubmit(,93)", "priority=40,ct_state=-est,reg5=0x2 actions=resubmit(,93)",
                                   "priority=9,dl_dst=fa:16:3e:00:00:99 actions=drop"])
 def test_flows_that_drop_for_others_are_not(flow):
     assert carries(FORTH, counted(("br-int", flow, 4, 70))) == []

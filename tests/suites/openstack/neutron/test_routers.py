@@ -1,6 +1,7 @@
 """suites/openstack/neutron/test_routers.py on what the namespace of the lab's router said, then changed."""
 
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from netchecks.models.netfilter.rules import Ruleset
 from netchecks.models.neutron import Namespace, RouterState
 from netchecks.models.openvswitch import OvsBridge, OvsInterface, OvsPort
+from netchecks.models.subjects import Subnet
 from netchecks.models.table import Table
 from suites.openstack.neutron import test_routers as checks
 from tests.suites.openstack.neutron.given import (
@@ -58,12 +60,12 @@ def test_a_namespace_that_is_missing_is_named_with_those_that_are_there():
         exists(GONE)
 
 
-def is_up(inside):
-    return notes_of(checks.test_router_devices_are_up, ON_NET1, by_router("router_namespaces", inside))
+def is_up(inside, state=WORKS):
+    return notes_of(checks.test_router_devices_are_up, ON_NET1, by_router("router_namespaces", inside), by_router("router_states", state))
 
 
 def test_a_leg_that_is_down_is_named():
-    assert is_up(INSIDE) == is_up(GONE) == []
+    assert is_up(INSIDE) == is_up(GONE) == is_up(replace(INSIDE, up=INSIDE.up - {OUTER}), STANDBY) == []
     with wrong("router.device_down", f"{OUTER} in qrouter-", place="net1", breaks={"routed"}):
         is_up(replace(INSIDE, up=INSIDE.up - {OUTER}))
     with wrong("router.device_down", f"{LEG} in qrouter-", place="net1"):
@@ -84,8 +86,20 @@ def test_a_part_of_a_distributed_router_is_not_judged():
     is_unknown(lambda: has_gateway(INSIDE, SPREAD))
 
 
-def forwards(state):
-    return notes_of(checks.test_router_forwards, ON_NET1, by_router("router_states", state))
+def forwards(state, inside=INSIDE):
+    return notes_of(checks.test_router_forwards, ON_NET1, by_router("router_namespaces", inside), by_router("router_states", state))
+
+
+def test_a_router_without_an_outer_leg_needs_no_default_route():
+    inner = replace(INSIDE, addresses=tuple(one for one in INSIDE.addresses if one[0] == LEG))
+    assert forwards(replace(WORKS, default=()), inner) == []
+    is_unknown(lambda: forwards(replace(WORKS, role="without a state")))
+
+
+def test_a_subnet_in_which_it_has_no_leg_may_have_another_router():
+    more = replace(ON_NET1, network=replace(ON_NET1.network, subnets=(*ON_NET1.network.subnets, Subnet(ip_network("10.21.0.0/24"), ip_address("10.21.0.1")))))
+    facts = [_by(fact, {more.name: (more, value)}) for fact, value in (("router_namespaces", INSIDE), ("router_states", WORKS))]
+    assert notes_of(checks.test_router_has_gateway_address, more, *facts) == []
 
 
 def test_a_router_forwards_and_has_a_way_out():
@@ -162,8 +176,18 @@ def test_both_translations_are_there():
     assert translated() == translated(Ruleset(), VM53) == []
 
 
+def test_rules_that_could_not_be_read_are_unknown():
+    is_unknown(lambda: translated(Ruleset()))
+    is_unknown(lambda: translated(replace(RULES, unread=("tables nat filter",))))
+
+
+def test_a_floating_address_may_be_of_any_of_the_instances_own():
+    two = replace(VM52, addresses=(ip_address("10.20.0.99"), *VM52.addresses))
+    assert translated(interface=two) == []
+
+
 @pytest.mark.parametrize("rules", [
-    recorded("router_iptables", "floating-dnat-missing"), Ruleset(), changed("-d 203.0.113.52/32", "-d 203.0.113.99/32"),
+    recorded("router_iptables", "floating-dnat-missing"), changed("-d 203.0.113.52/32", "-d 203.0.113.99/32"),
 ])
 def test_without_a_rule_the_router_answers_itself(rules):
     with wrong("router.dnat_missing", "translates 203.0.113.52 to 10.20.0.152 of vm52: the router answers for it itself", place="net1",
