@@ -16,6 +16,7 @@ EXAMPLE = Path(__file__).parents[2] / "inventories" / "examples" / "switching.ya
 WITH_DHCP = EXAMPLE.with_name("dhcp.yaml")
 NEUTRON = EXAMPLE.with_name("neutron.yaml")
 NOVA = EXAMPLE.with_name("nova-network.yaml")
+ROUTER = EXAMPLE.with_name("neutron-router.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_each_combination_is_consistent(switching: World) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_rows_of_the_right_type(switching: World, managed: World, kind: str) -> None:
-    own = {"dhcp_server": WITH_DHCP, "database": NOVA}
+    own = {"dhcp_server": WITH_DHCP, "database": NOVA, "virtual_router": ROUTER}
     made = managed if kind == "access" else world.build(inventory.load([own[kind]])) if kind in own else switching
     found = world.combinations(made, frozenset({kind}))
     assert found
@@ -70,9 +71,9 @@ def test_every_kind_has_rows_of_the_right_type(switching: World, managed: World,
     assert all(set(world.complete(row)) >= {kind} for row in found)
 
 
-@pytest.mark.parametrize("example", ["switching", "managed", "dhcp", "nova"])
+@pytest.mark.parametrize("example", ["switching", "managed", "dhcp", "nova", "router"])
 def test_relations_hold_both_ways(switching: World, managed: World, example: str) -> None:
-    own = {"dhcp": WITH_DHCP, "nova": NOVA}
+    own = {"dhcp": WITH_DHCP, "nova": NOVA, "router": ROUTER}
     made = world.build(inventory.load([own[example]])) if example in own else {"switching": switching, "managed": managed}[example]
     for one in KINDS.values():
         for subject in made.all(one):
