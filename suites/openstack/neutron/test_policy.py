@@ -211,6 +211,7 @@ def _translated(node: Node, lost: Stretch, side: Side, pair: Pair[Table[FlowTabl
         raise Wrong(
             "flow.counts_nothing", f"{node}: {lost}; {own[0][0]} of {bridge.name}, which translates them, has counted none in "
             f"{pair.seconds:.1f} s: they do not come to {bridge.name}", place=node.name, breaks=_BREAKS,
+            hop="" if lost.forth else "tap", layer="" if lost.forth else "service",  # an answer meets what is wrong at the tap first
         )
 
 
