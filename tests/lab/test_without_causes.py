@@ -74,8 +74,9 @@ def test_hop_order_names_the_place_in_another_lab(tmp_path, topology, names, fau
 
 
 #: The answer's own MAC, the row of packets, the guest's own pings that do not come to its tap say it without a cause function; that
-#: a single connection gets no answer beside a row happens now and then only.
-SAID_ALREADY = {"mac-duplicate", "path-one-way-bad", "trace-outbound-dropped-in-guest", "healthy-guest-limits-connections"}
+#: a single connection gets no answer beside a row happens now and then only. Of connection tracking the flows that nothing answers say it;
+#: the cause function says it of those that some packets of a row answer.
+SAID_ALREADY = {"conntrack-full", "mac-duplicate", "path-one-way-bad", "trace-outbound-dropped-in-guest", "healthy-guest-limits-connections"}
 #: Who enters the guest sees these without any cause function: there the question is what a look from outside says.
 OUTSIDE = {"guest-wrong-address", "guest-wrong-prefix", "guest-no-ipv6"}
 
