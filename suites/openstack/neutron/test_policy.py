@@ -67,8 +67,8 @@ def test_security_group_lets_in(
         )
     port = f" --dst-port {flow.port}" if flow.port else ""
     raise Wrong(
-        "port.security_group_drops", f"{node}: the security group of {interface} lets no {what} in from {_sender(flow, route_lookups)}: "
-        f"{step}", place=node.name, owner="platform",
+        "port.security_group_drops", f"{node}: the security group of {interface} lets no {what} in from "
+        f"{_sender(flow, route_lookups) or flow.source}: {step}", place=node.name, owner="platform",
         remedy=f"openstack security group rule create --ingress --protocol {flow.protocol}{port} GROUP, that of its port (openstack port "
         f"list --mac-address {interface.mac}); if there is such a rule, restart the OVS agent",
     )
@@ -108,10 +108,11 @@ def _asked(flow: Flow) -> str:
 
 
 def _agent_address(flow: Flow) -> str:
-    """Give the address that a DHCP agent's namespace asks from; empty where another asks."""
+    """Give the address that a DHCP agent's namespace asks from, the one in the target's subnet; empty where another asks."""
     servers = flow.network.dhcp.servers if flow.network.dhcp and flow.namespace else ()
-    own = (address for server in servers if server.node == flow.source for address in server.addresses if address.version == _IPV4)
-    return str(next(own, ""))
+    prefixes = [subnet.prefix for subnet in flow.network.subnets if flow.target in subnet.prefix]
+    own = (address for server in servers if server.node == flow.source for address in server.addresses)
+    return str(next((address for address in own if any(address in prefix for prefix in prefixes)), ""))
 
 
 def _sender(flow: Flow, route_lookups: By[Flow, Lookup]) -> str:

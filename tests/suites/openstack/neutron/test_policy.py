@@ -60,6 +60,11 @@ def test_what_the_group_does_not_let_in_is_named_with_the_rule_to_add():
         lets_in(FROM_OUTSIDE, NO_ICMP)
 
 
+def test_a_sender_whose_address_is_not_known_is_named_by_its_node():
+    with wrong(GROUP, "lets no ICMP in from controller: table 82", **PLATFORM):
+        lets_in(FROM_OUTSIDE, NO_ICMP, source="", rules=flows())
+
+
 def test_what_passes_or_came_back_is_none():
     assert lets_in(SSH, NO_ICMP) == lets_in(PING, NO_ICMP, answer=answered()) == lets_in(PING, OWN_NETWORK) == []
     assert lets_in(PING, NO_ICMP, daemon=DEAD) == lets_in(PING, OvsWay("tap", "br-int")) == []
