@@ -18,11 +18,11 @@ LAB='ip:iproute2 bridge:iproute2 tc:iproute2 ss:iproute2 nft:nftables iptables:i
 TESTS='/usr/bin/python3:python3 sshd:openssh-server ssh:openssh-client ssh-keygen:openssh-client sudo:sudo systemctl:systemd useradd:passwd iperf3:iperf3
   setpriv:util-linux iptables-legacy:iptables ebtables-legacy:ebtables arptables-legacy:arptables busybox:busybox-static git:git
   vtysh:frr nc:netcat-openbsd ncat:ncat curl:curl perl:perl-base arping:iputils-arping mawk:mawk gawk:gawk zstd:zstd
-  mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb:mariadb-client ovs-vsctl:openvswitch-switch ethtool:ethtool'
+  mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb:mariadb-client ovs-vsctl:openvswitch-switch ethtool:ethtool keepalived:keepalived'
 SLOW_TESTS='qemu-system-x86_64:qemu-system-x86,seabios,ipxe-qemu libvirtd:libvirt-daemon-system,libvirt-daemon-driver-qemu cpio:cpio'
 # What apt would start at the machine's next boot, though nobody asked for it: package and unit.
 DAEMONS='mariadb-server:mariadb.service openvswitch-switch:openvswitch-switch.service openssh-server:ssh.service openssh-server:ssh.socket frr:frr.service libvirt-daemon-system:libvirtd.service
-  libvirt-daemon-system:libvirtd.socket libvirt-daemon-system:libvirt-guests.service'
+  libvirt-daemon-system:libvirtd.socket libvirt-daemon-system:libvirt-guests.service keepalived:keepalived.service'
 
 say() { printf 'setup: %s\n' "$*"; }
 die() { say "$*" >&2; exit 1; }

@@ -79,7 +79,7 @@ class RouterState:
     """What a router's namespace does with what is for others. ``default``: its IPv4 default routes, as ``ip`` shows them.
 
     ``role``: of several agents with the same router (HA) what keepalived made this one, ``primary`` or ``standby``; empty: it is alone.
-    ``distributed``: it is a part of a distributed router (DVR).
+    ``keepalived``: one runs in the namespace. ``distributed``: it is a part of a distributed router (DVR).
     """
 
     exists: bool
@@ -87,3 +87,4 @@ class RouterState:
     default: tuple[str, ...] = ()
     role: str = ""
     distributed: bool = False
+    keepalived: bool = False

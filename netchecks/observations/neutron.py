@@ -134,6 +134,10 @@ echo @default; ip netns exec "$1" ip -4 route show default || exit
 state=/var/lib/neutron/ha_confs/$2/state
 devices=$(ip netns exec "$1" ls /sys/class/net) rules=$(ip netns exec "$1" ip -4 rule show) || exit
 if [ -e "$state" ]; then printf '@role '; cat "$state"; echo; else case $devices in *ha-*) echo '@role without a state' ;; esac; fi
+case $devices in *ha-*)
+  pids=$(ip netns pids "$1") || exit
+  for p in $pids; do case $(cat "/proc/$p/comm" 2>/dev/null) in keepalived) echo "@keepalived $p" ;; esac; done ;;
+esac
 case "$devices
 $known" in *rfp-*|*snat-"$2"*) echo @distributed ;; *) [ "$(printf '%s\n' "$rules" | wc -l)" -le 3 ] || echo @distributed ;; esac
 echo @end
@@ -154,4 +158,5 @@ def router_states(text: str) -> RouterState:
     routes = tuple(line.strip() for line in parts["default"][1] if line.strip())
     return RouterState(
         exists=True, forwards=parts["forward"][0] == "1", default=routes, role=_ROLES.get(role, role), distributed="distributed" in parts,
+        keepalived="keepalived" in parts,
     )

@@ -1,6 +1,7 @@
-# Stand-in for neutron-l3-agent (legacy routers: not distributed, no HA): at its start it makes each router what it has to be.
+# Stand-in for neutron-l3-agent (routers that are not distributed): at its start it makes each router what it has to be.
 # /etc/lab/routers: router, inner device, its address, outer device, its address, gateway, then FLOATING=FIXED of each floating
 # address; addresses with their prefix length. /etc/lab/mtu: of the inner networks, else 1500. Others' namespaces are left alone.
+# /etc/lab/ha: router, device for VRRP, its address: of those keepalived gives addresses and routes to the one that works.
 log=l3-agent.log
 . /etc/lab/agent.sh
 say INFO "L3 agent started"
@@ -33,6 +34,13 @@ addresses() {
     case $address in */32) last=${address%/*} ;; *) last=+ ;; esac
     ip -n "$space" addr add "$address" brd "$last" dev "$device"
   done
+}
+
+# vrrp_by DEVICE ADDRESS [SECONDS]: the device by which the agents' routers hear each other.
+vrrp_by() {
+  device=$1 silent=${3:-}
+  port "$device" "$mtu"
+  ip -n "$space" addr replace "$2" brd + dev "$device"
 }
 
 # wrap TABLE CHAIN...: declares the chains of a table that the kernel has, and has each jump to the agent's own one of its name.
@@ -92,21 +100,80 @@ rules() {
   echo COMMIT
 }
 
+# keepalived_of DEVICE ADDRESS%ITS-DEVICE...: runs keepalived with what neutron/agent/linux/keepalived.py writes; here it sends twice as
+# often. In the place of neutron-keepalived-state-change and the agent, keepalived itself has the role noted, and the outer device up
+# where the router works alone: the same MAC stands on all nodes. /etc/lab/ha may say how many seconds it is silent at its start.
+keepalived_of() {
+  device=$1 file=$state/keepalived.conf; shift
+  cat >"$state/notify.sh" <<EOF
+#!/bin/sh
+case \$3 in
+  MASTER) ip -n $space link set $outer up; ip -n $space route replace default via $gateway dev $outer proto keepalived; role=primary ;;
+  *) ip -n $space link set $outer down; role=backup ;;
+esac
+echo \$role >$state/state
+EOF
+  chmod 755 "$state/notify.sh"
+  cat >"$file.new" <<EOF
+global_defs {
+    router_id neutron
+    script_user root
+    enable_script_security
+    ${silent:+vrrp_startup_delay $silent}
+}
+vrrp_instance VR_1 {
+    state BACKUP
+    interface $device
+    virtual_router_id 1
+    priority 50
+    garp_master_delay 60
+    nopreempt
+    advert_int 1
+    notify $state/notify.sh
+    virtual_ipaddress {
+        169.254.0.1/24 dev $device
+    }
+    virtual_ipaddress_excluded {
+$(for one in "$@"; do echo "        ${one%\%*} dev ${one#*%} no_track"; done)
+    }
+    virtual_routes {
+        0.0.0.0/0 via $gateway dev $outer no_track
+    }
+}
+EOF
+  if alive && cmp -s "$file.new" "$file"; then return; fi
+  mv "$file.new" "$file"
+  if alive; then kill -HUP "$(cat "$state.pid")"; return; fi
+  echo backup >"$state/state"
+  ip -n "$space" link set "$outer" down
+  inside keepalived -P -f "$file" -p "$state.pid" -r "$state.pid-vrrp" </dev/null >/dev/null 2>&1
+}
+alive() { [ -e "$state.pid" ] && kill -0 "$(cat "$state.pid")" 2>/dev/null; }
+
 while read -r router inner inner_address outer outer_address gateway floating; do
   space=qrouter-$router
   [ -e "/run/netns/$space" ] || ip netns add "$space"
   ip -n "$space" link set lo up
   # An address of one device is not answered for at another; what is sent has the best address of its own device.
   inside sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2 net.ipv4.ip_forward=1
+  state=/var/lib/neutron/ha_confs/$router vrrp=$(awk -v r="$router" '$1 == r { print $2, $3, $4 }' /etc/lab/ha 2>/dev/null || true)
+  # Of several only the one that works may be heard: keepalived would give the link-local addresses too.
+  [ -z "$vrrp" ] || inside sysctl -qw net.ipv6.conf.default.disable_ipv6=1
   port "$inner" "$mtu"
-  port "$outer" 1500
+  [ "$(cat "$state/state" 2>/dev/null)" = backup ] || port "$outer" 1500
   rules >"/run/$space.rules"
   inside iptables-restore "/run/$space.rules"
-  addresses "$inner" "$inner_address"
   set --
   for pair in $floating; do set -- "$@" "${pair%=*}/32"; done
-  addresses "$outer" "$outer_address" "$@"
-  ip -n "$space" route replace default via "$gateway" dev "$outer" proto static
+  if [ -n "$vrrp" ]; then
+    mkdir -p "$state"
+    vrrp_by $vrrp
+    keepalived_of "$device" "$inner_address%$inner" "$outer_address%$outer" $(printf "%s%%$outer " "$@")
+  else
+    addresses "$inner" "$inner_address"
+    addresses "$outer" "$outer_address" "$@"
+    ip -n "$space" route replace default via "$gateway" dev "$outer" proto static
+  fi
   say INFO "Finished a router update for $router"
 done </etc/lab/routers
 say DEBUG "periodic_sync_routers_task successfully completed"

@@ -186,9 +186,9 @@ def test_router_forwards(virtual_router: VirtualRouter, router_namespaces: Names
 @pytest.mark.kind("neutron")
 @pytest.mark.hop("router", "member")
 def test_one_router_works(virtual_router: VirtualRouter, router_states: States) -> None:
-    """Of several L3 agents with the same router (HA) exactly one works.
+    """Of several L3 agents with the same router (HA) exactly one works, and keepalived runs on each.
 
-    Why: with none nobody has the gateway's address; with two both answer for it.
+    Why: with none nobody has the gateway's address; with two both answer for it; where keepalived is gone nothing is taken over.
     Remedy: node administrator: the agents' keepalived, and whether VRRP passes between their nodes in the HA network
     Source: Neutron administration guide, Open vSwitch: high availability using VRRP
     """
@@ -196,13 +196,21 @@ def test_one_router_works(virtual_router: VirtualRouter, router_states: States) 
     roles = {str(router.node): state.role for router, state in same.items() if state.exists and state.role}
     working = sorted(node for node, role in roles.items() if role == "primary")
     if not roles or len(working) == 1:
+        own, node = router_states[virtual_router], virtual_router.node
+        if own.role in {"primary", "standby"} and not own.keepalived:
+            raise Wrong(
+                "router.keepalived_dead", f"{node}: no keepalived runs in {_named(virtual_router)}, which is {own.role}: it takes nothing "
+                "over, and hands nothing over", place=node.name, remedy=f"on {node}: {_RESTART}",
+            )
         return
     blind = sorted({str(router.node) for router in same} - {node for node, role in roles.items() if role in {"primary", "standby"}})
     if blind:
         raise NotSeen(Why.NOT_POSSIBLE, f"{_named(virtual_router)}: whether it works on {', '.join(blind)} cannot be told")
     shown = ", ".join(f"{node} {role}" for node, role in sorted(roles.items()))
+    dead = sorted({str(router.node) for router, state in same.items() if state.role and not state.keepalived})
+    why = f"; no keepalived runs in it on {' and '.join(dead)}" if dead else ""
     raise Wrong(
-        "router.two_primaries" if working else "router.no_primary", f"{_named(virtual_router)}: {shown}; expected one primary",
+        "router.two_primaries" if working else "router.no_primary", f"{_named(virtual_router)}: {shown}; expected one primary{why}",
         place=working[0] if working else virtual_router.node.name,
     )
 

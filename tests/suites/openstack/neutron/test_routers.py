@@ -135,18 +135,27 @@ def test_a_leg_in_another_bridge_is_named():
         tagged(1, bridge="br-ex")
 
 
-def one_works(*roles):
-    states = {one.name: (one, replace(WORKS, role=role) if role else UNSEEN) for one, role in zip((ON_NET1, ON_NET2), roles, strict=True)}
-    return notes_of(checks.test_one_router_works, ON_NET1, _by("router_states", states))
+PRIMARY, BACKUP = recorded("router_states", "neutron-ha-primary"), recorded("router_states", "neutron-ha-standby")
+
+
+def one_works(*states):
+    seen = {one.name: (one, state or UNSEEN) for one, state in zip((ON_NET1, ON_NET2), states, strict=True)}
+    return notes_of(checks.test_one_router_works, ON_NET1, _by("router_states", seen))
 
 
 def test_of_several_agents_exactly_one_works():
-    assert one_works("primary", "standby") == []
+    assert one_works(PRIMARY, BACKUP) == one_works(BACKUP, PRIMARY) == one_works(WORKS, replace(WORKS, exists=False)) == []
     with wrong("router.two_primaries", "net1 primary, net2 primary; expected one primary", place="net1"):
-        one_works("primary", "primary")
-    with wrong("router.no_primary", "net1 standby, net2 standby", place="net1"):
-        one_works("standby", "standby")
-    is_unknown(lambda: one_works("primary", ""))
+        one_works(PRIMARY, PRIMARY)
+    with wrong("router.no_primary", "net1 standby, net2 standby; expected one primary; no keepalived runs in it on net1 and net2", place="net1"):
+        one_works(replace(BACKUP, keepalived=False), replace(BACKUP, keepalived=False))
+    is_unknown(lambda: one_works(PRIMARY, None))
+
+
+def test_an_agent_without_keepalived_takes_nothing_over():
+    with wrong("router.keepalived_dead", "net1: no keepalived runs in qrouter-", "which is standby", place="net1"):
+        one_works(replace(BACKUP, keepalived=False), PRIMARY)
+    assert one_works(PRIMARY, replace(BACKUP, keepalived=False)) == []  # it is net2's
 
 
 # -- floating addresses ------------------------------------------------------------------------------------------------
