@@ -176,14 +176,25 @@ def _outside(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     if flow.external is None:
         yield _fabric(flow)
         return
-    gateway = next((subnet.gateway for subnet in flow.external.subnets if subnet.gateway and subnet.family == flow.family), flow.target)
-    outer = replace(flow, network=flow.external, interface=None, target=gateway)
+    outer = _outer(flow)
     yield _gateway(outer, flows_of)
     yield _fabric(outer)
-    own = frozenset({("flow", flow.name)})  # what is judged of the flow itself by a hop's name is judged at the VM's node
-    for node in nodes if len(nodes) == 1 else ():  # of several it is not known here which works
-        inside = _inside(node, outer, flows_of) if attached(node, flow.external) else ()
-        yield from (replace(hop, about=hop.about - own) for hop in inside)
+    for node in nodes if len(nodes) == 1 else ():  # those of several come later
+        yield from _inside_outer(node, outer, flows_of)
+
+
+def _outer(flow: Flow) -> Flow:
+    """Give the flow as it is in the network of its floating address."""
+    assert flow.external is not None
+    gateway = next((subnet.gateway for subnet in flow.external.subnets if subnet.gateway and subnet.family == flow.family), flow.target)
+    return replace(flow, network=flow.external, interface=None, target=gateway)
+
+
+def _inside_outer(node: Node, outer: Flow, flows_of: Flows) -> Iterator[Hop]:
+    """Give what a packet passes that comes into a router's node by the external network."""
+    own = frozenset({("flow", outer.name)})  # what is judged of the flow itself by a hop's name is judged at the VM's node
+    inside = _inside(node, outer, flows_of) if attached(node, outer.network) else ()
+    yield from (replace(hop, about=hop.about - own) for hop in inside)
 
 
 def _routers(flow: Flow) -> tuple[Hop, ...]:
@@ -199,13 +210,23 @@ def _behind_router(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     interface, nodes = flow.interface, _router_nodes(flow.network)
     assert interface is not None
     about = (("interface", interface.name), ("vm", interface.vm.name))
-    own = frozenset({("flow", flow.name)})
-    for node in nodes if len(nodes) == 1 else ():  # of several it is not known here which works
-        if node != interface.node:
-            yield from (replace(hop, about=hop.about - own) for hop in _inside(node, flow, flows_of)[::-1])
-            yield _fabric(flow)
+    for node in nodes if len(nodes) == 1 else ():
+        yield from _out_of(node, flow, flows_of)
     yield from _inside(interface.node, flow, flows_of, about)
-    yield from _guest(interface, flow, flows_of)
+    *tap, guest = _guest(interface, flow, flows_of)
+    yield from tap
+    for node in nodes if len(nodes) > 1 else ():  # which of them works is not known here: what every packet passes comes first
+        yield from _inside_outer(node, _outer(flow), flows_of) if flow.external else ()
+        yield from _out_of(node, flow, flows_of)
+    yield guest
+
+
+def _out_of(node: Node, flow: Flow, flows_of: Flows) -> Iterator[Hop]:
+    """Give what a packet passes on its way from a router's node, where that is not the VM's own."""
+    own = frozenset({("flow", flow.name)})
+    if flow.interface is not None and node != flow.interface.node:
+        yield from (replace(hop, about=hop.about - own) for hop in _inside(node, flow, flows_of)[::-1])
+        yield _fabric(flow)
 
 
 def _through(flow: Flow, flows_of: Flows) -> Iterator[Hop]:

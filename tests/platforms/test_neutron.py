@@ -129,11 +129,14 @@ def test_states_of_the_external_network_are_states_of_that_way_and_its_own_failu
     assert [("flow", "controller-to-vm52-floating-icmp") in about for about in uplinks] == [False, False, True]
 
 
-def test_of_several_routers_any_may_work_so_the_way_around_them_is_not_known():
+def test_of_several_routers_any_may_work_so_what_is_around_them_comes_after_what_every_packet_passes():
     hops = routed_hops("controller-to-vm52-floating-icmp", routed.WORLD)
     (router,) = (hop.about for hop in hops if hop.name == "router")
     assert router >= {("virtual_router", "tenant@net1"), ("virtual_router", "tenant@net2"), ("interface", "vm52")}
-    assert [hop.place for hop in hops if hop.name == "uplink"] == ["node1"]
+    assert [hop.place for hop in hops if hop.name in {"uplink", "tap", "guest"}] == ["node1", "node1", "net1", "net1", "net2", "net2", "vm52"]
+    assert [sorted(name for kind, name in hop.about if kind == "network") for hop in hops if hop.name == "uplink"] == [
+        ["tenant"], ["public"], ["tenant"], ["public"], ["tenant"],
+    ]
 
 
 def test_the_gateway_of_a_network_with_a_router_is_that():
