@@ -16,7 +16,7 @@ from netchecks.errors import NetchecksError, NotSeen, Unreadable
 from netchecks.inventory.problems import did_you_mean, listed
 from netchecks.models.subjects import Node
 from netchecks.openstack import documents
-from netchecks.openstack.documents import Agent, Listed, Network, Port, Row, Rule, Server, Subnet
+from netchecks.openstack.documents import ROUTER_PORTS, Agent, Floating, Listed, Network, Port, Row, Rule, Server, Subnet
 from netchecks.script import Alternative, Job, Ran
 from netchecks.trip import Channel
 
@@ -61,6 +61,8 @@ _PORT = (
     "id", "network_id", "mac_address", "fixed_ips", "device_owner", "device_id", "binding_host_id", "binding_vif_type",
     "binding_vnic_type", "admin_state_up", "port_security_enabled", "security_group_ids",
 )  # fmt: skip
+#: The port of a floating address itself (neutron_lib.constants): bound nowhere, one for each.
+_FLOATING_PORT = "network:floatingip"
 _SERVER = ("id", "name", "status", "OS-EXT-SRV-ATTR:instance_name")
 
 
@@ -84,7 +86,8 @@ class Way:
 class Cloud:
     """What the API told of the chosen networks. ``servers``, ``rules`` of security groups: by id; what could not be asked for is not there.
 
-    ``doubts``: what could not be seen and is not needed for the rest, a sentence each.
+    ``routers``: the agents of each router that has a port there, by its id. ``floating``: all floating addresses, asked for where there
+    are routers. ``doubts``: what could not be seen and is not needed for the rest, a sentence each.
     """
 
     networks: tuple[Network, ...]
@@ -93,6 +96,8 @@ class Cloud:
     servers: dict[str, Server]
     agents: tuple[Agent, ...]
     rules: dict[str, tuple[Rule, ...]]
+    routers: dict[str, tuple[Agent, ...]] = field(default_factory=dict)
+    floating: tuple[Floating, ...] = ()
     doubts: tuple[str, ...] = ()
 
 
@@ -134,7 +139,7 @@ class _Asking:
         of_each = [("port", "list", "--long", "--network", one.id) for one in chosen]
         ports_of = zip(of_each, await self._all(of_each, documents.rows), strict=True)
         found = [one for words, rows in ports_of for one in self._each(words, rows, documents.listed)]
-        wanted = [one.id for one in found if one.owner.startswith(("compute:", "network:"))]
+        wanted = [one.id for one in found if one.owner.startswith(("compute:", "network:")) and one.owner != _FLOATING_PORT]
         if len(wanted) > MOST_PORTS:
             raise NetchecksError(f"{self.node}: these networks have {len(wanted)} ports, expected at most {MOST_PORTS}: say --network")
         ports = await self._shown("port", wanted, _PORT, documents.port)
@@ -143,8 +148,11 @@ class _Asking:
         own = [one for one in ports if one.owner.startswith("compute:")]
         servers = await self._some([one.device for one in own if one.device], lambda one: _show("server", one, _SERVER), documents.instance)
         rules = await self._some([group for one in own for group in one.groups if one.filtered], _rules, documents.rules)
+        routers = await self._some([one.device for one in ports if one.owner in ROUTER_PORTS and one.device], _agents_of, documents.agents)
+        floats = await self._some(["list"] if routers else [], lambda _: ("floating", "ip", "list"), documents.floats)
         told = tuple(self._each(lists[2], agents, documents.agent))
-        return Cloud(tuple(shown), of_these, tuple(ports), servers, told, rules, tuple(self.doubts))
+        every = tuple(one for some in floats.values() for one in some)
+        return Cloud(tuple(shown), of_these, tuple(ports), servers, told, rules, routers, every, tuple(self.doubts))
 
     async def _some(self, ids: Iterable[str], command: Callable[[str], tuple[str, ...]], read: Callable[[str], T]) -> dict[str, T]:
         """Ask for each of these once; one that cannot be asked for (of another service, just deleted) is a doubt."""
@@ -237,6 +245,11 @@ def _chosen(there: Sequence[Listed], names: Sequence[str]) -> list[Listed]:
 def _show(what: str, name: str, columns: Sequence[str]) -> tuple[str, ...]:
     """Give the command that shows some columns of one thing."""
     return (what, "show", name, *(word for column in columns for word in ("-c", column)))
+
+
+def _agents_of(router: str) -> tuple[str, ...]:
+    """Give the command that lists the L3 agents of a router."""
+    return ("network", "agent", "list", "--router", router)
 
 
 def _rules(group: str) -> tuple[str, ...]:

@@ -11,14 +11,14 @@ from netchecks.errors import NetchecksError
 from netchecks.inventory.problems import did_you_mean, listed
 from netchecks.models.subjects import Node
 from netchecks.openstack.asking import Cloud
-from netchecks.openstack.documents import Network, Port, Subnet
+from netchecks.openstack.documents import ROUTER_PORTS, Network, Port, Subnet
 
 #: What netchecks knows the way through (docs/inventory.md, Networks of OpenStack Neutron).
 _TYPES = frozenset({"vlan", "flat", "vxlan", "gre"})
 _TUNNELS = frozenset({"vxlan", "gre"})
-#: neutron_lib.constants: ports of one router whose MAC is that of the gateway on every node.
-_ROUTERS = frozenset({"network:router_interface", "network:ha_router_replicated_interface"})
-_DVR = "network:router_interface_distributed"
+#: neutron_lib.constants: of a distributed router; of any router in the external network; of several agents' routers among themselves.
+_DVR, _OUTER, _HA = "network:router_interface_distributed", "network:router_gateway", "network:router_ha_interface"
+_L3 = "L3 agent"
 #: A port that waits for a DHCP agent (neutron_lib.constants.DEVICE_ID_RESERVED_DHCP_PORT).
 _RESERVED = "reserved_dhcp_port"
 #: nova.objects.fields.InstanceState, as the API shows it: those in which no domain runs, on purpose.
@@ -77,7 +77,8 @@ class _Making:
 
     def match(self, nodes: Sequence[Node]) -> None:
         """Find the node of each host that has a port. Raises NetchecksError."""
-        hosts = sorted({one.host for one in self.cloud.ports if one.host})
+        of_routers = {one.host for agents in self.cloud.routers.values() for one in agents if one.kind == _L3}
+        hosts = sorted({one.host for one in self.cloud.ports if one.host} | of_routers)
         found = {host: _node_of(self.choice.hosts.get(host, host), nodes) for host in hosts}
         self.nodes = {host: name for host, name in found.items() if name}
         missing = [host for host, name in found.items() if not name]
@@ -88,14 +89,16 @@ class _Making:
         if not self.choice.skip:
             told.append("add them as nodes, say --node HOST=NODE where a node has another name, or --skip-unknown to do without them")
             raise NetchecksError("\n".join(told))
-        self.doubts.extend(f"{line}: its ports are left out" for line in told)
+        self.doubts.extend(f"{line}: what is on it is left out" for line in told)
 
     def takes(self, network: Network) -> bool:
         """Tell whether there is something to look at of a network, and a way through it is known; note it where not."""
-        why = ""
+        why, ports = "", [one for one in self.cloud.ports if one.network == network.id]
+        if ports and all(one.owner == _HA for one in ports):
+            return False  # nothing but routers that watch each other
         if network.type not in _TYPES:
             why = f"is of the type {network.type}, expected one of {listed(sorted(_TYPES))}"
-        elif not any(one.network == network.id and one.host in self.nodes for one in self.cloud.ports):
+        elif not any(one.host in self.nodes for one in ports):
             why = "has no port on a node of the inventory"
         if why:
             self.doubts.append(f"the network {network.name!r} {why}: it is left out")
@@ -107,21 +110,37 @@ class _Making:
         """Give a network: where its ports are, its subnets, its DHCP servers."""
         ports = [one for one in self.cloud.ports if one.network == network.id and one.host in self.nodes]
         subnets = [one for one in self.cloud.subnets if one.network == network.id]
-        routed = [one for one in ports if one.owner in _ROUTERS or one.owner == _DVR]
+        routed = [one for one in ports if one.owner in ROUTER_PORTS or one.owner == _DVR]
+        router = self._router(network)
+        outer = {node for one in ports if one.owner == _OUTER for node in self._nodes_of(one.device)}
         fields = {
             "kind": "neutron",
             "uplink": self._uplink(network),
-            "nodes": sorted({self.nodes[one.host] for one in ports}),
+            "nodes": sorted({self.nodes[one.host] for one in ports} | outer | set(router.get("nodes", ()))),
             "mtu": network.mtu,
-            "neutron": _neutron(network),
+            "neutron": {**_neutron(network), **({"router": router} if router else {})},
             "subnets": [_subnet(one, routed) for one in subnets],
             "resolvers": list(dict.fromkeys(str(address) for one in subnets for address in one.resolvers)),
             "dhcp": self._dhcp(network, subnets, ports),
         }
         given = {name: value for name, value in fields.items() if value}
-        if network.type not in _TUNNELS and any(_is_gateway(one, subnets) for one in routed):
+        if network.type not in _TUNNELS and not router and any(_is_gateway(one, subnets) for one in routed):
             given["probe_from"] = []
         return Entry(self.names[network.id], given, tuple(_remarks(network, subnets, given)))
+
+    def _router(self, network: Network) -> dict[str, Any]:
+        """Give the router that the instances of a network leave by, and its nodes; none where it is distributed, or not told."""
+        subnets = [one for one in self.cloud.subnets if one.network == network.id]
+        gates = [one for one in self.cloud.ports if one.network == network.id and _is_gateway(one, subnets)]
+        found = {one.device for one in gates if one.owner in ROUTER_PORTS}
+        nodes = self._nodes_of(next(iter(found), ""))
+        if len(found) != 1 or not nodes or any(one.owner == _DVR for one in gates):
+            return {}
+        return {"id": found.pop(), "nodes": nodes}
+
+    def _nodes_of(self, router: str) -> list[str]:
+        agents = self.cloud.routers.get(router, ())
+        return sorted({self.nodes[one.host] for one in agents if one.kind == _L3 and one.host in self.nodes})
 
     def _uplink(self, network: Network) -> str:
         if network.type in _TUNNELS:
@@ -208,7 +227,13 @@ class _Making:
 
     def _interface(self, port: Port) -> dict[str, Any]:
         addresses = {"addresses": [str(one) for one in port.addresses]} if port.addresses else {}
-        return {"network": self.names[port.network], "mac": port.mac, **addresses, "tap": f"{_TAP}{port.id[:_TAP_DIGITS]}"}
+        floating = [str(one.address) for one in self.cloud.floating if one.port == port.id]
+        network = next(one for one in self.cloud.networks if one.id == port.network)
+        if floating and not self._router(network):
+            self.doubts.append(f"the floating {listed(floating)} of {port.mac}: its router is distributed, or not told, and not looked at")
+            floating = []
+        translated = {"floating": floating} if floating else {}
+        return {"network": self.names[port.network], "mac": port.mac, **addresses, **translated, "tap": f"{_TAP}{port.id[:_TAP_DIGITS]}"}
 
     # -- agents ----------------------------------------------------------------------------------------------------------
 
@@ -265,7 +290,7 @@ def _subnet(subnet: Subnet, routed: Sequence[Port]) -> dict[str, Any]:
     written: dict[str, Any] = {"cidr": str(subnet.prefix)}
     if subnet.gateway is not None:
         written["gateway"] = str(subnet.gateway)
-    macs = sorted({one.mac for one in routed if one.owner in _ROUTERS and subnet.gateway in one.addresses})
+    macs = sorted({one.mac for one in routed if one.owner in ROUTER_PORTS and subnet.gateway in one.addresses})
     if macs and not any(one.owner == _DVR and subnet.gateway in one.addresses for one in routed):
         written["gateway_macs"] = macs
     return written

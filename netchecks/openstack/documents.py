@@ -22,6 +22,8 @@ _FIXED = re.compile(r"ip_address='([^']+)'")
 _FAMILIES = {"ipv4": 4, "ipv6": 6}
 #: Protocols that are ICMP in a rule (neutron_lib.constants, IANA's numbers), and its echo request as the client writes it.
 _PING = {4: (frozenset({"icmp", "1"}), 8), 6: (frozenset({"ipv6-icmp", "icmpv6", "icmp", "58"}), 128)}
+#: neutron_lib.constants: ports of one router, alone or of several agents (HA), whose MAC is that of the gateway on every node.
+ROUTER_PORTS = frozenset({"network:router_interface", "network:ha_router_replicated_interface"})
 _YES, _NO = frozenset({"true", "up", ":-)", "external"}), frozenset({"false", "down", "xxx", "internal", "none", ""})
 
 
@@ -87,6 +89,14 @@ class Agent:
     kind: str
     host: str
     alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Floating:
+    """A floating address, and the id of the port that it is for; empty where it is for none."""
+
+    address: Address
+    port: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +206,22 @@ def rule(row: Row) -> Rule:
 def agent(row: Row) -> Agent:
     """Read a row of ``network agent list``."""
     return Agent(_text(row, "Agent Type", "agent_type"), _text(row, "Host", "host", default=""), _yes(row, "Alive", "alive"))
+
+
+def floating(row: Row) -> Floating:
+    """Read a row of ``floating ip list``."""
+    address = _address(_text(row, "Floating IP Address", "floating_ip_address"))
+    return Floating(address, _text(row, "Port", "port_id", default=""))
+
+
+def agents(text: str) -> tuple[Agent, ...]:
+    """Read what ``network agent list`` prints."""
+    return tuple(map(agent, rows(text)))
+
+
+def floats(text: str) -> tuple[Floating, ...]:
+    """Read what ``floating ip list`` prints."""
+    return tuple(map(floating, rows(text)))
 
 
 def instance(text: str) -> Server:

@@ -62,7 +62,7 @@ def _to_interface(interface: Interface, address: Address) -> Iterator[Flow]:
         if address.version == _IPV4:
             yield from (_from_agent(flow, namespace) for flow in _asking(node, interface, address))
             yield _from_agent(make_flow(node, network, "arp", address, interface), namespace)
-    if network.neutron is not None and not network.neutron.is_tunnel:  # tenant networks are reached by routers, which are not asked for
+    if network.neutron is not None and not network.neutron.is_tunnel and not network.neutron.router:  # behind a router it is translated
         for source in network.probe_from:
             if not attached(source, network):
                 yield from (_switched(flow) for flow in _asking(source, interface, address))

@@ -12,6 +12,7 @@ from netchecks import inventory
 from netchecks.lab.accuracy import default_suites
 from netchecks.lab.making import up, why_not_rooted
 from netchecks.lab.snapshot import difference, look
+from tests.openstack.given import STAND_IN, documents
 
 pytestmark = pytest.mark.slow
 RC = "/etc/lab/admin-openrc.sh"
@@ -102,3 +103,88 @@ def test_a_file_of_root_is_read_by_sudo_where_the_inventory_has_it(lab, tmp_path
         lab.exec("net1", ["chmod", "644", RC], check=True)
     assert done.returncode == status, done.stderr
     assert said in done.stderr
+
+
+# -- a router and floating addresses -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def router_lab(tmp_path_factory):
+    reason = why_not_rooted(("ovs-vsctl",))
+    if reason:
+        pytest.skip(reason)
+    with up("neutron-router", rooted=True, state_dir=tmp_path_factory.mktemp("labs")) as made:
+        yield made
+
+
+def shown(name, network, owner, device, host, mac, address):
+    """Give a port as ``port show`` does."""
+    return {
+        "id": name, "network_id": network, "mac_address": mac, "fixed_ips": [{"ip_address": address, "subnet_id": "-"}], "device_owner": owner, "device_id": device,
+        "binding_host_id": host, "binding_vif_type": "ovs", "binding_vnic_type": "normal", "admin_state_up": True, "port_security_enabled": owner.startswith("compute"),
+        "security_group_ids": ["everybody"] if owner.startswith("compute") else [],
+    }
+
+
+def documents_of(lab):
+    """Give what the client would print of a lab with a router: the forms are those that it printed of others (tests/openstack/SOURCES.md)."""
+    typed, agent = inventory.load([lab.inventory]), documents()["network agent list"][0]
+    id_of = {one: lab.topology.places[str(one.vm)].interfaces["eth0"].to.id for one in typed.interfaces}
+    router = next(one.neutron.router for one in typed.networks if one.neutron.router)
+    files = lab.topology.places["net1"].node.files
+    legs = {words[0]: words for words in map(str.split, files["etc/lab/ports"].splitlines())}
+    known = {
+        "network list --long": [{"ID": one.neutron.id, "Name": one.name} for one in typed.networks],
+        "subnet list --long": [
+            {"ID": f"s-{one.name}", "Network": one.neutron.id, "Subnet": str(subnet.prefix), "Gateway": str(subnet.gateway), "DHCP": one.dhcp is not None, "Name Servers": []}
+            for one in typed.networks for subnet in one.subnets
+        ],
+        "network agent list": [agent | {"Host": node} for node in ("net1", "node1", "node2")],
+        f"network agent list --router {router}": [agent | {"Host": "net1", "Agent Type": "L3 agent"}],
+        "floating ip list": [
+            {"ID": f"f-{one.vm}", "Floating IP Address": str(address), "Port": id_of[one]} for one in typed.interfaces for address in one.floating
+        ],
+        "security group rule list everybody --ingress --long": [
+            {"ID": "r", "IP Protocol": None, "Ethertype": "IPv4", "IP Range": "0.0.0.0/0", "Port Range": "", "Remote Security Group": None},
+        ],
+    }
+    ports = [shown(id_of[one], one.network.neutron.id, "compute:nova", f"i-{one.vm}", one.node.name, one.mac, str(one.addresses[0])) for one in typed.interfaces]
+    for device, owner in (("tapf1b2c3d4-2e", "network:dhcp"), ("qr-5e1c5d0a-2c", "network:router_interface"), ("qg-9b2f6c10-4d", "network:router_gateway")):
+        _, network, mac, address, _ = legs[device]
+        ports.append(shown(f"port-{device}", network, owner, "dhcp-1" if owner == "network:dhcp" else router, "net1", mac, address))
+    for one in typed.networks:
+        told = one.neutron
+        known[f"network show {told.id}"] = {
+            "id": told.id, "name": one.name, "mtu": one.mtu, "provider:network_type": told.type, "provider:physical_network": told.physical_network or None,
+            "provider:segmentation_id": told.segment,
+        }
+        own = [port for port in ports if port["network_id"] == told.id]
+        known[f"port list --long --network {told.id}"] = [{"ID": port["id"], "Name": "", "Device Owner": port["device_owner"]} for port in own]
+    known |= {f"port show {port['id']}": port for port in ports}
+    known |= {f"server show i-{vm}": {"id": f"i-{vm}", "name": str(vm), "status": "ACTIVE", "OS-EXT-SRV-ATTR:instance_name": str(vm)} for vm in typed.vms}
+    return known
+
+
+def test_a_router_and_its_floating_addresses_are_derived_and_looked_at(router_lab, tmp_path):
+    known = yaml.safe_load(inventory.show(inventory.load([router_lab.inventory])))["nodes"]
+    (tmp_path / "nodes.yaml").write_text(yaml.safe_dump({"nodes": known, "defaults": {"vm": {"tcp": [22]}}}), encoding="utf-8")
+    (tmp_path / "documents.json").write_text(json.dumps(documents_of(router_lab)), encoding="utf-8")
+    (tmp_path / "rc").write_text("export OS_AUTH_URL=http://192.0.2.1/v3 OS_PASSWORD=lab-secret\n", encoding="utf-8")
+    argv = [
+        sys.executable, "-m", "netchecks", "inventory", "openstack", f"--inventory-file={tmp_path}/nodes.yaml", "--host=controller", f"--rc-file={tmp_path}/rc",
+        "--command", f"{sys.executable} {STAND_IN} {tmp_path}/documents.json", "--uplink", "eth2",
+    ]
+    done = router_lab.exec("controller", argv, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "cloud.yaml").write_text(done.stdout, encoding="utf-8")
+    files = [tmp_path / "nodes.yaml", tmp_path / "cloud.yaml"]
+    typed, found = inventory.load([router_lab.inventory]), inventory.load(files)
+    assert [(one.name, one.neutron.router, one.neutron.router_nodes) for one in found.networks] == [
+        (one.name, one.neutron.router, one.neutron.router_nodes) for one in sorted(typed.networks, key=str)
+    ]
+    assert [(one.mac, one.addresses, one.floating) for one in found.interfaces] == [(one.mac, one.addresses, one.floating) for one in typed.interfaces]
+    named, outcomes, said = run(router_lab, files, tmp_path / "healthy")
+    assert (named, outcomes["failed"], outcomes["unknown"]) == ([], 0, 0), said
+    with router_lab.fault("floating-dnat-missing"):
+        named, _, said = run(router_lab, files, tmp_path / "broken")
+    assert named[0] == ("router.dnat_missing", ["net1"]), said

@@ -54,6 +54,62 @@ def test_a_tenant_network_is_derived(tmp_path, capsys):
     assert "network1: the API takes the DHCP agent for dead" in printed.err
     assert "'public' has no port on a node of the inventory: it is left out" in printed.err
     assert "DHCPv6" in printed.out
+    assert (network.neutron.router, network.neutron.router_nodes) == ("77aa0a11-cccc-4333-8444-555566667777", ("network1",))
+    assert [(one.vm.name, *map(str, one.floating)) for one in found.interfaces] == [("web-1-prod", "203.0.113.21"), ("web-2",)]
+
+
+ROUTER, LEG = "77aa0a11-cccc-4333-8444-555566667777", "port show aa02f1c2-5b7e-4f0a-9c11-2d3e4f5a6b02"
+AGENTS, PUBLIC = f"network agent list --router {ROUTER}", "ee1f0a11-2222-4333-8444-555566667777"
+
+
+def tenant(tmp_path, capsys, known, *more):
+    """Derive the tenant's network; give the inventory and what was said."""
+    assert derive(tmp_path, *more, known=known, nodes=TENANT_NODES) == 0
+    printed = capsys.readouterr()
+    return loaded(tmp_path, printed.out), printed.err
+
+
+def test_a_router_of_several_agents_is_on_all_their_nodes_and_so_is_the_external_network(tmp_path, capsys):
+    known = documents(TENANT)
+    known[AGENTS] += [known[AGENTS][0] | {"Host": "compute2.example.net"}, known[AGENTS][0] | {"Host": "compute1.example.net", "Agent Type": "BGP dynamic routing agent"}]
+    known[LEG] |= {"device_owner": "network:ha_router_replicated_interface"}
+    gate = known[LEG] | {"id": "aa07", "network_id": PUBLIC, "device_owner": "network:router_gateway", "fixed_ips": [{"ip_address": "203.0.113.10", "subnet_id": "x"}]}
+    known[f"port list --long --network {PUBLIC}"] = [
+        {"ID": "aa07", "Name": "", "Device Owner": "network:router_gateway"}, {"ID": "aa08", "Name": "", "Device Owner": "network:floatingip"},
+    ]
+    known["port show aa07"] = gate
+    found, _ = tenant(tmp_path, capsys, known, "--uplink", "eth2")
+    public, inner = found.networks
+    assert (inner.neutron.router, inner.neutron.router_nodes) == (ROUTER, ("compute2", "network1"))
+    assert [one.node.name for one in public.attachments] == ["compute2", "network1"]
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({LEG: {"device_owner": "network:router_interface_distributed"}}, "fa:16:3e:07:00:21: its router is distributed, or not told"),
+    ({AGENTS: None}, f"openstack {AGENTS}: No Network agent list --router {ROUTER} found"),
+    ({"floating ip list": None}, "openstack floating ip list: "),
+])
+def test_without_a_router_that_can_be_looked_at_no_floating_address_is_expected(tmp_path, capsys, change, said):
+    known = documents(TENANT)
+    for words, fields in change.items():
+        if fields is None:
+            del known[words]
+        else:
+            known[words] |= fields
+    found, told = tenant(tmp_path, capsys, known)
+    assert said in told
+    assert [one.floating for one in found.interfaces] == [(), ()]
+
+
+def test_a_network_of_routers_that_watch_each_other_is_no_network_of_vms(tmp_path, capsys):
+    known = documents(TENANT)
+    row = next(one for one in known["network list --long"] if one["ID"] == PUBLIC)
+    row["Name"] = "HA network tenant 5f44bfcdee6045249c9c839d1052077b"
+    known[f"port list --long --network {PUBLIC}"] = [{"ID": "aa09", "Name": "", "Device Owner": "network:router_ha_interface"}]
+    known["port show aa09"] = known[LEG] | {"id": "aa09", "network_id": PUBLIC, "device_owner": "network:router_ha_interface"}
+    found, told = tenant(tmp_path, capsys, known, "--uplink", "eth2")
+    assert [network.name for network in found.networks] == ["web-tier"]
+    assert "HA network" not in told
 
 
 def test_only_the_networks_that_are_named_are_asked_for(tmp_path, capsys):

@@ -17,7 +17,7 @@ A, SUBNET = "0879fde8-02d6-443a-b370-a5168d81d415", "7a1b1c9e-4f0d-4a55-9d43-5f0
 @pytest.mark.parametrize("path", [LAB, TENANT], ids=lambda path: path.stem)
 def test_everything_recorded_can_be_read(path):
     read = {"network list": reading.listed, "port list": reading.listed, "subnet list": reading.subnet, "network agent": reading.agent}
-    read["security group"] = reading.rule
+    read |= {"security group": reading.rule, "floating ip": reading.floating}
     shown = {"network show": reading.network, "port show": reading.port, "server show": reading.server}
     for words, document in documents(path).items():
         kind = " ".join(words.split()[:2])

@@ -6,7 +6,8 @@ from netchecks.models.neutron import Namespace
 from netchecks.models.routes import Lookup
 from netchecks.platforms.neutron import points_by_router
 from tests.suites.openstack.neutron import routed
-from tests.suites.openstack.neutron.given import NET_A, TENANT, UNSEEN, VM42, VM44, WORLD, A, _by, flow_of
+from tests.suites.openstack.neutron.given import INVENTORY, NET_A, TENANT, UNSEEN, VM42, VM44, WORLD, A, _by, flow_of
+from tests.suites.vmhost.given import world_of
 
 
 def way(name):
@@ -23,6 +24,13 @@ def test_a_vm_is_asked_at_its_tap_from_the_agents_namespace_and_from_outside():
         "net1-dhcp-to-vm42-icmp-ipv4", "net1-dhcp-to-vm42-icmp-full-ipv4", "net1-dhcp-to-vm42-tcp22-ipv4", "net1-dhcp-to-vm42-arp-ipv4",
         "controller-to-vm42-icmp-ipv4", "controller-to-vm42-icmp-full-ipv4", "controller-to-vm42-tcp22-ipv4",
     ]
+
+
+def test_behind_a_router_a_fixed_address_is_not_asked_for_from_outside():
+    router = "router: {id: 3c9e1f7a-5b60-4d2e-8a17-0f4c2d9b6e31, nodes: [net1]}"
+    text = INVENTORY.replace("segmentation_id: 3933}", f"segmentation_id: 3933, {router}}}").replace("10.19.43.142],", "10.19.43.142], floating: [203.0.113.52],")
+    asked = [flow.name for flow in world_of(text).flows if flow.source.name == "controller" and flow.network.name == "net-a"]
+    assert asked == ["controller-to-vm42-floating-icmp", "controller-to-vm42-floating-tcp22"]
 
 
 def test_gateways_are_asked_from_the_namespace_and_out_of_each_nic_with_the_tag():
