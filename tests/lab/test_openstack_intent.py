@@ -117,7 +117,7 @@ def router_lab(tmp_path_factory):
         yield made
 
 
-def shown(name, network, owner, device, host, mac, address):
+def shown(name, network, *, owner, device, host, mac, address):
     """Give a port as ``port show`` does."""
     return {
         "id": name, "network_id": network, "mac_address": mac, "fixed_ips": [{"ip_address": address, "subnet_id": "-"}], "device_owner": owner, "device_id": device,
@@ -148,10 +148,14 @@ def documents_of(lab):
             {"ID": "r", "IP Protocol": None, "Ethertype": "IPv4", "IP Range": "0.0.0.0/0", "Port Range": "", "Remote Security Group": None},
         ],
     }
-    ports = [shown(id_of[one], one.network.neutron.id, "compute:nova", f"i-{one.vm}", one.node.name, one.mac, str(one.addresses[0])) for one in typed.interfaces]
+    ports = [
+        shown(id_of[one], one.network.neutron.id, owner="compute:nova", device=f"i-{one.vm}", host=one.node.name, mac=one.mac, address=str(one.addresses[0]))
+        for one in typed.interfaces
+    ]
     for device, owner in (("tapf1b2c3d4-2e", "network:dhcp"), ("qr-5e1c5d0a-2c", "network:router_interface"), ("qg-9b2f6c10-4d", "network:router_gateway")):
         _, network, mac, address, _ = legs[device]
-        ports.append(shown(f"port-{device}", network, owner, "dhcp-1" if owner == "network:dhcp" else router, "net1", mac, address))
+        has = "dhcp-1" if owner == "network:dhcp" else router
+        ports.append(shown(f"port-{device}", network, owner=owner, device=has, host="net1", mac=mac, address=address))
     for one in typed.networks:
         told = one.neutron
         known[f"network show {told.id}"] = {
