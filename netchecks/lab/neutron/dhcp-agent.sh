@@ -11,6 +11,7 @@ while read -r net device own gateway; do
   ip -n "$space" link set lo up
   mac=$(awk -v d="$device" '$1 == d { print $3 }' /etc/lab/ports)
   # Made anew: after a restart of OVS the old device in the namespace leads nowhere.
+  ip -n "$space" link del "$device" 2>/dev/null || true
   ovs-vsctl --timeout=20 --if-exists del-port "$device"
   ovs-vsctl --timeout=20 add-port br-int "$device" \
     -- set Interface "$device" type=internal mtu_request="$mtu" "mac=\"$mac\"" "external_ids:attached-mac=\"$mac\"" external_ids:iface-status=active

@@ -7,7 +7,7 @@ import pytest
 from netchecks.errors import Wrong
 from netchecks.models.links import Link as Device
 from netchecks.models.nova_network import CLASSES, NovaConfig, NovaRows
-from netchecks.models.subjects import Database, Network, Node
+from netchecks.models.subjects import Database, Inventory, Network, Node
 from netchecks.models.table import Table
 from netchecks.seen import By, note
 
@@ -17,11 +17,12 @@ _ROW = {"flat_network_bridge": "bridge", "flat_interface": "bridge_interface", "
 
 @pytest.mark.kind("nova-network")
 def test_bridge_is_configured(
-    network: Network, node: Node, nova_config: By[Node, NovaConfig], nova_rows: By[Database, NovaRows],
+    network: Network, node: Node, inventory: Inventory, nova_config: By[Node, NovaConfig], nova_rows: By[Database, NovaRows],
 ) -> None:
     """nova.conf of each node names the network's manager, bridge, flat interface and public interface as they are meant.
 
-    What it does not set is nova's default, or what the network's row in the database has, where that may be looked into.
+    What it does not set is nova's default, or what the network's row in the database has, where that may be looked into. The bridge of
+    one network alone stands in nova.conf: of the others on the node only their rows tell theirs.
 
     Why: nova-network builds the bridge by these when it starts; a node with others has its instances on another wire.
     Remedy: node administrator: correct the option in nova.conf of {node.name}; then restart nova-network there
@@ -31,6 +32,8 @@ def test_bridge_is_configured(
     assert nova is not None
     wanted = {name: value for name, value in _wanted(network, node).items() if value}
     given = {name: config.get(name) or _of_row(network, name, nova_rows) for name in wanted}
+    if given.get("flat_network_bridge") in _bridges_of_others(network, node, inventory):
+        given["flat_network_bridge"] = _of_row(network, "flat_network_bridge", nova_rows)
     wrong = [_differs(config, name, given[name], value) for name, value in wanted.items() if given[name] not in {"", value}]
     if config.manager != nova.manager_class:
         wrong.insert(0, f"network_manager is {config.manager}, expected {nova.manager_class}")
@@ -38,6 +41,12 @@ def test_bridge_is_configured(
         raise Wrong("nova.config_differs", f"{node}: in {config.file} {'; '.join(wrong)}", place=node.name)
     if config.multi_host != nova.multi_host:
         note("nova.multi_host_differs", f"{node}: multi_host is {config.multi_host} in {config.file}: networks made from now on differ")
+
+
+def _bridges_of_others(network: Network, node: Node, inventory: Inventory) -> set[str]:
+    """Give the bridges that other networks of nova's have on a node."""
+    others = [other for other in inventory.networks if other != network and other.nova is not None]
+    return {end.bridge for other in others for end in other.attachments if end.node == node and end.bridge}
 
 
 def _of_row(network: Network, name: str, nova_rows: By[Database, NovaRows]) -> str:
@@ -51,10 +60,11 @@ def _of_row(network: Network, name: str, nova_rows: By[Database, NovaRows]) -> s
 
 
 def _differs(config: NovaConfig, name: str, given: str, wanted: str) -> str:
-    if config.set(name):
+    if config.set(name) == given:
         return f"{name} is {given}, expected {wanted}"
-    whence = "nova's default" if config.get(name) else f"{_ROW[name]} of the network's row in the database"
-    return f"{name} is not set, and {whence} is {given}, expected {wanted}"
+    whence = f"{_ROW[name]} of the network's row in the database" if name in _ROW else "nova's default"
+    has = f"is {config.set(name)}, another network's" if config.set(name) else "is not set"
+    return f"{name} {has}, and {whence} is {given}, expected {wanted}"
 
 
 def _wanted(network: Network, node: Node) -> dict[str, str]:

@@ -208,8 +208,9 @@ def test_an_instance_of_which_nothing_is_seen_either_way_is_unknown():
 NO_ROWS = of("nova_rows")
 
 
-def configured(network, node, text, known=NO_ROWS):
-    return notes_of(test_bridge.test_bridge_is_configured, network, node, of("nova_config", (node, text)), known)
+def configured(network, node, text, known=NO_ROWS, others=()):
+    site = replace(MULTI.world.inventory, networks=(network, *others))
+    return notes_of(test_bridge.test_bridge_is_configured, network, node, site, of("nova_config", (node, text)), known)
 
 
 CONFIG = (OUTPUTS / "nova_config" / "lab.out").read_text()
@@ -230,6 +231,14 @@ def test_an_option_that_differs_is_named_with_its_file(old, new, words):
         configured(MULTI.network, NODE1, CONFIG.replace(old, new))
 
 
+def test_a_bridge_that_is_another_networks_says_nothing_of_this_one():
+    second = replace(MULTI.network, name="second", attachments=tuple(replace(end, bridge="br200") for end in MULTI.network.attachments))
+    text = CONFIG.replace("flat_network_bridge=br100", "flat_network_bridge=br200")
+    assert configured(WITHOUT.network, WITHOUT.node1, text, others=(second,)) == configured(MULTI.network, NODE1, text, rows(), others=(second,)) == []
+    with wrong("nova.config_differs", "is br200, another network's, and bridge of the network's row in the database is br300, expected br100", place="compute1"):
+        configured(MULTI.network, NODE1, text, rows(networks_1={"bridge": "br300"}), others=(second,))
+
+
 BARE = "\n".join(line for line in CONFIG.splitlines() if not line.startswith(("flat_", "public_")))
 
 
@@ -246,7 +255,7 @@ def test_what_is_not_set_is_novas_default_or_what_the_networks_row_has():
 
 
 def test_a_row_that_could_not_be_read_and_is_asked_for_is_unknown():
-    is_unknown(test_bridge.test_bridge_is_configured, MULTI.network, NODE1, of("nova_config", (NODE1, BARE)), of("nova_rows", (MULTI.database, UNSEEN)))
+    is_unknown(test_bridge.test_bridge_is_configured, MULTI.network, NODE1, MULTI.world.inventory, of("nova_config", (NODE1, BARE)), of("nova_rows", (MULTI.database, UNSEEN)))
 
 
 def test_what_nova_would_do_with_new_networks_is_a_note():
@@ -254,7 +263,7 @@ def test_what_nova_would_do_with_new_networks_is_a_note():
 
 
 def test_an_unread_configuration_is_unknown():
-    is_unknown(test_bridge.test_bridge_is_configured, MULTI.network, NODE1, of("nova_config", (NODE1, UNSEEN)), NO_ROWS)
+    is_unknown(test_bridge.test_bridge_is_configured, MULTI.network, NODE1, MULTI.world.inventory, of("nova_config", (NODE1, UNSEEN)), NO_ROWS)
 
 
 # -- VlanManager -------------------------------------------------------------------------------------------------------
