@@ -133,11 +133,11 @@ printf '@forward '; ip netns exec "$1" cat /proc/sys/net/ipv4/ip_forward || exit
 echo @default; ip netns exec "$1" ip -4 route show default || exit
 state=/var/lib/neutron/ha_confs/$2/state
 devices=$(ip netns exec "$1" ls /sys/class/net) rules=$(ip netns exec "$1" ip -4 rule show) || exit
-if [ -e "$state" ]; then printf '@role '; cat "$state"; echo; else case $devices in *ha-*) echo '@role without a state' ;; esac; fi
-case $devices in *ha-*)
+if [ -e "$state" ]; then
+  printf '@role '; cat "$state"; echo
   pids=$(ip netns pids "$1") || exit
-  for p in $pids; do case $(cat "/proc/$p/comm" 2>/dev/null) in keepalived) echo "@keepalived $p" ;; esac; done ;;
-esac
+  for p in $pids; do case $(cat "/proc/$p/comm" 2>/dev/null) in keepalived) echo "@keepalived $p" ;; esac; done
+else case $devices in *ha-*) echo '@role without a state' ;; esac; fi
 case "$devices
 $known" in *rfp-*|*snat-"$2"*) echo @distributed ;; *) [ "$(printf '%s\n' "$rules" | wc -l)" -le 3 ] || echo @distributed ;; esac
 echo @end

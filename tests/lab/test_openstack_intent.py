@@ -19,13 +19,18 @@ RC = "/etc/lab/admin-openrc.sh"
 CLIENT = ["--command", "python3 /etc/lab/openstack.py", "--uplink", "eth1"]
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def made(topology, folder):
+    """Give a lab, until the tests of the module have ended."""
     reason = why_not_rooted(("ovs-vsctl",))
     if reason:
         pytest.skip(reason)
-    with up("neutron-vlan", rooted=True, state_dir=tmp_path_factory.mktemp("labs")) as made:
-        yield made
+    with up(topology, rooted=True, state_dir=folder) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    yield from made("neutron-vlan", tmp_path_factory.mktemp("labs"))
 
 
 def nodes_of(lab, folder, **changes):
@@ -110,11 +115,7 @@ def test_a_file_of_root_is_read_by_sudo_where_the_inventory_has_it(lab, tmp_path
 
 @pytest.fixture(scope="module")
 def router_lab(tmp_path_factory):
-    reason = why_not_rooted(("ovs-vsctl",))
-    if reason:
-        pytest.skip(reason)
-    with up("neutron-router", rooted=True, state_dir=tmp_path_factory.mktemp("labs")) as made:
-        yield made
+    yield from made("neutron-router", tmp_path_factory.mktemp("labs"))
 
 
 def shown(name, network, *, owner, device, host, mac, address):
