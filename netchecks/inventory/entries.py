@@ -200,6 +200,7 @@ class RouterEntry(Written):
 
     id: Uuid = Field("", description="The router's UUID.")
     nodes: tuple[Names, ...] = Field((), description="Nodes whose L3 agents have it: 'openstack network agent list --router'.")
+    distributed: Yes = Field(default=False, description="It is a distributed one (DVR): each of its nodes routes for its own VMs.")
 
 
 class NeutronEntry(Written):

@@ -23,6 +23,7 @@ def neutron_of(network: Object[NetworkEntry], attachments: tuple[Attachment, ...
     return NeutronNetwork(
         written.id, written.type, written.physical_network, written.segmentation_id or 0, written.bridge, written.integration_bridge,
         written.tunnel_bridge, written.router.id if written.router else "", _router_nodes(network, written, attachments, site),
+        distributed=written.router is not None and written.router.distributed,
     )
 
 

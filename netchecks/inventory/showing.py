@@ -128,7 +128,7 @@ def _neutron(network: Network) -> dict[str, Any] | None:
         return None
     given = {"physical_network": known.physical_network, "segmentation_id": known.segment or None, "bridge": known.bridge}
     bridges = {"integration_bridge": known.integration_bridge, "tunnel_bridge": known.tunnel_bridge}
-    router = {"id": known.router, "nodes": list(known.router_nodes)} if known.router else None
+    router = {"id": known.router, "nodes": list(known.router_nodes), "distributed": known.distributed} if known.router else None
     return {"id": known.id, "type": known.type, **_given(given), **bridges, **_given({"router": router})}
 
 

@@ -11,6 +11,7 @@ class NeutronNetwork:
 
     ``bridge``: that of the physical network, empty: the one that the agent's mapping names. ``router``: the UUID of the router that
     its VMs leave by, empty: none that is looked at; ``router_nodes``: by name, those whose L3 agents have it.
+    ``distributed``: each of these nodes has a part of the router (DVR), which routes for the node's own VMs.
     """
 
     id: str
@@ -22,6 +23,7 @@ class NeutronNetwork:
     tunnel_bridge: str = "br-tun"
     router: str = ""
     router_nodes: tuple[str, ...] = ()
+    distributed: bool = False
 
     @property
     def is_tunnel(self) -> bool:
@@ -72,6 +74,20 @@ class Namespace:
     addresses: tuple[tuple[str, str], ...] = ()
     up: frozenset[str] = frozenset()
     others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FloatingNamespace:
+    """The namespace of an external network by which a part of a distributed router is reached (``fip-UUID``).
+
+    ``name``: empty where no namespace of the node is joined to the router; then ``others`` inside are those of other routers.
+    ``forwards``: IPv4. ``proxy_arp``: devices that answer for addresses that are elsewhere.
+    """
+
+    name: str
+    inside: Namespace
+    forwards: bool = False
+    proxy_arp: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

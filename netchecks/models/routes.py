@@ -127,6 +127,8 @@ class Neighbour:
 class Lookup:
     """The kernel's own choice for one destination (``ip route get``). ``kind``: ``unicast``, ``local``, ``unreachable`` ...
 
+    ``filtered``: the kernel takes no packet of that source by that device (rp_filter).
+
     ``gateway`` is empty where the destination is on the link; ``device`` where there is no way.
     """
 
@@ -154,3 +156,25 @@ class VmWay:
 
     own: Lookup
     forwarded: Lookup | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FloatingWay:
+    """What the namespace of the external network does with packets: ``into`` for a floating address, ``out`` for what comes from it."""
+
+    into: Lookup
+    out: Lookup
+
+
+@dataclass(frozen=True, slots=True)
+class RouterWay:
+    """What a node's part of a distributed router does with packets of one VM.
+
+    ``leg``: its device in the VM's network, empty where it has none. ``back``: the way of what the VM sends outside, None without a
+    leg. ``floating``: by address, those that could be asked for.
+    """
+
+    exists: bool
+    leg: str = ""
+    back: Lookup | None = None
+    floating: tuple[tuple[str, FloatingWay], ...] = ()

@@ -8,15 +8,16 @@ from typing import Any
 from netchecks.errors import Unreadable
 from netchecks.models.counters import LinkCounters
 from netchecks.models.links import Link
-from netchecks.models.neutron import Namespace
+from netchecks.models.neutron import FloatingNamespace, Namespace
 from netchecks.models.routes import InterfaceAddress
-from netchecks.models.subjects import DhcpServer, VirtualRouter, Vm
+from netchecks.models.subjects import DhcpServer, VirtualRouter, Vm, at_part
 from netchecks.models.table import Table
 from netchecks.observe import command, command_line, observation, powershell_line
 from netchecks.parsing import (
     Stanza,
     address,
     after,
+    blocks,
     clean,
     integer,
     lines,
@@ -242,6 +243,48 @@ def dhcp_namespaces(text: str) -> Namespace:
 def router_namespaces(text: str) -> Namespace:
     """The network namespace that a router of Neutron is: whether it is there, its devices and addresses. Source: ip-netns(8)."""
     return _namespace(text)
+
+
+@observation("{virtual_router.snat_namespace}", of=VirtualRouter, shell=_NAMESPACE, tool="ip", root=True, at=at_part)
+def snat_namespaces(text: str) -> Namespace:
+    """The network namespace by which a distributed router sends what has no floating address: of its nodes one has it."""
+    return _namespace(text)
+
+
+#: The namespace in which the other end of the router's pair of devices is; the pair is named by the router's first characters.
+_FLOATING = r"""
+known=$(ip netns list) || exit
+joint=fpr-$(printf %.10s "$1")
+for space in $(printf '%s\n' "$known" | cut -d' ' -f1); do
+  case $space in fip-*) ;; *) continue ;; esac
+  devices=$(ip netns exec "$space" ls /sys/class/net) || exit
+  case " $(echo $devices) " in *" $joint "*) ;; *) echo "@other $space"; continue ;; esac
+  printf '@forward %s\n' "$(ip netns exec "$space" cat /proc/sys/net/ipv4/ip_forward)"
+  for d in $devices; do
+    [ "$(ip netns exec "$space" cat "/proc/sys/net/ipv4/conf/$d/proxy_arp")" != 1 ] || echo "@proxy_arp $d"
+  done
+  echo "@inside $space"; ip netns exec "$space" ip address show || exit
+done
+echo @end
+"""
+
+
+@observation("{virtual_router.id}", of=VirtualRouter, shell=_FLOATING, tool="ip", root=True, at=at_part)
+def floating_namespaces(text: str) -> FloatingNamespace:
+    """The network namespace by which floating addresses come to a node's part of a distributed router, with its devices and addresses.
+
+    Source: neutron, agent/l3/dvr_fip_ns.py.
+    """
+    parts = [(head.partition(" ")[0], head.partition(" ")[2], body) for head, body in blocks(text, "@")]
+    if not parts or parts[-1][0] != "end":
+        raise Unreadable("'@inside fip-...', '@other fip-...' and '@end'", clean(text)[-100:])
+    others, proxies = (tuple(name for word, name, _ in parts if word == one) for one in ("other", "proxy_arp"))
+    found = next(((name, body) for word, name, body in parts if word == "inside"), None)
+    if found is None:
+        return FloatingNamespace("", Namespace(exists=False, others=others))
+    forwards = any(name == "1" for word, name, _ in parts if word == "forward")
+    inside = _namespace("\n".join(["@inside", *found[1]]))
+    return FloatingNamespace(found[0], inside, forwards, frozenset(proxies))
 
 
 def _namespace(text: str) -> Namespace:

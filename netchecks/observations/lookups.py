@@ -6,8 +6,8 @@ import json
 from itertools import pairwise
 
 from netchecks.errors import Unreadable
-from netchecks.models.routes import Lookup, VmWay
-from netchecks.models.subjects import Flow, Interface
+from netchecks.models.routes import FloatingWay, Lookup, RouterWay, VmWay
+from netchecks.models.subjects import Flow, Interface, Place
 from netchecks.models.table import Table
 from netchecks.observe import command, observation
 from netchecks.parsing import blocks, clean
@@ -15,6 +15,11 @@ from netchecks.parsing import blocks, clean
 #: Exit status 2 is the kernel's word that there is no way: an answer too.
 _JSON = 'ip -j route get "$1" 2>&1 || [ $? -eq 2 ]'
 _TEXT = 'ip route get "$1" 2>&1 || [ $? -eq 2 ]'
+
+_REFUSED = (
+    ("unreachable", "unreachable"), ("Invalid argument", "blackhole"), ("Permission denied", "prohibit"),
+    ("No route to host", "unreachable"), ("cross-device", "filtered"),
+)
 
 
 def _from_text(text: str) -> Lookup:
@@ -28,11 +33,9 @@ def _from_text(text: str) -> Lookup:
 
 
 def _refused(text: str) -> Lookup:
-    for said, kind in (("unreachable", "unreachable"), ("Invalid argument", "blackhole"), ("Permission denied", "prohibit")):
+    for said, kind in _REFUSED:
         if said in text:
             return Lookup(kind)
-    if "No route to host" in text:
-        return Lookup("unreachable")
     raise Unreadable("a route, or RTNETLINK's word that there is none", text)
 
 
@@ -84,3 +87,63 @@ def vm_routes(text: str) -> Table[VmWay]:
     if forwarded.keys() - own.keys():
         raise Unreadable("a node's own way before that of others", text[:100])
     return Table("route to", {name: VmWay(lookup, forwarded.get(name)) for name, lookup in own.items()})
+
+
+#: Of several namespaces of external networks the router's is that with the other end of its pair of devices.
+_ROUTER_WAYS = r"""
+known=$(ip netns list) || exit
+known=" $(printf '%s\n' "$known" | cut -d' ' -f1 | tr '\n' ' ')"
+router=qrouter-$1 joint=fpr-$(printf %.10s "$1") fixed=$2; shift 2
+case $known in *" $router "*) ;; *) echo @missing; exit 0 ;; esac
+get() { space=$1; shift; ip netns exec "$space" ip -4 route get "$@" 2>&1 || [ $? -eq 2 ] || exit 1; }
+own=$(get "$router" "$fixed") || exit
+leg=$(printf %s "$own" | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+[ -z "$leg" ] || { echo "@back $leg"; get "$router" 192.0.2.1 from "$fixed" iif "$leg"; }
+if [ $# -gt 0 ]; then
+  for space in $known; do
+    case $space in fip-*) ;; *) continue ;; esac
+    devices=$(ip netns exec "$space" ls /sys/class/net) || exit
+    case " $(echo $devices) " in *" $joint "*) ;; *) continue ;; esac
+    outer=$(printf '%s\n' "$devices" | grep '^fg-' | head -n 1)
+    [ -n "$outer" ] || break
+    for floating in "$@"; do
+      echo "@into $floating"; get "$space" "$floating" from 192.0.2.1 iif "$outer"
+      echo "@out $floating"; get "$space" 192.0.2.1 from "$floating" iif "$joint"
+    done
+    break
+  done
+fi
+echo @end
+"""
+
+
+def _at_own_part(interface: Interface) -> tuple[Place, ...]:
+    known = interface.network.neutron
+    return (interface.node,) if known is not None and known.distributed and interface.first_address else ()
+
+
+@observation(
+    "{interface.network.neutron.router} {interface.first_address} {interface.floating}", of=Interface, shell=_ROUTER_WAYS, tool="ip",
+    root=True, at=_at_own_part,
+)
+def router_ways(text: str) -> RouterWay:
+    """What the node's part of a distributed router would do with packets for a VM's floating addresses, and with what the VM sends.
+
+    Source: ip-route(8), get; neutron, agent/l3/dvr_fip_ns.py: the names of its devices.
+    """
+    leg, back = "", None
+    ways: dict[str, dict[str, Lookup]] = {}
+    parts = blocks(text, "@")
+    if not parts or parts[-1][0] not in {"end", "missing"}:
+        raise Unreadable("'@back DEVICE', '@into ADDRESS', '@out ADDRESS' and '@end', or '@missing'", clean(text)[-100:])
+    for mark, body in parts[:-1]:
+        which, _, name = mark.partition(" ")
+        if which not in {"back", "into", "out"} or not name:
+            raise Unreadable("'@into 203.0.113.52'", mark)
+        way = _from_text("\n".join(body))
+        if which == "back":
+            leg, back = name, way
+        else:
+            ways.setdefault(name, {})[which] = way
+    floating = tuple((name, FloatingWay(own["into"], own["out"])) for name, own in ways.items() if own.keys() == {"into", "out"})
+    return RouterWay(parts[-1][0] == "end", leg, back, floating)

@@ -9,7 +9,7 @@ import re
 
 from netchecks.errors import Unreadable
 from netchecks.models.neutron import AgentConfig, AgentLog, RouterState
-from netchecks.models.subjects import VirtualRouter
+from netchecks.models.subjects import VirtualRouter, at_part
 from netchecks.models.table import Table
 from netchecks.observe import observation
 from netchecks.parsing import blocks, clean, lines
@@ -149,6 +149,16 @@ _ROLES = {"master": "primary", "backup": "standby"}
 @observation("{virtual_router.namespace} {virtual_router.id}", of=VirtualRouter, shell=_ROUTER, tool="ip", root=True)
 def router_states(text: str) -> RouterState:
     """What a router's namespace does with what is for others: forwarding, default routes, its role among several of the same."""
+    return _state(text)
+
+
+@observation("{virtual_router.snat_namespace} {virtual_router.id}", of=VirtualRouter, shell=_ROUTER, tool="ip", root=True, at=at_part)
+def snat_states(text: str) -> RouterState:
+    """The same of the namespace by which a distributed router sends what has no floating address."""
+    return _state(text)
+
+
+def _state(text: str) -> RouterState:
     parts = {head.partition(" ")[0]: (head.partition(" ")[2].strip(), body) for head, body in blocks(text, "@")}
     if "missing" in parts:
         return RouterState(exists=False)

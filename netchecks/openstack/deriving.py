@@ -11,13 +11,13 @@ from netchecks.errors import NetchecksError
 from netchecks.inventory.problems import did_you_mean, listed
 from netchecks.models.subjects import Node
 from netchecks.openstack.asking import Cloud
-from netchecks.openstack.documents import ROUTER_PORTS, Network, Port, Subnet
+from netchecks.openstack.documents import DISTRIBUTED_PORT, ROUTER_PORTS, Network, Port, Subnet
 
 #: What netchecks knows the way through (docs/inventory.md, Networks of OpenStack Neutron).
 _TYPES = frozenset({"vlan", "flat", "vxlan", "gre"})
 _TUNNELS = frozenset({"vxlan", "gre"})
 #: neutron_lib.constants: of a distributed router; of any router in the external network; of several agents' routers among themselves.
-_DVR, _OUTER, _HA = "network:router_interface_distributed", "network:router_gateway", "network:router_ha_interface"
+_OUTER, _HA = "network:router_gateway", "network:router_ha_interface"
 _L3 = "L3 agent"
 #: A port that waits for a DHCP agent (neutron_lib.constants.DEVICE_ID_RESERVED_DHCP_PORT).
 _RESERVED = "reserved_dhcp_port"
@@ -110,7 +110,7 @@ class _Making:
         """Give a network: where its ports are, its subnets, its DHCP servers."""
         ports = [one for one in self.cloud.ports if one.network == network.id and one.host in self.nodes]
         subnets = [one for one in self.cloud.subnets if one.network == network.id]
-        routed = [one for one in ports if one.owner in ROUTER_PORTS or one.owner == _DVR]
+        routed = [one for one in ports if one.owner in ROUTER_PORTS]
         router = self._router(network)
         outer = {node for one in ports if one.owner == _OUTER for node in self._nodes_of(one.device)}
         fields = {
@@ -129,14 +129,21 @@ class _Making:
         return Entry(self.names[network.id], given, tuple(_remarks(network, subnets, given)))
 
     def _router(self, network: Network) -> dict[str, Any]:
-        """Give the router that the instances of a network leave by, and its nodes; none where it is distributed, or not told."""
+        """Give the router that the instances of a network leave by, and its nodes; none where it is not told.
+
+        A distributed one has a part on each host of those that it routes for; not every release says that of its agents.
+        """
         subnets = [one for one in self.cloud.subnets if one.network == network.id]
         gates = [one for one in self.cloud.ports if one.network == network.id and _is_gateway(one, subnets)]
         found = {one.device for one in gates if one.owner in ROUTER_PORTS}
         nodes = self._nodes_of(next(iter(found), ""))
-        if len(found) != 1 or not nodes or any(one.owner == _DVR for one in gates):
+        if len(found) != 1 or not nodes:
             return {}
-        return {"id": found.pop(), "nodes": nodes}
+        if not any(one.owner == DISTRIBUTED_PORT for one in gates):
+            return {"id": found.pop(), "nodes": nodes}
+        ports = [one for one in self.cloud.ports if one.network == network.id and one.host in self.nodes]
+        served = {self.nodes[one.host] for one in ports if one.owner.startswith(("compute:", "network:dhcp"))}
+        return {"id": found.pop(), "nodes": sorted(served | set(nodes)), "distributed": True}
 
     def _nodes_of(self, router: str) -> list[str]:
         agents = self.cloud.routers.get(router, ())
@@ -230,7 +237,7 @@ class _Making:
         floating = [str(one.address) for one in self.cloud.floating if one.port == port.id]
         network = next(one for one in self.cloud.networks if one.id == port.network)
         if floating and not self._router(network):
-            self.doubts.append(f"the floating {listed(floating)} of {port.mac}: its router is distributed, or not told, and not looked at")
+            self.doubts.append(f"the floating {listed(floating)} of {port.mac}: its router is not told, and not looked at")
             floating = []
         translated = {"floating": floating} if floating else {}
         return {"network": self.names[port.network], "mac": port.mac, **addresses, **translated, "tap": f"{_TAP}{port.id[:_TAP_DIGITS]}"}
@@ -291,7 +298,7 @@ def _subnet(subnet: Subnet, routed: Sequence[Port]) -> dict[str, Any]:
     if subnet.gateway is not None:
         written["gateway"] = str(subnet.gateway)
     macs = sorted({one.mac for one in routed if one.owner in ROUTER_PORTS and subnet.gateway in one.addresses})
-    if macs and not any(one.owner == _DVR and subnet.gateway in one.addresses for one in routed):
+    if macs and not any(one.owner == DISTRIBUTED_PORT and subnet.gateway in one.addresses for one in routed):
         written["gateway_macs"] = macs
     return written
 

@@ -23,7 +23,8 @@ _FAMILIES = {"ipv4": 4, "ipv6": 6}
 #: Protocols that are ICMP in a rule (neutron_lib.constants, IANA's numbers), and its echo request as the client writes it.
 _PING = {4: (frozenset({"icmp", "1"}), 8), 6: (frozenset({"ipv6-icmp", "icmpv6", "icmp", "58"}), 128)}
 #: neutron_lib.constants: ports of one router, alone or of several agents (HA), whose MAC is that of the gateway on every node.
-ROUTER_PORTS = frozenset({"network:router_interface", "network:ha_router_replicated_interface"})
+DISTRIBUTED_PORT = "network:router_interface_distributed"
+ROUTER_PORTS = frozenset({"network:router_interface", "network:ha_router_replicated_interface", DISTRIBUTED_PORT})
 _YES, _NO = frozenset({"true", "up", ":-)", "external"}), frozenset({"false", "down", "xxx", "internal", "none", ""})
 
 

@@ -1,4 +1,4 @@
-"""Faults of the labs of a router of Neutron, alone or of two agents: each breaks what it says, nothing else, and is undone."""
+"""Faults of the labs of a router of Neutron, alone, of two agents, or distributed: each breaks what it says, nothing else, and is undone."""
 
 import pytest
 
@@ -10,7 +10,11 @@ from tests.lab.measuring import broken
 from tests.lab.test_routed_faults import ways
 
 #: One in the router and one that breaks nothing, tried in every run of the tests; the others in `make test-all`.
-QUICK = {"neutron-router": {"floating-address-missing", "floating-snat-missing"}, "neutron-ha": {"router-no-primary", "router-keepalived-dead"}}
+QUICK = {
+    "neutron-router": {"floating-address-missing", "floating-snat-missing"},
+    "neutron-ha": {"router-no-primary", "router-keepalived-dead"},
+    "neutron-dvr": {"floating-route-missing", "snat-missing"},
+}
 ALL_FAULTS = [(topology, fault) for topology in QUICK for fault in faults.load(topology)]
 
 #: Asks all at once what stands in the arguments: KIND:VM=ADDRESS; prints what did not answer.
@@ -52,6 +56,17 @@ BREAKS = {
         **dict.fromkeys(("router-no-primary", "external-nic-not-in-bridge"), THROUGH_HA),
         "floating-dnat-missing": ways("floattcp", vms=("vm52",)),
     },
+    "neutron-dvr": {
+        **dict.fromkeys((
+            "floating-device-down", "floating-port-untagged", "floating-default-route-missing", "floating-forwarding-off", "proxy-arp-off",
+            "external-nic-not-in-bridge", "router-forward-dropped", "floating-route-missing",
+        ), ways(*FLOAT, OUT, vms=("vm52",))),
+        # Without the pair of devices what vm52 begins leaves by the node that translates for all.
+        **dict.fromkeys(("floating-namespace-missing", "floating-pair-down", "floating-dnat-missing"), ways(*FLOAT, vms=("vm52",))),
+        **dict.fromkeys(("router-namespace-missing", "router-gateway-address-missing"), ways(*FLOAT, vms=("vm52",)) | ways(OUT, vms=("vm52", "vm53"))),
+        **dict.fromkeys(("snat-namespace-missing", "snat-rule-missing", "snat-default-route-missing", "snat-missing"), ways(OUT, vms=("vm53",))),
+        "tap-untagged": ways(*FLOAT, AGENT, OUT, vms=("vm52",)),
+    },
 }
 #: Two with the same MAC and addresses: which of them a packet meets changes with what the other sends.
 UNSTEADY = {"router-two-primaries", "router-keepalived-killed"}
@@ -70,8 +85,8 @@ def silent(lab):
     floating = {name: place.vm.floating[0] for name, place in vms.items() if place.vm.floating}
     found = asked(lab, "controller", [], dict.fromkeys(FLOAT, floating))
     spaces = {ROUTER: f"qrouter-{meant['router']['id']}", AGENT: f"qdhcp-{meant['id']}"}
-    if len(meant["router"]["nodes"]) > 1:
-        del spaces[ROUTER]  # one of them has no addresses
+    if lab.topology.name != "neutron-router":
+        del spaces[ROUTER]  # one of several has no addresses; what a part of a distributed one asks is answered to another
     for kind, space in spaces.items():
         found |= asked(lab, "net1", ["ip", "netns", "exec", space], {kind: own}) if there(lab, space) else ways(kind, vms=own)
     for name in vms:

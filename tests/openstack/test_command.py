@@ -85,7 +85,7 @@ def test_a_router_of_several_agents_is_on_all_their_nodes_and_so_is_the_external
 
 
 @pytest.mark.parametrize(("change", "said"), [
-    ({LEG: {"device_owner": "network:router_interface_distributed"}}, "fa:16:3e:07:00:21: its router is distributed, or not told"),
+    ({AGENTS: []}, "fa:16:3e:07:00:21: its router is not told"),
     ({AGENTS: None}, f"openstack {AGENTS}: No Network agent list --router {ROUTER} found"),
     ({"floating ip list": None}, "openstack floating ip list: "),
 ])
@@ -95,10 +95,20 @@ def test_without_a_router_that_can_be_looked_at_no_floating_address_is_expected(
         if fields is None:
             del known[words]
         else:
-            known[words] |= fields
+            known[words] = fields
     found, told = tenant(tmp_path, capsys, known)
     assert said in told
     assert [one.floating for one in found.interfaces] == [(), ()]
+
+
+def test_a_distributed_router_is_on_the_nodes_of_its_agents_and_of_those_that_it_routes_for(tmp_path, capsys):
+    known = documents(TENANT)
+    known[LEG] |= {"device_owner": "network:router_interface_distributed", "binding_host_id": ""}
+    found, _ = tenant(tmp_path, capsys, known)
+    (network,) = found.networks
+    assert (network.neutron.distributed, network.neutron.router, network.neutron.router_nodes) == (True, ROUTER, ("compute1", "compute2", "network1"))
+    assert network.subnets[0].gateway_macs == frozenset()
+    assert [one.vm.name for one in found.interfaces if one.floating] == ["web-1-prod"]
 
 
 def test_a_network_of_routers_that_watch_each_other_is_no_network_of_vms(tmp_path, capsys):

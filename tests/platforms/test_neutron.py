@@ -1,11 +1,12 @@
-"""netchecks/platforms/neutron.py: which flows a network of Neutron implies, and the way of each."""
+"""netchecks/platforms/neutron: which flows a network of Neutron implies, and the way of each."""
 
 import pytest
 
 from netchecks.models.neutron import Namespace
 from netchecks.models.routes import Lookup
-from netchecks.platforms.neutron import points_by_router
+from netchecks.platforms.neutron.points import points_by_router
 from tests.suites.openstack.neutron import routed
+from tests.suites.openstack.neutron import test_distributed as distributed
 from tests.suites.openstack.neutron.given import INVENTORY, NET_A, TENANT, UNSEEN, VM42, VM44, WORLD, A, _by, flow_of
 from tests.suites.vmhost.given import world_of
 
@@ -167,3 +168,30 @@ def test_a_packet_for_a_floating_address_is_looked_for_inside_the_router():
         ("net1", "uplink", "eth1", ""), ("node1", "uplink", "eth1", ""), ("node1", "tap", "", ""),
     ]
     assert [point.hop for point in points(Namespace(exists=False))] == ["sender", "uplink", "tap"]
+
+
+# -- distributed routers -------------------------------------------------------------------------------------------------
+
+
+def test_of_a_distributed_router_a_floating_address_comes_by_the_instances_own_node():
+    outside = [("uplink", "node1"), ("switch", "node1"), ("provider", "node1"), ("patch", "node1"), ("integration", "node1")]
+    assert routed_way("controller-to-vm52-floating-icmp", distributed.WORLD) == [
+        ("sender", "controller"), ("gateway", "public"), ("fabric", "public"), *outside, ("router", "node1"), ("switch", "node1"),
+        ("integration", "node1"), ("tap", "node1"), ("guest", "vm52"),
+    ]
+    flow = next(flow for flow in distributed.WORLD.flows if flow.name == "controller-to-vm52-floating-icmp")
+    assert "uplink" not in flow.needs
+    (router,) = (hop.about for hop in distributed.WORLD.hops(flow) if hop.name == "router")
+    assert ("virtual_router", "tenant@node1") in router
+    assert ("virtual_router", "tenant@net1") not in router
+
+
+def test_a_namespace_asks_the_part_of_its_own_node_for_the_gateway():
+    assert routed_way("net1-dhcp-to-gateway-tenant-icmp-ipv4", distributed.WORLD) == [
+        ("sender", "net1"), ("namespace", "net1"), ("switch", "net1"), ("integration", "net1"), ("router", "net1"), ("gateway", "tenant"),
+    ]
+
+
+def test_where_the_external_network_is_not_on_the_instances_node_any_part_may_be_it():
+    hops = [hop for hop in routed_hops("controller-to-vm52-floating-icmp", distributed.CENTRAL) if hop.name == "router"]
+    assert hops[0].about >= {("virtual_router", "tenant@node1"), ("virtual_router", "tenant@net1")}

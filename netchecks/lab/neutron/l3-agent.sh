@@ -3,54 +3,13 @@
 # address; addresses with their prefix length. /etc/lab/mtu: of the inner networks, else 1500. Others' namespaces are left alone.
 # /etc/lab/ha: router, device for VRRP, its address: of those keepalived gives addresses and routes to the one that works.
 log=l3-agent.log
-. /etc/lab/agent.sh
-say INFO "L3 agent started"
-mtu=$(cat /etc/lab/mtu 2>/dev/null || echo 1500)
-inside() { ip netns exec "$space" "$@"; }
-
-# plugged DEVICE: the namespace has it, up, and Open vSwitch at its other end; after a restart of OVS the old one leads nowhere.
-plugged() { ip -n "$space" link set "$1" up 2>/dev/null && ! ip -n "$space" link show "$1" | grep -q NO-CARRIER; }
-
-# port DEVICE MTU: an internal port of br-int in the namespace, up. One that is plugged stays: the restart interrupts nobody.
-port() {
-  if ! plugged "$1"; then
-    ip -n "$space" link del "$1" 2>/dev/null || true
-    mac=$(awk -v d="$1" '$1 == d { print $3 }' /etc/lab/ports)
-    ovs-vsctl --timeout=20 --if-exists del-port "$1"
-    ovs-vsctl --timeout=20 add-port br-int "$1" -- set Interface "$1" type=internal mtu_request="$2" "mac=\"$mac\"" \
-      "external_ids:attached-mac=\"$mac\"" external_ids:iface-status=active
-    ip link set "$1" netns "$space"
-  fi
-  bind "$1"
-  ip -n "$space" link set "$1" mtu "$2" up
-}
-
-# addresses DEVICE ADDRESS...: these and no others, in this order: the first of a subnet is what the router itself sends from.
-addresses() {
-  device=$1; shift
-  [ "$(ip -n "$space" -o -4 addr show dev "$device" | awk '{ print $4 }')" != "$(printf '%s\n' "$@")" ] || return 0
-  ip -n "$space" -4 addr flush dev "$device"
-  for address in "$@"; do
-    case $address in */32) last=${address%/*} ;; *) last=+ ;; esac
-    ip -n "$space" addr add "$address" brd "$last" dev "$device"
-  done
-}
+. /etc/lab/router.sh
 
 # vrrp_by DEVICE ADDRESS [SECONDS]: the device by which the agents' routers hear each other.
 vrrp_by() {
   device=$1 silent=${3:-}
   port "$device" "$mtu"
   ip -n "$space" addr replace "$2" brd + dev "$device"
-}
-
-# wrap TABLE CHAIN...: declares the chains of a table that the kernel has, and has each jump to the agent's own one of its name.
-wrap() {
-  table=$1; shift
-  echo "*$table"
-  for chain in "$@"; do printf ':%s ACCEPT\n:neutron-l3-agent-%s -\n' "$chain" "$chain"; done
-  # neutron-filter-top stands before the agent's own chains.
-  [ "$table" != filter ] || printf '%s\n' ":neutron-filter-top -" "-A FORWARD -j neutron-filter-top" "-A OUTPUT -j neutron-filter-top"
-  for chain in "$@"; do echo "-A $chain -j neutron-l3-agent-$chain"; done
 }
 
 # The rules, chain by chain, as neutron/agent/l3/router_info.py and neutron/agent/linux/iptables_manager.py have them put together.
@@ -151,11 +110,9 @@ EOF
 alive() { [ -e "$state.pid" ] && kill -0 "$(cat "$state.pid")" 2>/dev/null; }
 
 while read -r router inner inner_address outer outer_address gateway floating; do
-  space=qrouter-$router
-  [ -e "/run/netns/$space" ] || ip netns add "$space"
-  ip -n "$space" link set lo up
+  enter "qrouter-$router"
   # An address of one device is not answered for at another; what is sent has the best address of its own device.
-  inside sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2 net.ipv4.ip_forward=1
+  inside sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2
   state=/var/lib/neutron/ha_confs/$router vrrp=$(awk -v r="$router" '$1 == r { print $2, $3, $4 }' /etc/lab/ha 2>/dev/null || true)
   # Of several only the one that works may be heard: keepalived would give the link-local addresses too.
   [ -z "$vrrp" ] || inside sysctl -qw net.ipv6.conf.default.disable_ipv6=1

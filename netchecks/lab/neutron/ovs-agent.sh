@@ -1,10 +1,12 @@
 # Stand-in for neutron-openvswitch-agent: at its start it does to the bridges what the agent does; then it only stays alive.
 # /etc/lab/networks: UUID, local VLAN, type, physical network, segment. /etc/lab/ports: device, network, MAC, address, "trusted".
-# /etc/lab/peers: the other ends of tunnels. /etc/lab/style: "classic" for the flows of older releases, without a cookie.
+# /etc/lab/dvr: with enable_distributed_routing the MACs of all nodes, its own one first. /etc/lab/peers: the other ends of tunnels. /etc/lab/style: "classic" for the flows of older releases, without a cookie.
 log=openvswitch-agent.log
 . /etc/lab/agent.sh
 option() { sed -n "s/^$1 *= *//p" "$ini"; }
 mapping=$(option bridge_mappings) tunnels=$(option tunnel_types) own=$(option local_ip)
+dvr= hosts=
+[ "$(option enable_distributed_routing)" != True ] || { set -- $(cat /etc/lab/dvr); dvr=$1; shift; hosts=$*; }
 physnet=${mapping%%:*} bridge=${mapping#*:}
 if [ -n "$mapping" ] && ! ovs-vsctl br-exists "$bridge"; then
   say ERROR "Bridge $bridge for physical network $physnet does not exist. Agent terminated!"
@@ -29,7 +31,36 @@ if [ -n "$mapping" ]; then
   i=$(number "int-$bridge") p=$(number "phy-$bridge")
 fi
 
+# gates: of each network with a distributed router: local VLAN, the router's MAC and address there.
+gates() {
+  for device in $(ovs-vsctl list-ports br-int); do
+    case $device in qr-*) ;; *) continue ;; esac
+    set -- $(awk -v d="$device" '$1 == d { print $2, $3, $4 }' /etc/lab/ports)
+    echo "$(awk -v n="$1" '$1 == n { print $2 }' /etc/lab/networks) $2 $3"
+  done
+}
+
+# distributed: what other nodes' routers send has the MAC of their node; it becomes the router's again.
+distributed() {
+  for mac in $hosts; do
+    [ -z "$tunnels" ] || echo "table=0,priority=2,in_port=$(number patch-tun),dl_src=$mac,actions=resubmit(,1)"
+    [ -z "$i" ] || echo "table=0,priority=4,in_port=$i,dl_src=$mac,actions=resubmit(,2)"
+  done
+  echo "table=1,priority=1,actions=drop"
+  echo "table=2,priority=1,actions=drop"
+  gates | while read -r local gate address; do
+    for device in $(ovs-vsctl list-ports br-int); do
+      case $device in qr-*) continue ;; esac
+      set -- $(awk -v d="$device" '$1 == d { print $2, $3 }' /etc/lab/ports)
+      [ "$(awk -v n="${1:-}" '$1 == n { print $2 }' /etc/lab/networks)" = "$local" ] || continue
+      echo "table=1,priority=20,dl_vlan=$local,dl_dst=$2,actions=mod_dl_src:$gate,resubmit(,60)"
+      echo "table=60,priority=20,dl_vlan=$local,dl_dst=$2,actions=strip_vlan,output:$(number "$device")"
+    done
+  done
+}
+
 integration() {
+  [ -z "$dvr" ] || distributed
   [ -z "$i" ] || echo "table=0,priority=2,in_port=$i,actions=drop"
   echo "table=0,priority=0,actions=$to"
   echo "table=23,priority=0,actions=drop"
@@ -55,12 +86,21 @@ integration() {
 }
 
 provider() {
-  echo "priority=2,in_port=$p,actions=drop"
-  echo "priority=0,actions=NORMAL"
+  table=0
+  if [ -n "$dvr" ]; then
+    table=2
+    echo "table=0,priority=2,in_port=$p,actions=resubmit(,1)"
+    echo "table=0,priority=1,actions=resubmit(,3)"
+    echo "table=1,priority=0,actions=resubmit(,2)"
+    echo "table=3,priority=1,actions=NORMAL"
+    for mac in $hosts; do echo "table=3,priority=2,dl_src=$mac,actions=output:$p"; done
+  fi
+  echo "table=$table,priority=2,in_port=$p,actions=drop"
+  echo "table=0,priority=0,actions=NORMAL"
   while read -r net local type physical segment; do
     case $type in
-      vlan) echo "priority=4,in_port=$p,dl_vlan=$local,actions=mod_vlan_vid:$segment,NORMAL" ;;
-      flat) echo "priority=4,in_port=$p,dl_vlan=$local,actions=strip_vlan,NORMAL" ;;
+      vlan) echo "table=$table,priority=4,in_port=$p,dl_vlan=$local,actions=mod_vlan_vid:$segment,NORMAL" ;;
+      flat) echo "table=$table,priority=4,in_port=$p,dl_vlan=$local,actions=strip_vlan,NORMAL" ;;
     esac
   done </etc/lab/networks
 }
@@ -75,7 +115,19 @@ tunnel() {
     echo "table=0,priority=1,in_port=$n,actions=resubmit(,4)"
     out=$out,output:$n
   done
-  echo "table=0,priority=1,in_port=$t,actions=resubmit(,2)"
+  from=2 learns=10
+  if [ -n "$dvr" ]; then
+    from=1 learns=9
+    echo "table=1,priority=0,actions=resubmit(,2)"
+    echo "table=9,priority=0,actions=resubmit(,10)"
+    for mac in $hosts; do echo "table=9,priority=1,dl_src=$mac,actions=output:$t"; done
+    gates | while read -r local gate address; do
+      echo "table=1,priority=2,dl_vlan=$local,dl_dst=$gate,actions=drop"
+      echo "table=1,priority=1,dl_vlan=$local,dl_src=$gate,actions=mod_dl_src:$dvr,resubmit(,2)"
+      echo "table=22,priority=3,arp,dl_vlan=$local,arp_tpa=$address,actions=drop"
+    done
+  fi
+  echo "table=0,priority=1,in_port=$t,actions=resubmit(,$from)"
   echo "table=2,priority=0,dl_dst=00:00:00:00:00:00/01:00:00:00:00:00,actions=resubmit(,20)"
   echo "table=2,priority=0,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=resubmit(,22)"
   for drop in 0 3 4 6 22; do echo "table=$drop,priority=0,actions=drop"; done
@@ -84,20 +136,19 @@ tunnel() {
   echo "table=20,priority=0,actions=resubmit(,22)"
   while read -r net local type physical segment; do
     [ "$type" = vxlan ] || continue
-    echo "table=4,priority=1,tun_id=$segment,actions=mod_vlan_vid:$local,resubmit(,10)"
+    echo "table=4,priority=1,tun_id=$segment,actions=mod_vlan_vid:$local,resubmit(,$learns)"
     echo "table=22,priority=1,dl_vlan=$local,actions=strip_vlan,set_tunnel:$segment$out"
   done </etc/lab/networks
 }
 
-integration >/run/flows
-write br-int </run/flows
-if [ -n "$mapping" ]; then provider >/run/flows; write "$bridge" </run/flows; fi
 if [ -n "$tunnels" ]; then
   set_bridge br-tun
   patch br-int patch-tun patch-int
   patch br-tun patch-int patch-tun
-  tunnel >/run/flows
-  write br-tun </run/flows
 fi
+integration >/run/flows
+write br-int </run/flows
+if [ -n "$mapping" ]; then provider >/run/flows; write "$bridge" </run/flows; fi
+if [ -n "$tunnels" ]; then tunnel >/run/flows; write br-tun </run/flows; fi
 say INFO "Agent initialized successfully, now running..."
 exec sleep infinity

@@ -8,7 +8,7 @@ from netchecks.models.subjects.inventory import Inventory, Waiver
 from netchecks.models.subjects.naming import SSH_PORT, Address, AddressOnLink, Prefix
 from netchecks.models.subjects.networks import AddressRange, Advertised, Attachment, DeclaredDhcpServer, Dhcp, Network, Subnet
 from netchecks.models.subjects.nodes import Access, Connection, DeclaredLink, DeclaredPlatform, DeclaredRoute, Link, Node
-from netchecks.models.subjects.served import Database, DhcpServer, VirtualRouter
+from netchecks.models.subjects.served import Database, DhcpServer, VirtualRouter, at_part
 from netchecks.models.subjects.vms import Guest, Interface, Place, Vm
 
 __all__ = [
@@ -42,4 +42,5 @@ __all__ = [
     "VirtualRouter",
     "Vm",
     "Waiver",
+    "at_part",
 ]

@@ -41,6 +41,21 @@ class VirtualRouter(Named):
         """The network namespace of its node that it is."""
         return f"qrouter-{self.id}"
 
+    @property
+    def snat_namespace(self) -> str:
+        """The namespace by which a distributed router sends what has no floating address, on the node that does it for all."""
+        return f"snat-{self.id}"
+
+    @property
+    def distributed(self) -> bool:
+        """Whether it is the part of a distributed router (DVR) that is its node's own."""
+        return self.network.neutron is not None and self.network.neutron.distributed
+
+
+def at_part(router: VirtualRouter) -> tuple[Node, ...]:
+    """Give where what only a part of a distributed router has is looked at: at its node; nowhere where the router is in one piece."""
+    return (router.node,) if router.distributed else ()
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Database(Named):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 
 from netchecks.models.netfilter.rules import Ruleset
-from netchecks.models.subjects import DhcpServer, VirtualRouter, Vm
+from netchecks.models.subjects import DhcpServer, VirtualRouter, Vm, at_part
 from netchecks.observations.netfilter import nft_json, save_format
 from netchecks.observe import observation
 
@@ -158,6 +158,15 @@ _ROUTER = "{virtual_router.namespace}"
 @observation(_ROUTER, of=VirtualRouter, shell=_NAMESPACE_SAVE, tool="ip", root=True, late=True, seconds=10, limit=_LIMIT)
 def router_iptables(text: str) -> Ruleset:
     """The IPv4 rules of both iptables backends in the network namespace of a router."""
+    return save_format.ruleset(text, "iptables", "ip")
+
+
+@observation(
+    "{virtual_router.snat_namespace}", of=VirtualRouter, shell=_NAMESPACE_SAVE, tool="ip", root=True, late=True, at=at_part, seconds=10,
+    limit=_LIMIT,
+)
+def snat_iptables(text: str) -> Ruleset:
+    """The same of the namespace by which a distributed router sends what has no floating address."""
     return save_format.ruleset(text, "iptables", "ip")
 
 

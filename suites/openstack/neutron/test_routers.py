@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_interface
 
@@ -14,13 +14,13 @@ from netchecks.models.netfilter.path import Firewall, flow_verdict
 from netchecks.models.netfilter.rules import Chain, Ruleset
 from netchecks.models.netfilter.translations import Translation, translations
 from netchecks.models.neutron import AgentConfig, Namespace, RouterState
-from netchecks.models.neutron_sides import local_vlan
 from netchecks.models.openflow import FlowTable
-from netchecks.models.openvswitch import DEAD_VLAN, OvsBridge, OvsDaemon, plugged
+from netchecks.models.openvswitch import OvsBridge, OvsDaemon
 from netchecks.models.packets import ping, tcp_syn
 from netchecks.models.subjects import Address, Flow, Interface, Inventory, Node, VirtualRouter
 from netchecks.models.table import Table
-from netchecks.platforms.neutron import macs_of, seen_side, seen_tables
+from netchecks.platforms.neutron.routers import RESTART, held, judged, not_central, shown, working
+from netchecks.platforms.neutron.sides import Plugs
 from netchecks.seen import By
 
 Namespaces = By[VirtualRouter, Namespace]
@@ -30,40 +30,35 @@ _ROUTED = frozenset({"routed"})
 #: What only packets that the instance begins itself need: no flow to it.
 _OUTBOUND = frozenset({"outbound"})
 _IPV4 = 4
-_RESTART = "systemctl restart neutron-l3-agent, which writes the router anew"
 
 
 def _named(router: VirtualRouter) -> str:
     return f"{router.namespace} of {router.network}"
 
 
-def _judged(router: VirtualRouter, states: States) -> bool:
-    """Tell whether a router does the work. Raises NotSeen of a distributed one: its floating addresses are on the VMs' nodes."""
-    state = states[router]
-    if state.distributed:
-        raise NotSeen(Why.NOT_POSSIBLE, f"{router.node}: {router.namespace} is a part of a distributed router, which is not looked at")
-    if state.role not in {"", "primary", "standby"}:
-        told = f"{router.namespace} is one of several, and whether it works cannot be told there ({state.role})"
-        raise NotSeen(Why.NOT_POSSIBLE, f"{router.node}: {told}")
-    return state.exists and state.role != "standby"
-
-
 @pytest.mark.kind("neutron")
 @pytest.mark.hop("router", "exists")
-def test_router_namespace_exists(virtual_router: VirtualRouter, router_namespaces: Namespaces) -> None:
-    """The network namespace of the router is there.
+def test_router_namespace_exists(virtual_router: VirtualRouter, inventory: Inventory, router_namespaces: Namespaces) -> None:
+    """The network namespace of the router is there; of a distributed one where there is somebody for whom it routes.
 
     Why: the gateway of the network and its floating addresses are in it.
     Remedy: node administrator: restart the L3 agent, which makes it; openstack network agent list --router the router
     Source: Neutron administration guide, Open vSwitch: self-service networks
     """
     found, node = router_namespaces[virtual_router], virtual_router.node
-    if not found.exists:
+    if not found.exists and _serves(virtual_router, inventory):
         others = ", ".join(found.others[:8]) or "none"
         raise Wrong(
             "router.namespace_missing", f"{node}: there is no namespace {virtual_router.namespace} for {virtual_router.network}; there are "
-            f"{others}", place=node.name, remedy=f"on {node}: {_RESTART}",
+            f"{others}", place=node.name, remedy=f"on {node}: {RESTART}",
         )
+
+
+def _serves(router: VirtualRouter, inventory: Inventory) -> bool:
+    """Tell whether the router has anybody on its node: its part of a distributed one is made for instances and DHCP servers alone."""
+    served = [server.node for server in router.network.dhcp.servers] if router.network.dhcp else []
+    served += [one.node for one in inventory.interfaces if one.network == router.network and one.vm.runs]
+    return not router.distributed or router.node in served
 
 
 @pytest.mark.kind("neutron")
@@ -76,15 +71,22 @@ def test_router_devices_are_up(virtual_router: VirtualRouter, router_namespaces:
     Source: Neutron administration guide, Open vSwitch: self-service networks
     """
     found, node = router_namespaces[virtual_router], virtual_router.node
-    if not found.exists or not _judged(virtual_router, router_states):
+    if not found.exists or not judged(virtual_router, router_states):
         return
-    down = sorted({device for device, _ in found.macs if device.startswith(("qr-", "qg-"))} - found.up)
+    down = sorted({device for device, _ in found.macs if device.startswith(("qr-", "qg-", "rfp-"))} - found.up)
     if down:
         raise Wrong(
             "router.device_down", f"{node}: {' and '.join(down)} in {_named(virtual_router)} is down, expected up",
-            place=node.name, breaks=_ROUTED if any(one.startswith("qg-") for one in down) else frozenset(),
+            place=node.name, breaks=_breaks(down),
             remedy=f"on {node}: ip netns exec {virtual_router.namespace} ip link set {down[0]} up",
         )
+
+
+def _breaks(down: Sequence[str]) -> frozenset[str]:
+    """Give what devices that are down break: the leg in the network itself breaks all."""
+    if any(one.startswith("qr-") for one in down):
+        return frozenset()
+    return _ROUTED if any(one.startswith("qg-") for one in down) else _FLOATING
 
 
 @pytest.mark.kind("neutron")
@@ -97,27 +99,18 @@ def test_router_has_gateway_address(virtual_router: VirtualRouter, router_namesp
     Source: Neutron administration guide, Open vSwitch: self-service networks
     """
     found, node, network = router_namespaces[virtual_router], virtual_router.node, virtual_router.network
-    if not found.exists or not _judged(virtual_router, router_states):
+    if not found.exists or not judged(virtual_router, router_states):
         return
-    held = _held(found)
+    own = held(found)
     wanted = {subnet.gateway: subnet.prefix for subnet in network.subnets if isinstance(subnet.gateway, IPv4Address)}
     # a subnet in which it has no leg may have another router, or none; of a network in which it has none at all every one is missed
-    legs = {gateway for gateway, prefix in wanted.items() if any(address in prefix for address in held)}
-    missing = sorted(map(str, (legs or wanted.keys()) - held.keys()))
+    legs = {gateway for gateway, prefix in wanted.items() if any(address in prefix for address in own)}
+    missing = sorted(map(str, (legs or wanted.keys()) - own.keys()))
     if missing:
         raise Wrong(
             "router.address_missing", f"{node}: {_named(virtual_router)} has not the gateway's address {' and '.join(missing)}; it has "
-            f"{_shown(found)}", place=node.name, remedy=f"on {node}: {_RESTART}",
+            f"{shown(found)}", place=node.name, remedy=f"on {node}: {RESTART}",
         )
-
-
-def _held(found: Namespace) -> dict[Address, str]:
-    return {ip_interface(text).ip: device for device, text in found.addresses}
-
-
-def _shown(found: Namespace) -> str:
-    told = (f"{text} on {device}" for device, text in found.addresses if not ip_interface(text).is_link_local)
-    return ", ".join(told) or "none"
 
 
 @pytest.mark.kind("neutron")
@@ -135,26 +128,16 @@ def test_router_port_is_tagged(
     """
     node, network, found = virtual_router.node, virtual_router.network, router_namespaces[virtual_router]
     known, prefixes = network.neutron, [subnet.prefix for subnet in network.subnets]
-    if known is None or not found.exists or not _judged(virtual_router, router_states):
+    if known is None or not found.exists or not judged(virtual_router, router_states):
         return
     legs = {device for device, text in found.addresses if any(ip_interface(text).ip in prefix for prefix in prefixes)}
-    for device, mac in found.macs:
-        plug = plugged(mac, device, ovs_bridges[node]) if device in legs else None
-        if device in legs and (plug is None or plug[0].name != known.integration_bridge):
+    plugs = Plugs(inventory, ovs_bridges, neutron_configs, openflow_tables, ovs_daemons)
+    for device in found.macs:
+        told = plugs.wrong(node, device, network) if device[0] in legs else None
+        if told is not None:
             raise Wrong(
-                "router.port_not_in_bridge", f"{node}: {device} of {virtual_router.namespace} is no port of {known.integration_bridge}",
-                place=node.name, remedy=f"on {node}: {_RESTART}",
-            )
-        if plug is None:
-            continue
-        side = seen_side(network, node, ovs_bridges, neutron_configs)
-        wanted = local_vlan(side, seen_tables(node, side, openflow_tables, ovs_daemons), macs_of(network, node, inventory))
-        tag = plug[1].tag
-        if tag is None or tag == DEAD_VLAN or (wanted is not None and tag != wanted):
-            code = "router.port_untagged" if tag is None else "router.port_dead_vlan" if tag == DEAD_VLAN else "router.port_wrong_tag"
-            raise Wrong(
-                code, f"{node}: {device} of {virtual_router.namespace} has the tag {tag or 'none'}, expected {wanted or 'the local VLAN'} "
-                f"of {network}", place=node.name, remedy=f"on {node}: systemctl restart neutron-openvswitch-agent neutron-l3-agent",
+                told[0], f"{node}: {device[0]} of {virtual_router.namespace} {told[1]}", place=node.name,
+                remedy=f"on {node}: systemctl restart neutron-openvswitch-agent neutron-l3-agent",
             )
 
 
@@ -168,7 +151,7 @@ def test_router_forwards(virtual_router: VirtualRouter, router_namespaces: Names
     Source: Linux Documentation/networking/ip-sysctl; Neutron administration guide, Open vSwitch: self-service networks
     """
     node, state = virtual_router.node, router_states[virtual_router]
-    if not _judged(virtual_router, router_states):
+    if not judged(virtual_router, router_states):
         return
     if not state.forwards:
         raise Wrong(
@@ -179,28 +162,29 @@ def test_router_forwards(virtual_router: VirtualRouter, router_namespaces: Names
     if not state.default and any(ip_interface(text).version == _IPV4 for text in outer):  # without an outer leg it needs none
         raise Wrong(
             "router.route_missing", f"{node}: {_named(virtual_router)} has no default route", place=node.name,
-            breaks=_ROUTED, certain=True, remedy=f"on {node}: {_RESTART}; openstack router show {virtual_router.id}: external_gateway_info",
+            breaks=_ROUTED, certain=True, remedy=f"on {node}: {RESTART}; openstack router show {virtual_router.id}: external_gateway_info",
         )
 
 
 @pytest.mark.kind("neutron")
 @pytest.mark.hop("router", "member")
-def test_one_router_works(virtual_router: VirtualRouter, router_states: States) -> None:
+def test_one_router_works(virtual_router: VirtualRouter, router_states: States, snat_states: States) -> None:
     """Of several L3 agents with the same router (HA) exactly one works, and keepalived runs on each.
 
     Why: with none nobody has the gateway's address; with two both answer for it; where keepalived is gone nothing is taken over.
     Remedy: node administrator: the agents' keepalived, and whether VRRP passes between their nodes in the HA network
     Source: Neutron administration guide, Open vSwitch: high availability using VRRP
     """
-    same = {router: router_states[router] for router in router_states if router.id == virtual_router.id}
+    states = snat_states if virtual_router.distributed else router_states  # of a distributed one each part works
+    same = {router: states[router] for router in states if router.id == virtual_router.id}
     roles = {str(router.node): state.role for router, state in same.items() if state.exists and state.role}
     working = sorted(node for node, role in roles.items() if role == "primary")
     if not roles or len(working) == 1:
-        own, node = router_states[virtual_router], virtual_router.node
+        own, node = states[virtual_router], virtual_router.node
         if own.role in {"primary", "standby"} and not own.keepalived:
             raise Wrong(
                 "router.keepalived_dead", f"{node}: no keepalived runs in {_named(virtual_router)}, which is {own.role}: it takes nothing "
-                "over, and hands nothing over", place=node.name, remedy=f"on {node}: {_RESTART}",
+                "over, and hands nothing over", place=node.name, remedy=f"on {node}: {RESTART}",
             )
         return
     blind = sorted({str(router.node) for router in same} - {node for node, role in roles.items() if role in {"primary", "standby"}})
@@ -218,37 +202,24 @@ def test_one_router_works(virtual_router: VirtualRouter, router_states: States) 
 # -- floating addresses ------------------------------------------------------------------------------------------------
 
 
-def _working(interface: Interface, states: States) -> Iterator[VirtualRouter]:
-    """Give the routers of an interface's network that do the work and are there. Raises NotSeen where none does and one was not seen."""
-    unseen: NotSeen | None = None
-    works = False
-    for router in states:
-        try:
-            if router.network == interface.network and _judged(router, states):
-                works = True
-                yield router
-        except NotSeen as reason:
-            unseen = reason
-    if unseen is not None and not works:
-        raise unseen
-
-
 @pytest.mark.kind("neutron")
 @pytest.mark.hop("router", "address")
 def test_floating_address_is_held(interface: Interface, router_namespaces: Namespaces, router_states: States) -> None:
-    """The router has the instance's floating addresses.
+    """The router has the instance's floating addresses; of a distributed one other checks look at the way to them.
 
     Why: only who has an address answers for it outside.
     Remedy: node administrator: restart the L3 agent; openstack floating ip show: its router and its status
     Source: Neutron administration guide, Open vSwitch: self-service networks
     """
-    for router in _working(interface, router_states) if interface.floating else ():
+    for router in working(interface, router_states) if interface.floating else ():
         node, found = router.node, router_namespaces[router]
-        missing = [str(address) for address in interface.floating if address not in _held(found)]
+        if router.distributed:
+            continue
+        missing = [str(address) for address in interface.floating if address not in held(found)]
         if missing:
             raise Wrong(
                 "router.floating_missing", f"{node}: {router.namespace} has not {interface}'s floating {' and '.join(missing)}; it has "
-                f"{_shown(found)}", place=node.name, breaks=_FLOATING, remedy=f"on {node}: {_RESTART}",
+                f"{shown(found)}", place=node.name, breaks=_FLOATING, remedy=f"on {node}: {RESTART}",
             )
 
 
@@ -263,7 +234,8 @@ def test_floating_address_is_translated(
     Remedy: node administrator: restart the L3 agent; openstack floating ip unset and set its port
     Source: Neutron administration guide, Open vSwitch: self-service networks; neutron, agent/l3/router_info.py
     """
-    for router in _working(interface, router_states) if interface.floating and interface.first_address else ():
+    for router in working(interface, router_states) if interface.floating and interface.first_address else ():
+        not_central(interface, router, inventory)
         rules = router_iptables[router]
         if rules.unread or not any(table.name == "nat" for table in rules.tables):
             why = ", ".join(rules.unread) or "there is no table nat"
@@ -280,16 +252,17 @@ def _to_fixed(
     fixed = interface.first_address
     rule = next((one for one in rules if one.takes(floating)), None)
     if rule is None:
+        instead = "nobody answers for it" if router.distributed else "the router answers for it itself"
         raise Wrong(
-            "router.dnat_missing", f"{router.node}: no rule in {router.namespace} translates {floating} to {fixed} of {interface}: the "
-            "router answers for it itself", place=router.node.name, breaks=_FLOATING, certain=True, remedy=f"on {router.node}: {_RESTART}",
+            "router.dnat_missing", f"{router.node}: no rule in {router.namespace} translates {floating} to {fixed} of {interface}: "
+            f"{instead}", place=router.node.name, breaks=_FLOATING, certain=True, remedy=f"on {router.node}: {RESTART}",
         )
     if rule.to not in map(str, interface.addresses):
         owner = next((str(one) for one in inventory.interfaces if rule.to in map(str, one.addresses)), "nobody that the inventory knows")
         raise Wrong(
             "router.dnat_wrong", f"{router.node}: {floating} of {interface} is translated to {rule.to} ({owner}), expected {fixed} "
             f"({rule.chain}: {rule.text})", place=router.node.name, breaks=_FLOATING, certain=True,
-            remedy=f"openstack floating ip show {floating}: its port and fixed address; on {router.node}: {_RESTART}",
+            remedy=f"openstack floating ip show {floating}: its port and fixed address; on {router.node}: {RESTART}",
         )
     return ip_address(rule.to)
 
@@ -301,7 +274,7 @@ def _back(router: VirtualRouter, interface: Interface, fixed: Address, rules: tu
         raise Wrong(
             "router.snat_missing", f"{router.node}: what {interface} begins {instead}, expected as {interface.floating[0]}: no rule in "
             f"{router.namespace} translates {fixed} to it", place=router.node.name, breaks=_OUTBOUND,
-            remedy=f"on {router.node}: {_RESTART}",
+            remedy=f"on {router.node}: {RESTART}",
         )
 
 
@@ -309,7 +282,7 @@ def _back(router: VirtualRouter, interface: Interface, fixed: Address, rules: tu
 @pytest.mark.flow("icmp", "tcp", to="vm", full=False)
 @pytest.mark.hop("router", "policy")
 def test_router_lets_through(
-    flow: Flow, answers: By[Flow, Answer], router_namespaces: Namespaces, router_states: States,
+    flow: Flow, inventory: Inventory, answers: By[Flow, Answer], router_namespaces: Namespaces, router_states: States,
     router_iptables: By[VirtualRouter, Ruleset], router_nftables: By[VirtualRouter, Ruleset],
 ) -> None:
     """No rule in the router's namespace drops what is forwarded to an instance and gets no answer.
@@ -320,10 +293,11 @@ def test_router_lets_through(
     """
     if flow.translated is None or answers[flow].came_back or flow.interface is None:
         return
-    for router in _working(flow.interface, router_states):
-        held = [(device, ip_interface(text)) for device, text in router_namespaces[router].addresses]
-        inner = next((device for device, own in held if flow.translated in own.network), "")
-        outer = next((device for device, own in held if flow.target in own.network), "")
+    for router in working(flow.interface, router_states):
+        not_central(flow.interface, router, inventory)
+        known = [(device, ip_interface(text)) for device, text in router_namespaces[router].addresses]
+        inner = next((device for device, own in known if flow.translated in own.network), "")
+        outer = next((device for device, own in known if flow.target in own.network or device.startswith("rfp-")), "")
         if not inner or not outer:
             continue  # another check says so
         first = tcp_syn(None, flow.translated, flow.port or 0) if flow.protocol == "tcp" else ping(None, flow.translated)
@@ -333,7 +307,7 @@ def test_router_lets_through(
             what, where = f"{flow.protocol.upper()} to {flow.translated}", f"ip netns exec {router.namespace}"
             raise Wrong(
                 f"firewall.{verdict.tool}_drops", f"{router.node}: in {router.namespace}, {what}: {verdict}", place=router.node.name,
-                breaks=_FLOATING, remedy=f"on {router.node}: {where}: remove the rule ({verdict.chain}: {verdict.rule}); or {_RESTART}",
+                breaks=_FLOATING, remedy=f"on {router.node}: {where}: remove the rule ({verdict.chain}: {verdict.rule}); or {RESTART}",
             )
         if verdict.outcome == "unknown":
             raise NotSeen(Why.NOT_POSSIBLE, f"{router.node}: in {router.namespace}: {verdict}")

@@ -51,7 +51,7 @@ def without(*addresses):
 
 
 def exists(inside):
-    return notes_of(checks.test_router_namespace_exists, ON_NET1, by_router("router_namespaces", inside))
+    return notes_of(checks.test_router_namespace_exists, ON_NET1, SITE, by_router("router_namespaces", inside))
 
 
 def test_a_namespace_that_is_missing_is_named_with_those_that_are_there():
@@ -82,7 +82,7 @@ def test_the_gateways_address_is_the_routers():
         has_gateway(without("10.20.0.1/24"))
 
 
-def test_a_part_of_a_distributed_router_is_not_judged():
+def test_a_part_of_a_distributed_router_that_is_not_declared_as_one_is_not_judged():
     is_unknown(lambda: has_gateway(INSIDE, SPREAD))
 
 
@@ -140,7 +140,7 @@ PRIMARY, BACKUP = recorded("router_states", "neutron-ha-primary"), recorded("rou
 
 def one_works(*states):
     seen = {one.name: (one, state or UNSEEN) for one, state in zip((ON_NET1, ON_NET2), states, strict=True)}
-    return notes_of(checks.test_one_router_works, ON_NET1, _by("router_states", seen))
+    return notes_of(checks.test_one_router_works, ON_NET1, _by("router_states", seen), _by("snat_states", {}))
 
 
 def test_of_several_agents_exactly_one_works():
@@ -220,7 +220,7 @@ PING, SSH = flow_of("controller-to-vm52-floating-icmp"), flow_of("controller-to-
 
 def lets_through(flow=PING, rules=RULES, *, answer=None, inside=INSIDE):
     return notes_of(
-        checks.test_router_lets_through, flow, answers({flow: answer or silent()}), by_router("router_namespaces", inside),
+        checks.test_router_lets_through, flow, SITE, answers({flow: answer or silent()}), by_router("router_namespaces", inside),
         by_router("router_states", WORKS), by_router("router_iptables", rules), by_router("router_nftables", Ruleset()),
     )
 

@@ -1,0 +1,285 @@
+"""Distributed routers (DVR): the way of floating addresses on the instance's node, and what leaves by the node that translates for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_interface
+
+import pytest
+
+from netchecks.errors import NotSeen, Why, Wrong
+from netchecks.models.netfilter.rules import Ruleset
+from netchecks.models.netfilter.translations import translations
+from netchecks.models.neutron import AgentConfig, FloatingNamespace, Namespace, RouterState
+from netchecks.models.openflow import FlowTable
+from netchecks.models.openvswitch import OvsBridge, OvsDaemon
+from netchecks.models.routes import Lookup, RouterWay
+from netchecks.models.subjects import Interface, Inventory, Node, VirtualRouter
+from netchecks.models.table import Table
+from netchecks.platforms.neutron.routers import RESTART, external_of, held, not_central, shown, working
+from netchecks.platforms.neutron.sides import Plugs
+from netchecks.seen import By
+
+States = By[VirtualRouter, RouterState]
+Ways = By[Interface, RouterWay]
+_FLOATING = frozenset({"floating"})
+#: What only packets that the instance begins itself need: no flow to it.
+_OUTBOUND = frozenset({"outbound"})
+_IPV4 = 4
+
+
+def _parts(interface: Interface, inventory: Inventory, states: States) -> Iterator[VirtualRouter]:
+    """Give the part of a distributed router that an interface's floating addresses come by: that of its node, where it is there."""
+    known = interface.network.neutron
+    for router in working(interface, states) if interface.floating and known is not None and known.distributed else ():
+        not_central(interface, router, inventory)
+        yield router
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "exists")
+def test_floating_namespace_exists(
+    interface: Interface, inventory: Inventory, router_states: States, floating_namespaces: By[VirtualRouter, FloatingNamespace],
+) -> None:
+    """On the instance's node a namespace of the external network (fip-...) is joined to the part of the distributed router.
+
+    Why: floating addresses of a distributed router are in it, on each node those of its own instances.
+    Remedy: node administrator: restart the L3 agent, which makes it; openstack network agent list: the agent of this node is alive
+    Source: Neutron administration guide, Open vSwitch: high availability using DVR
+    """
+    for router in _parts(interface, inventory, router_states):
+        found, node = floating_namespaces[router], router.node
+        if not found.name:
+            others = f"; others that there are: {', '.join(found.inside.others)}" if found.inside.others else ""
+            what = f"no namespace fip-... is joined to {router.namespace}, by which {_floats(interface)} of {interface} would come"
+            raise Wrong(
+                "router.fip_namespace_missing", f"{node}: {what}{others}", place=node.name, breaks=_FLOATING,
+                remedy=f"on {node}: {RESTART}",
+            )
+
+
+def _floats(interface: Interface) -> str:
+    return " and ".join(map(str, interface.floating))
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "up")
+def test_floating_devices_are_up(
+    interface: Interface, inventory: Inventory, router_states: States, floating_namespaces: By[VirtualRouter, FloatingNamespace],
+) -> None:
+    """The devices of the floating addresses' namespace are there and up: towards the external network, and towards the router.
+
+    Why: a leg that is down, or not there, neither takes nor gives anything.
+    Remedy: node administrator: ip netns exec the namespace ip link set the device up; restart the L3 agent
+    Source: Neutron administration guide, Open vSwitch: high availability using DVR
+    """
+    for router in _parts(interface, inventory, router_states):
+        found, node = floating_namespaces[router], router.node
+        devices = [device for device, _ in found.inside.macs]
+        outer = [device for device in devices if device.startswith("fg-")]
+        down = [device for device in (*outer, f"fpr-{router.id[:10]}") if device not in found.inside.up]
+        if found.name and (down or not outer):
+            what = f"{' and '.join(down)} in {found.name} is down, expected up" if down else f"{found.name} has no device fg-..."
+            remedy = f"ip netns exec {found.name} ip link set {down[0]} up" if down else RESTART
+            raise Wrong(
+                "router.device_down" if down else "router.fip_device_missing", f"{node}: {what}", place=node.name, breaks=_FLOATING,
+                remedy=f"on {node}: {remedy}",
+            )
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "member")
+def test_floating_port_is_tagged(
+    interface: Interface, inventory: Inventory, router_states: States, floating_namespaces: By[VirtualRouter, FloatingNamespace],
+    ovs_bridges: By[Node, Table[OvsBridge]], neutron_configs: By[Node, AgentConfig], openflow_tables: By[Node, Table[FlowTable]],
+    ovs_daemons: By[Node, OvsDaemon],
+) -> None:
+    """The outer device of the floating addresses' namespace is a port of the integration bridge, with the external network's local VLAN.
+
+    Why: without the tag it is in another network, or in none.
+    Remedy: node administrator: restart the OVS agent, then the L3 agent
+    Source: Neutron administration guide, Open vSwitch: high availability using DVR
+    """
+    for router in _parts(interface, inventory, router_states):
+        node, found = router.node, floating_namespaces[router]
+        outer = external_of(interface.floating[0], interface.network, inventory)
+        plugs = Plugs(inventory, ovs_bridges, neutron_configs, openflow_tables, ovs_daemons)
+        for device in found.inside.macs:
+            told = plugs.wrong(node, device, outer) if device[0].startswith("fg-") else None
+            if told is not None:
+                raise Wrong(
+                    told[0], f"{node}: {device[0]} of {found.name} {told[1]}", place=node.name, breaks=_FLOATING,
+                    remedy=f"on {node}: systemctl restart neutron-openvswitch-agent neutron-l3-agent",
+                )
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "address")
+def test_floating_address_is_answered_for(
+    interface: Interface, inventory: Inventory, router_states: States, floating_namespaces: By[VirtualRouter, FloatingNamespace],
+    router_ways: Ways,
+) -> None:
+    """The namespace of the external network answers ARP for the floating addresses, and sends what comes for them to the router.
+
+    Why: no device has them; proxy ARP answers for what a route leads to, and both have to be there.
+    Remedy: node administrator: restart the L3 agent; openstack floating ip show: its router, its port and its status
+    Source: neutron, agent/l3/dvr_fip_ns.py; Linux Documentation/networking/ip-sysctl, proxy_arp
+    """
+    for router in _parts(interface, inventory, router_states):
+        node, found = router.node, floating_namespaces[router]
+        outer = next((device for device, _ in found.inside.macs if device.startswith("fg-")), "")
+        if not outer:
+            continue  # another check says so
+        if outer not in found.proxy_arp:
+            raise Wrong(
+                "router.proxy_arp_off", f"{node}: net.ipv4.conf.{outer}.proxy_arp is not 1 in {found.name}: nobody answers ARP for "
+                f"{_floats(interface)} of {interface}", place=node.name, breaks=_FLOATING,
+                remedy=f"on {node}: ip netns exec {found.name} sysctl -w net.ipv4.conf.{outer}.proxy_arp=1",
+            )
+        for floating, way in router_ways[interface].floating if found.forwards and outer in found.inside.up else ():
+            if not way.into.device.startswith("fpr-"):
+                raise Wrong(
+                    "router.floating_missing", f"{node}: what comes for {floating} of {interface} into {found.name} {_told(way.into)}, "
+                    f"expected to {router.namespace}", place=node.name, breaks=_FLOATING, certain=True, remedy=f"on {node}: {RESTART}",
+                )
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "forwards")
+def test_floating_answers_find_back(
+    interface: Interface, inventory: Inventory, router_states: States, floating_namespaces: By[VirtualRouter, FloatingNamespace],
+    router_ways: Ways,
+) -> None:
+    """What the instance sends outside leaves its part of the router by the floating addresses' namespace, and that by the external network.
+
+    Why: a rule chooses the table of this way by the instance's address; without it answers go to the node that translates for all.
+    Remedy: node administrator: restart the L3 agent; ip netns exec the router's namespace ip rule
+    Source: neutron, agent/l3/dvr_local_router.py, dvr_fip_ns.py; ip-rule(8)
+    """
+    for router in _parts(interface, inventory, router_states):
+        node, found, own = router.node, floating_namespaces[router], router_ways[interface]
+        if not found.name:
+            continue
+        if not found.forwards:
+            raise Wrong(
+                "router.forwarding_off", f"{node}: net.ipv4.ip_forward is 0 in {found.name}, expected 1", place=node.name,
+                breaks=_FLOATING, remedy=f"on {node}: ip netns exec {found.name} sysctl -w net.ipv4.ip_forward=1",
+            )
+        if own.back is not None and router_states[router].forwards and not own.back.device.startswith("rfp-"):
+            what = f"what {interface} sends outside {_told(own.back)} in {router.namespace}, expected by rfp-... to {found.name}"
+            raise Wrong(
+                "router.rule_missing", f"{node}: {what}: no rule (from {interface.first_address} lookup 16), or no route in its table",
+                place=node.name, breaks=_FLOATING, certain=True, remedy=f"on {node}: {RESTART}; ip netns exec {router.namespace} ip rule",
+            )
+        for floating, way in own.floating:
+            if not way.out.device.startswith("fg-"):
+                what = f"what comes from {floating} of {interface} {_told(way.out)} in {found.name}"
+                raise Wrong(
+                    "router.route_missing", f"{node}: {what}, expected by fg-... to the gateway of the external network", place=node.name,
+                    breaks=_FLOATING, certain=True,
+                    remedy=f"on {node}: {RESTART}; ip netns exec {found.name} ip route show table all",
+                )
+
+
+def _told(way: Lookup) -> str:
+    return f"goes by {way.device} to {way.gateway or 'the link'}" if way.device else f"has no way ({way.kind})"
+
+
+# -- what has no floating address ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "forwards")
+def test_instance_leaves_by_snat(
+    interface: Interface, router_states: States, router_ways: Ways, snat_namespaces: By[VirtualRouter, Namespace],
+) -> None:
+    """What an instance without a floating address sends outside goes to the namespace that translates for all (snat-...), on its node.
+
+    Why: each part of a distributed router sends it there by a rule and a table of the subnet; nothing that is asked from outside shows it.
+    Remedy: node administrator: restart the L3 agent; openstack router show: external_gateway_info
+    Source: neutron, agent/l3/dvr_local_router.py, dvr_edge_router.py
+    """
+    known = interface.network.neutron
+    if known is None or not known.distributed or interface.floating or not interface.first_address:
+        return
+    for router in working(interface, router_states):
+        own, node = router_ways[interface], router.node
+        spaces = {str(one.node): snat_namespaces[one] for one in snat_namespaces if one.id == router.id}
+        addresses = {str(address): place for place, space in spaces.items() for address in held(space)}
+        there = sorted(place for place, space in spaces.items() if space.exists)
+        if own.back is None or not router_states[router].forwards or (own.back.gateway in addresses):
+            continue
+        if own.back.device and not there:
+            end = _network_node(router, spaces)
+            raise Wrong(
+                "router.snat_namespace_missing", f"{node}: what {interface} sends outside goes to {own.back.gateway}, which would be in "
+                f"{router.snat_namespace}: none of {', '.join(sorted(spaces))} has that", place=end, breaks=_OUTBOUND,
+                remedy=f"on {end}: {RESTART}; openstack network agent list --router {router.id} --long",
+            )
+        if there:  # without one anywhere, and without a way to it, the router has no gateway outside
+            what = f"what {interface} sends outside {_told(own.back)} in {router.namespace}"
+            raise Wrong(
+                "router.snat_rule_missing", f"{node}: {what}, expected to {router.snat_namespace} on {' or '.join(there)}",
+                place=node.name, breaks=_OUTBOUND, remedy=f"on {node}: {RESTART}; ip netns exec {router.namespace} ip rule",
+            )
+
+
+def _network_node(router: VirtualRouter, spaces: dict[str, Namespace]) -> str:
+    """Give the node that should have had it: one of the role network, where there is such a one."""
+    ends = [end.node for end in router.network.attachments if str(end.node) in spaces]
+    return next((node.name for node in ends if "network" in node.roles), router.node.name)
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.hop("router", "policy")
+def test_snat_translates(
+    virtual_router: VirtualRouter, snat_namespaces: By[VirtualRouter, Namespace], snat_states: States,
+    snat_iptables: By[VirtualRouter, Ruleset],
+) -> None:
+    """The namespace that translates for all instances without a floating address forwards, has a way out, and translates.
+
+    Why: it is on one node, and all others send there; nothing that is asked from outside shows it.
+    Remedy: node administrator: restart the L3 agent of that node; openstack router show: external_gateway_info
+    Source: neutron, agent/l3/dvr_edge_router.py, dvr_snat_ns.py
+    """
+    if not virtual_router.distributed:
+        return
+    node, space, found, state = (
+        virtual_router.node, virtual_router.snat_namespace, snat_namespaces[virtual_router], snat_states[virtual_router],
+    )
+    if not found.exists or state.role == "standby":
+        return
+    if state.role not in {"", "primary"}:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{node}: {space} is one of several, and whether it works cannot be told there ({state.role})")
+
+    code, message, remedy = _untranslated(virtual_router, found, state, snat_iptables) or ("", "", "")
+    if code:
+        raise Wrong(code, f"{node}: {message}", place=node.name, breaks=_OUTBOUND, remedy=f"on {node}: {remedy}")
+
+
+def _untranslated(
+    router: VirtualRouter, found: Namespace, state: RouterState, tables: By[VirtualRouter, Ruleset],
+) -> tuple[str, str, str] | None:
+    """Give code, words and remedy of the first thing that keeps the namespace from translating for all; None: nothing does."""
+    space, prefixes = router.snat_namespace, [subnet.prefix for subnet in router.network.subnets]
+    down = sorted({device for device, _ in found.macs if device.startswith(("sg-", "qg-"))} - found.up)
+    outer = [ip_interface(text).ip for device, text in found.addresses if device.startswith("qg-") and ip_interface(text).version == _IPV4]
+    inner = any(address in prefix for address in held(found) for prefix in prefixes)
+    switch = f"ip netns exec {space} sysctl -w net.ipv4.ip_forward=1"
+    if down:
+        up = f"ip netns exec {space} ip link set {down[0]} up"
+        return "router.device_down", f"{' and '.join(down)} in {space} is down, expected up", up
+    if not inner or not outer:
+        lacks = f"{space} has not an address of {router.network} and one outside; it has {shown(found)}"
+        return "router.address_missing", lacks, RESTART
+    if not state.forwards:
+        return "router.forwarding_off", f"net.ipv4.ip_forward is 0 in {space}, expected 1", switch
+    if not state.default:
+        return "router.route_missing", f"{space} has no default route", RESTART
+    rules = tables[router]
+    if rules.unread or not any(table.name == "nat" for table in rules.tables):
+        told = ", ".join(rules.unread) or "there is no table nat"
+        raise NotSeen(Why.NOT_POSSIBLE, f"{router.node}: what {space} translates could not be read: {told}")
+    if not any(rule.to in map(str, outer) for rule in translations(rules, "SNAT")):
+        return "router.snat_missing", f"no rule in {space} translates what leaves to {' or '.join(map(str, outer))}", RESTART
+    return None

@@ -1,0 +1,220 @@
+"""suites/openstack/neutron/test_distributed.py on what the parts of the lab's distributed router said, then changed."""
+
+from dataclasses import replace
+
+import pytest
+
+from netchecks.models.netfilter.rules import Ruleset
+from netchecks.models.neutron import FloatingNamespace, Namespace, RouterState
+from netchecks.models.openvswitch import OvsBridge, OvsInterface, OvsPort
+from netchecks.models.routes import FloatingWay, Lookup, RouterWay
+from netchecks.models.table import Table
+from suites.openstack.neutron import test_distributed as checks
+from suites.openstack.neutron import test_routers
+from tests.suites.openstack.neutron import routed
+from tests.suites.openstack.neutron.given import RECORDED, UNSEEN, _by, is_unknown, notes_of, of, of_node, recorded, wrong
+from tests.suites.vmhost.given import world_of
+
+INVENTORY = routed.INVENTORY.replace("nodes: [net1, net2]}}", "nodes: [net1, node1], distributed: true}}").replace("[net1, net2]", "[net1, node1]")
+WORLD = world_of(INVENTORY)
+SITE = WORLD.inventory
+CONTROLLER, NET1, NET2, NODE1 = SITE.nodes
+VM52, VM53 = SITE.interfaces
+ON_NET1, ON_NODE1 = WORLD.virtual_routers
+#: The external network is not on vm52's node.
+CENTRAL = world_of(routed.INVENTORY.replace("nodes: [net1, net2]}}", "nodes: [net1, node1], distributed: true}}"))
+FLOATING: FloatingNamespace = recorded("floating_namespaces", "neutron-dvr")
+NONE: FloatingNamespace = recorded("floating_namespaces", "another-router")
+PART: RouterState = recorded("router_states", "neutron-dvr")
+INSIDE: Namespace = recorded("router_namespaces", "neutron-dvr")
+OUT: RouterWay = recorded("router_ways", "neutron-dvr-floating")
+BY_SNAT: RouterWay = recorded("router_ways", "neutron-dvr-fixed")
+SNAT: Namespace = recorded("snat_namespaces", "neutron-dvr")
+NO_SNAT: Namespace = recorded("snat_namespaces", "neutron-dvr-elsewhere")
+SNAT_STATE: RouterState = recorded("snat_states", "neutron-dvr")
+SNAT_RULES = recorded("snat_iptables", "neutron-dvr")
+FG, FPR, GONE = "fg-c2d81e07-6b", "fpr-3c9e1f7a-5", RouterState(exists=False)
+
+
+def states(on_node1=PART, on_net1=PART):
+    return _by("router_states", {ON_NET1.name: (ON_NET1, on_net1), ON_NODE1.name: (ON_NODE1, on_node1)})
+
+
+def fip(check, found, *more, interface=VM52, state=PART, site=SITE):
+    return notes_of(check, interface, site, states(state), of("floating_namespaces", ON_NODE1, found), *more)
+
+
+def without(*devices):
+    """Give the namespace without devices that are up."""
+    return replace(FLOATING, inside=replace(FLOATING.inside, up=FLOATING.inside.up - set(devices)))
+
+
+def test_what_no_namespace_is_joined_to_has_no_floating_addresses():
+    assert fip(checks.test_floating_namespace_exists, FLOATING) == []
+    assert fip(checks.test_floating_namespace_exists, NONE, interface=VM53) == fip(checks.test_floating_namespace_exists, NONE, state=GONE) == []
+    with wrong("router.fip_namespace_missing", "no namespace fip-... is joined to qrouter-", "203.0.113.52 of vm52", "others that there are: fip-e4b0",
+               place="node1", breaks={"floating"}):
+        fip(checks.test_floating_namespace_exists, NONE)
+
+
+def test_where_the_external_network_is_not_on_the_instances_node_is_said():
+    is_unknown(lambda: fip(checks.test_floating_namespace_exists, NONE, site=CENTRAL.inventory))
+    facts = of("router_iptables", ON_NODE1, recorded("router_iptables", "neutron-dvr")), states()
+    is_unknown(lambda: notes_of(test_routers.test_floating_address_is_translated, VM52, CENTRAL.inventory, *facts))
+
+
+def test_devices_that_are_down_or_missing_are_named():
+    assert fip(checks.test_floating_devices_are_up, FLOATING) == fip(checks.test_floating_devices_are_up, NONE) == []
+    with wrong("router.device_down", f"{FG} in fip-e4b0", place="node1", breaks={"floating"}):
+        fip(checks.test_floating_devices_are_up, without(FG))
+    with wrong("router.device_down", f"{FPR} in fip-e4b0", place="node1", breaks={"floating"}):
+        fip(checks.test_floating_devices_are_up, without(FPR))
+    bare = replace(FLOATING, inside=replace(FLOATING.inside, macs=FLOATING.inside.macs[:1]))
+    with wrong("router.fip_device_missing", "has no device fg-", place="node1", breaks={"floating"}):
+        fip(checks.test_floating_devices_are_up, bare)
+
+
+def tagged(tag, bridge="br-int"):
+    port = OvsPort(FG, tag, interfaces=(OvsInterface(FG, "internal", 7, external_ids={"attached-mac": "fa:16:3e:00:cb:21"}),))
+    there = Table("bridge", {bridge: OvsBridge(bridge, Table("port", {FG: port}))})
+    return fip(
+        checks.test_floating_port_is_tagged, FLOATING, of_node("ovs_bridges", there, NODE1), _by("neutron_configs", {NODE1.name: (NODE1, UNSEEN)}),
+        of_node("openflow_tables", Table("bridge", {}), NODE1), of_node("ovs_daemons", recorded("ovs_daemons", "ovs-3.1"), NODE1),
+    )
+
+
+def test_the_outer_device_is_a_port_of_the_external_network():
+    assert tagged(2) == []
+    with wrong("router.port_untagged", f"node1: {FG} of fip-e4b0", "has the tag none, expected the local VLAN of public", place="node1", breaks={"floating"}):
+        tagged(None)
+    with wrong("router.port_dead_vlan", "has the tag 4095", place="node1", breaks={"floating"}):
+        tagged(4095)
+    with wrong("router.port_not_in_bridge", "is no port of br-int", place="node1", breaks={"floating"}):
+        tagged(2, bridge="br-ex")
+
+
+def answered_for(found=FLOATING, way=OUT):
+    return fip(checks.test_floating_address_is_answered_for, found, of("router_ways", VM52, way))
+
+
+def floating(into=None, out=None):
+    (name, way), = OUT.floating
+    return replace(OUT, floating=((name, FloatingWay(into or way.into, out or way.out)),))
+
+
+def test_proxy_arp_and_a_route_are_what_answers():
+    assert answered_for() == answered_for(NONE) == answered_for(replace(FLOATING, forwards=False), floating(into=Lookup("unreachable"))) == []
+    with wrong("router.proxy_arp_off", f"net.ipv4.conf.{FG}.proxy_arp is not 1 in fip-e4b0", "nobody answers ARP for 203.0.113.52 of vm52",
+               place="node1", breaks={"floating"}):
+        answered_for(replace(FLOATING, proxy_arp=frozenset()))
+    with wrong("router.floating_missing", "what comes for 203.0.113.52 of vm52 into fip-e4b0", f"goes by {FG} to the link, expected to qrouter-",
+               place="node1", breaks={"floating"}, certain=True):
+        answered_for(way=floating(into=Lookup("unicast", FG)))
+
+
+def back(found=FLOATING, way=OUT, state=PART):
+    return fip(checks.test_floating_answers_find_back, found, of("router_ways", VM52, way), state=state)
+
+
+def test_answers_leave_by_the_same_namespace():
+    assert back() == back(NONE) == back(way=replace(OUT, back=None)) == []
+    assert back(way=replace(OUT, back=Lookup("unreachable")), state=replace(PART, forwards=False)) == []  # another check says so
+    with wrong("router.forwarding_off", "net.ipv4.ip_forward is 0 in fip-e4b0", place="node1", breaks={"floating"}):
+        back(replace(FLOATING, forwards=False))
+    with wrong("router.rule_missing", "what vm52 sends outside goes by qr-5e1c5d0a-2c to 10.20.0.5 in qrouter-", "from 10.20.0.152 lookup 16",
+               place="node1", breaks={"floating"}, certain=True):
+        back(way=replace(OUT, back=BY_SNAT.back))
+    with wrong("router.route_missing", "what comes from 203.0.113.52 of vm52 has no way (unreachable) in fip-e4b0", place="node1",
+               breaks={"floating"}, certain=True):
+        back(way=floating(out=Lookup("unreachable")))
+
+
+# -- what has no floating address ----------------------------------------------------------------------------------------
+
+
+def leaves(way=BY_SNAT, on_net1=SNAT, *, interface=VM53, state=PART):
+    spaces = _by("snat_namespaces", {ON_NET1.name: (ON_NET1, on_net1), ON_NODE1.name: (ON_NODE1, NO_SNAT)})
+    return notes_of(checks.test_instance_leaves_by_snat, interface, states(state), of("router_ways", interface, way), spaces)
+
+
+def test_who_has_no_floating_address_is_sent_to_the_namespace_that_translates_for_all():
+    assert leaves() == leaves(OUT, interface=VM52) == leaves(state=GONE) == leaves(replace(BY_SNAT, back=None)) == []
+    assert leaves(replace(BY_SNAT, back=Lookup("unreachable")), NO_SNAT) == []  # a router without a gateway outside
+    with wrong("router.snat_namespace_missing", "node1: what vm53 sends outside goes to 10.20.0.5", "none of net1, node1 has that", place="net1",
+               breaks={"outbound"}):
+        leaves(on_net1=NO_SNAT)
+    with wrong("router.snat_rule_missing", "what vm53 sends outside has no way (unreachable) in qrouter-", "on net1", place="node1",
+               breaks={"outbound"}):
+        leaves(replace(BY_SNAT, back=Lookup("unreachable")))
+    is_unknown(lambda: leaves(on_net1=UNSEEN))
+
+
+def snat(found=SNAT, state=SNAT_STATE, rules=SNAT_RULES, *, router=ON_NET1):
+    facts = of("snat_namespaces", router, found), of("snat_states", router, state), of("snat_iptables", router, rules)
+    return notes_of(checks.test_snat_translates, router, *facts)
+
+
+def test_the_namespace_that_translates_for_all_does_so():
+    assert snat() == snat(NO_SNAT) == snat(state=replace(SNAT_STATE, role="standby", default=())) == []
+    assert snat(NO_SNAT, router=routed.ON_NET1) == []
+    is_unknown(lambda: snat(state=replace(SNAT_STATE, role="without a state")))
+    is_unknown(lambda: snat(rules=Ruleset()))
+
+
+TEXT = (RECORDED / "snat_iptables" / "neutron-dvr.out").read_text()
+
+
+@pytest.mark.parametrize(("found", "state", "rules", "code", "words"), [
+    (replace(SNAT, up=SNAT.up - {"sg-7a40b1f2-93"}), SNAT_STATE, SNAT_RULES, "router.device_down", "sg-7a40b1f2-93 in snat-3c9e1f7a"),
+    (replace(SNAT, addresses=SNAT.addresses[:2]), SNAT_STATE, SNAT_RULES, "router.address_missing", "it has 10.20.0.5/24 on sg-"),
+    (replace(SNAT, addresses=SNAT.addresses[2:]), SNAT_STATE, SNAT_RULES, "router.address_missing", "an address of tenant"),
+    (SNAT, replace(SNAT_STATE, forwards=False), SNAT_RULES, "router.forwarding_off", "net.ipv4.ip_forward is 0 in snat-"),
+    (SNAT, replace(SNAT_STATE, default=()), SNAT_RULES, "router.route_missing", "snat-3c9e1f7a-5b60-4d2e-8a17-0f4c2d9b6e31 has no default route"),
+    (SNAT, SNAT_STATE, TEXT.replace("-j SNAT", "-j RETURN"), "router.snat_missing", "translates what leaves to 203.0.113.10"),
+])
+def test_what_keeps_it_from_translating_is_named(found, state, rules, code, words):
+    with wrong(code, "net1: ", words, place="net1", breaks={"outbound"}):
+        snat(found, state, rules)
+
+
+# -- the other checks of routers, of a part of a distributed one -----------------------------------------------------------
+
+
+def test_a_part_is_there_where_it_has_somebody_to_route_for():
+    gone = Namespace(exists=False)
+    with wrong("router.namespace_missing", "node1: there is no namespace qrouter-", place="node1"):
+        notes_of(test_routers.test_router_namespace_exists, ON_NODE1, SITE, of("router_namespaces", ON_NODE1, gone))
+    off = world_of(INVENTORY.replace("node: node1, tcp", "node: node1, runs: false, tcp")).inventory
+    assert notes_of(test_routers.test_router_namespace_exists, ON_NODE1, off, of("router_namespaces", ON_NODE1, gone)) == []
+
+
+def test_a_part_needs_no_default_route_and_holds_no_floating_address():
+    spaces, here = of("router_namespaces", ON_NODE1, INSIDE), of("router_states", ON_NODE1, PART)
+    assert notes_of(test_routers.test_router_forwards, ON_NODE1, spaces, here) == []
+    assert notes_of(test_routers.test_floating_address_is_held, VM52, spaces, here) == []
+
+
+def test_what_a_device_that_is_down_breaks_depends_on_where_it_leads():
+    for device, breaks in (("rfp-3c9e1f7a-5", {"floating"}), ("qr-5e1c5d0a-2c", set())):
+        down = of("router_namespaces", ON_NODE1, replace(INSIDE, up=INSIDE.up - {device}))
+        with wrong("router.device_down", f"{device} in qrouter-", place="node1", breaks=breaks):
+            notes_of(test_routers.test_router_devices_are_up, ON_NODE1, down, of("router_states", ON_NODE1, PART))
+
+
+def test_each_floating_address_is_translated_on_the_instances_node():
+    facts = of("router_iptables", ON_NODE1, recorded("router_iptables", "neutron-dvr")), states()
+    assert notes_of(test_routers.test_floating_address_is_translated, VM52, SITE, *facts) == []
+    with wrong("router.dnat_missing", "of vm52: nobody answers for it", place="node1", breaks={"floating"}, certain=True):
+        notes_of(test_routers.test_floating_address_is_translated, VM52, SITE, of("router_iptables", ON_NODE1, recorded("snat_iptables", "neutron-dvr")), states())
+
+
+def test_of_a_distributed_router_the_namespaces_that_translate_for_all_may_be_several():
+    primary, standby = replace(SNAT_STATE, role="primary", keepalived=True), replace(SNAT_STATE, role="standby", keepalived=True)
+
+    def one_works(first, second):
+        snats = _by("snat_states", {ON_NET1.name: (ON_NET1, first), ON_NODE1.name: (ON_NODE1, second)})
+        return notes_of(test_routers.test_one_router_works, ON_NET1, states(replace(PART, role="primary")), snats)
+
+    assert one_works(primary, standby) == one_works(SNAT_STATE, GONE) == []
+    with wrong("router.two_primaries", "net1 primary, node1 primary", place="net1"):
+        one_works(primary, primary)
