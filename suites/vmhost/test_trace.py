@@ -14,7 +14,7 @@ import pytest
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
 from netchecks.models.links import Link as Device
-from netchecks.models.subjects import Flow, Node
+from netchecks.models.subjects import Flow, Network, Node
 from netchecks.models.table import Table
 from netchecks.models.traces import OTHER_UPLINK, Kind, Seen, Sighting, Trace
 from netchecks.seen import By
@@ -51,28 +51,44 @@ def test_request_reaches_uplink(
         _must_have_looked(uplink)
         message = f"{len(trace.sent)} {_named(flow)} left {flow.source}, and none came to {node}'s uplink {uplink.point.device}"
         raise Wrong("upstream.request_lost", message, place=node.name)
-    _is_for_the_vm(flow, came, uplink, _tag(flow, links))
+    network = _network_at(flow, trace, uplink)
+    _is_in_vlan(flow, came, uplink, _tag(network, node, links))
+    if network == flow.network:  # outside a router, frames are for the router
+        _is_for_the_vm(flow, came, uplink)
 
 
-def _tag(flow: Flow, links: By[Node, Table[Device]]) -> tuple[int, ...]:
+def _network_at(flow: Flow, trace: Trace, uplink: Seen) -> Network:
+    """Give the network whose frames come by the uplink: before a router that translates it is the one outside."""
+    hops = [seen.point.hop for seen in trace.points]
+    before = "router" in hops and trace.points.index(uplink) < hops.index("router")
+    return flow.external if flow.external is not None and before else flow.network
+
+
+def _tag(network: Network, node: Node, links: By[Node, Table[Device]]) -> tuple[int, ...]:
     """Give the tag that frames of the network have at the uplink: none where that is the VLAN's own device, which takes it off."""
-    node, vlan = end_of(flow), flow.network.segment
+    vlan = network.segment
     if not vlan:
         return ()
-    uplink = links[node].get(flow.network.at(node).uplink)
+    uplink = links[node].get(network.at(node).uplink)
     return () if uplink is not None and uplink.vlan_id == vlan else (vlan,)
 
 
-def _is_for_the_vm(flow: Flow, came: Sequence[Sighting], uplink: Seen, wanted: tuple[int, ...]) -> None:
-    """What comes has the VLAN that is meant, and the VM's MAC where it is for one machine."""
-    node, interface = end_of(flow), flow.interface
-    assert interface is not None
+def _is_in_vlan(flow: Flow, came: Sequence[Sighting], uplink: Seen, wanted: tuple[int, ...]) -> None:
+    """What comes has the VLAN that is meant."""
+    node = end_of(flow)
     tags = {tuple(tag for tag in sighting.vlans if tag) for sighting in came}  # VLAN 0 is a priority alone (IEEE 802.1Q)
-    where = f"{_named(flow)} come to {node}'s uplink {uplink.point.device}"
     if wanted not in tags:
+        where = f"{_named(flow)} come to {node}'s uplink {uplink.point.device}"
         found = ", ".join(sorted(" in ".join(map(str, reversed(tag))) or "without a tag" for tag in tags))
         message = f"{where} in VLAN {found}, expected {wanted[0] if wanted else 'no tag'}"
         raise Wrong("uplink.wrong_vlan", message, place=node.name, certain=True)
+
+
+def _is_for_the_vm(flow: Flow, came: Sequence[Sighting], uplink: Seen) -> None:
+    """What comes has the VM's MAC, where it is for one machine."""
+    node, interface = end_of(flow), flow.interface
+    assert interface is not None
+    where = f"{_named(flow)} come to {node}'s uplink {uplink.point.device}"
     senders = {one.destination: one.source for one in came if one.kind == "request" and not one.through}  # of a tunnel, its ends' MACs
     if flow.network.kind in _SEGMENTS and senders and interface.mac not in senders:
         mac, router = next(iter(senders.items()))
