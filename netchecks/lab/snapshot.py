@@ -41,7 +41,8 @@ section tools; command -v bridge tcpdump dig ip
 section units; systemctl --no-pager --plain --no-legend list-units --type=service --state=active
 section processes; ps -eo user,args --no-headers
 section namespaces; for n in $(ip netns list | cut -d' ' -f1); do
-  echo "$n"; ip -n "$n" -br address | sed "s/  *$//"; ip -n "$n" route; ip netns exec "$n" nft -s list ruleset
+  echo "$n"; ip -n "$n" -br address | sed "s/  *$//; s/@if[0-9]*//" | sort; ip netns exec "$n" nft -s list ruleset
+  ip -n "$n" -4 rule; ip -n "$n" -4 route show table all | sort
   ip netns exec "$n" find /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf -type f -exec grep -H . {} + | sed "s/^/$n /"; done
 section bridges; [ ! -S /run/openvswitch/db.sock ] || {
   timeout 5 ovs-vsctl --format=table --columns=name,tag,trunks,vlan_mode,other_config list Port | sort
