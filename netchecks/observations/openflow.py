@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from netchecks.errors import Unreadable
 from netchecks.models.openflow import FlowTable, OpenFlow
-from netchecks.models.openvswitch import OpenFlowPort
+from netchecks.models.openvswitch import OpenFlowPort, PortCounts
 from netchecks.models.table import Table
 from netchecks.observe import observation
 from netchecks.parsing import blocks, mac_or_none, split_outside
@@ -117,6 +117,35 @@ def _openflow_ports(body: list[str]) -> Iterator[OpenFlowPort]:
             match[2].strip('"'), int(match[1]) if match[1].isdigit() else None, mac_or_none(match[3]), _words(told.get("config", "")),
             _words(told.get("state", "")),
         )
+
+
+@observation(shell=_EACH.replace("WHAT", "dump-ports"), tool="ovs-ofctl", root=True, counter=True, seconds=15.0)
+def openflow_port_counts(text: str) -> Table[Table[PortCounts]]:
+    """What the ports of each bridge have counted, by the bridge's name and the port's number (or ``LOCAL``), as one reading.
+
+    Of patch ports and tunnels nothing else counts. Source: ovs-ofctl(8), dump-ports; lib/ofp-port.c, ofputil_format_port_stats.
+    """
+    found = {}
+    for head, body in blocks(text, "@bridge "):
+        told = " ".join(line.strip() for line in body if not _REPLY.fullmatch(line))
+        parts = _PORT_COUNTS.split(told)
+        if parts[0].strip():
+            raise Unreadable("'port 1: rx pkts=0, ...'", parts[0])
+        ports = zip(parts[1::2], parts[2::2], strict=True)
+        found[head.strip()] = Table("port", {name.strip('"'): _port_counts(rest) for name, rest in ports})
+    return Table("bridge", found)
+
+
+_PORT_COUNTS = re.compile(r"(?:^| )port +(\S{1,80}): ")
+_COUNT = re.compile(r"\b(rx|tx) pkts=([0-9]{1,20}|\?),")
+
+
+def _port_counts(text: str) -> PortCounts:
+    sides = dict(match.groups() for match in _COUNT.finditer(text))
+    if sides.keys() != {"rx", "tx"}:
+        raise Unreadable("'rx pkts=0, bytes=0, drop=0, errs=0, ... tx pkts=0, ...'", text)
+    received, sent = (None if sides[side] == "?" else int(sides[side]) for side in ("rx", "tx"))
+    return PortCounts(received, sent)
 
 
 def _words(text: str) -> frozenset[str]:

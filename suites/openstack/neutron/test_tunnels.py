@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import pytest
 
@@ -12,17 +13,18 @@ from netchecks.models.links import Link as Device
 from netchecks.models.neutron import AgentConfig, NeutronNetwork
 from netchecks.models.neutron_sides import local_vlan, peer_of
 from netchecks.models.openflow import FlowTable, OpenFlow
-from netchecks.models.openvswitch import OvsBridge, OvsDaemon, OvsPort
+from netchecks.models.openvswitch import OvsBridge, OvsDaemon, OvsPort, PortCounts
 from netchecks.models.ovs_traces import OvsWay
 from netchecks.models.routes import InterfaceAddress
 from netchecks.models.subjects import Flow, Interface, Inventory, Network, Node
 from netchecks.models.table import Table
 from netchecks.platforms.neutron import macs_of, seen_side, seen_tables
-from netchecks.seen import By
+from netchecks.seen import By, Pair
 
 Bridges = By[Node, Table[OvsBridge]]
 Configs = By[Node, AgentConfig]
 Flows = By[Node, Table[FlowTable]]
+Counts = By[Node, Pair[Table[Table[PortCounts]]]]
 _BREAKS = frozenset({"switched"})
 #: Bytes that a tunnel adds to a packet over IPv4: Ethernet 14, IPv4 20, UDP 8 and VXLAN 8 (RFC 7348); or GRE with a key 8 (RFC 2890).
 _ADDS = {"vxlan": 50, "gre": 42}
@@ -142,18 +144,19 @@ def test_tunnel_key_is_right(
 @pytest.mark.hop("tunnel", "passes")
 def test_tunnel_passes(
     network: Network, node: Node, answers: By[Flow, Answer], ovs_ways: By[Interface, OvsWay], neutron_configs: Configs,
-    tunnel_pings: By[Node, Table[bool]], openflow_tables: Flows,
+    tunnel_pings: By[Node, Table[bool]], openflow_tables: Flows, ovs_bridges: Bridges, openflow_port_counts: Counts,
 ) -> None:
     """What goes through the tunnels between a DHCP agent's node and this one arrives.
 
     It is judged where guests answer at their taps and none of them from there, and where by Open vSwitch's own word what they send
-    leaves in tunnels: then only the way between the nodes is left.
+    leaves in tunnels: then only the way between the nodes is left. Where packets come out at both ends, by what the ports of the
+    tunnels count, they are not lost there.
     Why: a firewall on the underlay that lets ping through, and not the tunnels, shows in no state of either node.
     Remedy: network engineer: let UDP port 4789 (VXLAN), IP protocol 47 (GRE) through between the nodes, and look at their firewalls
     Source: RFC 7348 section 4; RFC 2784
     """
-    known, seen, ways = _known(network), answers.seen(), ovs_ways.seen()
-    alive = {one.interface for one, got in seen.items() if got.came_back and _is_at_tap(one, network, node) and _tunnelled(one, ways)}
+    known, seen, told_ways = _known(network), answers.seen(), ovs_ways.seen()
+    alive = {one.interface for one, got in seen.items() if got.came_back and _is_at_tap(one, network, node) and _tunnelled(one, told_ways)}
     asked = {one: got for one, got in seen.items() if one.namespace and one.source != node and one.interface in alive}
     for source in dict.fromkeys(one.source for one in asked):
         if any(got.came_back for one, got in asked.items() if one.source == source):
@@ -161,7 +164,51 @@ def test_tunnel_passes(
         ends = neutron_configs[source].local_ip, neutron_configs[node].local_ip
         if not _takes(openflow_tables[node], known) or not _takes(openflow_tables[source], known):
             return  # other checks say so
-        _lost_between(network, source, node, ends, pings=tunnel_pings[source].get(ends[1]))
+        there, back = (source, ends[0]), (node, ends[1])
+        carried = [_carried(known, ways, ovs_bridges, openflow_port_counts) for ways in ((there, back), (back, there))]
+        if any(one is None or not one.came for one in carried):
+            told = "".join(f"; {one}" for one in carried if one is not None and one.put)
+            _lost_between(network, source, node, ends, pings=tunnel_pings[source].get(ends[1]), told=told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """What a tunnel carried from one node to the other while the probes ran: packets put in, and come out."""
+
+    way: str
+    put: int
+    came: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.put} packets were put into the tunnel {self.way} in {self.seconds:.1f} s, and {self.came} came out"
+
+
+def _carried(known: NeutronNetwork, ways: tuple[tuple[Node, str], tuple[Node, str]], bridges: Bridges, counts: Counts) -> _Carried | None:
+    """Give what a tunnel carried from the first node to the second, each with its end of the tunnel; None where it was not seen."""
+    (begin, local), (end, remote) = ways
+    try:
+        put = _counted(known, remote, bridges[begin], counts[begin])
+        came = _counted(known, local, bridges[end], counts[end])
+    except NotSeen:
+        return None
+    if put is None or came is None:
+        return None
+    return _Carried(f"from {begin} to {end}", put[0], came[1], counts[begin].seconds)
+
+
+def _counted(
+    known: NeutronNetwork, remote: str, bridges: Table[OvsBridge], pair: Pair[Table[Table[PortCounts]]],
+) -> tuple[int, int] | None:
+    """Give what the port of a tunnel to that address has sent and received meanwhile; None where there is none, or it does not count."""
+    bridge = bridges.get(known.tunnel_bridge)
+    port = next((one for one in bridge.ports.values() if _option(one, "remote_ip") == remote), None) if bridge else None
+    if port is None or known.tunnel_bridge not in pair.before or known.tunnel_bridge not in pair.after:
+        return None
+    before, after = (reading[known.tunnel_bridge].get(str(port.number)) for reading in (pair.before, pair.after))
+    if before is None or after is None or None in {before.sent, before.received, after.sent, after.received}:
+        return None
+    return (after.sent or 0) - (before.sent or 0), (after.received or 0) - (before.received or 0)
 
 
 def _is_at_tap(flow: Flow, network: Network, node: Node) -> bool:
@@ -179,12 +226,12 @@ def _takes(tables: Table[FlowTable], known: NeutronNetwork) -> bool:
     return table is not None and any(flow.tunnel == known.segment and flow.sets for flow in table.flows)
 
 
-def _lost_between(network: Network, source: Node, node: Node, ends: tuple[str, str], *, pings: bool | None) -> None:
+def _lost_between(network: Network, source: Node, node: Node, ends: tuple[str, str], *, pings: bool | None, told: str) -> None:
     if pings is None:
         return  # there is no tunnel: another check says so
     kind = _known(network).type
     what = "UDP port 4789" if kind == "vxlan" else "IP protocol 47 (GRE)"
-    between = f"{kind} packets of {network} between {source} ({ends[0]}) and {node} ({ends[1]}) are lost on the way"
+    between = f"{kind} packets of {network} between {source} ({ends[0]}) and {node} ({ends[1]}) are lost on the way{told}"
     ping = "ping between these two addresses"
     if pings:
         raise Wrong(

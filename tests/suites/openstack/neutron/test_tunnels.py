@@ -9,11 +9,12 @@ from netchecks.errors import NotSeen
 from netchecks.models.answers import Answer
 from netchecks.models.links import Link
 from netchecks.models.neutron import AgentConfig
-from netchecks.models.openvswitch import OvsInterface
+from netchecks.models.openvswitch import OvsBridge, OvsInterface, OvsPort, PortCounts
 from netchecks.models.ovs_traces import OvsTrace, OvsWay, Step
 from netchecks.models.routes import InterfaceAddress
 from netchecks.models.table import Table
 from netchecks.observe import OBSERVATIONS
+from netchecks.seen import Pair
 from suites.openstack.neutron import test_ports as ports
 from suites.openstack.neutron import test_tunnels as checks
 from tests.suites.openstack.neutron.given import ALIVE, NET_A, RECORDED, UNSEEN, _by, is_unknown, notes_of, of_node, recorded, silent, wrong
@@ -177,12 +178,31 @@ AT_TAP, FROM_AGENT, PING = (flow_of(f"{name}-ipv4") for name in ("node1-to-vm52-
 WAY = recorded("ovs_ways", "ovs-3.1-vxlan")
 
 
-def passes(answers, *, pings="yes", way=WAY, text=TEXT):
+def counts(there=(9, 0), back=(0, 0)):
+    """Give what both ends of the tunnel count while the probes run: put in at net1 and come out at node1, and the other way."""
+    def pair(number, received, sent):
+        tables = [Table("bridge", {"br-tun": Table("port", {number: PortCounts(*some)})}) for some in ((100, 100), (100 + received, 100 + sent))]
+        return Pair(*tables, 2.0)
+
+    return _by("openflow_port_counts", {"net1": (NET1, pair("2", back[1], there[0])), "node1": (NODE1, pair("3", there[1], back[0]))})
+
+
+def tunnel(number, remote):
+    port = OvsPort("vxlan-1", interfaces=(OvsInterface("vxlan-1", "vxlan", number, options={"remote_ip": remote}),))
+    return Table("bridge", {"br-tun": OvsBridge("br-tun", Table("port", {"vxlan-1": port}))})
+
+
+TUNNELS = _by("ovs_bridges", {"net1": (NET1, tunnel(2, "10.10.10.11")), "node1": (NODE1, tunnel(3, "10.10.10.2"))})
+NOT_COUNTED = _by("openflow_port_counts", {"net1": (NET1, UNSEEN), "node1": (NODE1, UNSEEN)})
+
+
+def passes(answers, *, pings="yes", way=WAY, text=TEXT, counted=NOT_COUNTED, bridges=TUNNELS):
     tables = OBSERVATIONS["openflow_tables"].parse(text)
     return notes_of(
         checks.test_tunnel_passes, TENANT, NODE1, _by("answers", {flow.name: (flow, got) for flow, got in answers.items()}),
         _by("ovs_ways", {VM52.name: (VM52, way)}), configs(),
         of_node("tunnel_pings", f"@end 10.10.10.11 {pings}\n", NET1), _by("openflow_tables", {"net1": (NET1, tables), "node1": (NODE1, tables)}),
+        bridges, counted,
     )
 
 
@@ -196,6 +216,21 @@ def test_what_is_lost_between_nodes_is_told_by_ping_of_their_ends():
         passes(LOST)
     with wrong("tunnel.underlay_lost", "is not answered either", place="node1", breaks=BREAKS, owner="network engineer"):
         passes(LOST, pings="no")
+
+
+def test_what_the_ends_of_a_tunnel_count_is_told():
+    lost = "are lost on the way; 9 packets were put into the tunnel from net1 to node1 in 2.0 s, and 0 came out, and ping"
+    with wrong("tunnel.filtered", lost, place="node1", breaks=BREAKS, owner="network engineer"):
+        passes(LOST, counted=counts())
+    half = "from net1 to node1 in 2.0 s, and 9 came out; 9 packets were put into the tunnel from node1 to net1 in 2.0 s, and 0 came out"
+    with wrong("tunnel.filtered", half, place="node1", breaks=BREAKS, owner="network engineer"):
+        passes(LOST, counted=counts((9, 9), (9, 0)))
+    with wrong("tunnel.filtered", "are lost on the way, and ping", place="node1", breaks=BREAKS, owner="network engineer"):
+        passes(LOST, counted=counts(), bridges=_by("ovs_bridges", {"net1": (NET1, Table("bridge", {})), "node1": (NODE1, UNSEEN)}))
+
+
+def test_what_comes_out_at_both_ends_is_not_lost_between_them():
+    assert passes(LOST, counted=counts((9, 9), (9, 9))) == []
 
 
 @pytest.mark.parametrize(("answers", "more"), [
