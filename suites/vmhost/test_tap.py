@@ -234,24 +234,28 @@ def _may_pass_before(dropping: TrafficFilter, own: list[TrafficFilter]) -> bool:
     return any(item.direction == dropping.direction and not item.always_drops for item in before)
 
 
-@pytest.mark.kind("switching", "nova-network")
+#: What a hybrid plug of Neutron has between the tap and Open vSwitch, by the beginning of the names.
+_HYBRID = ("tap", "qvb", "qvo")
+
+
+@pytest.mark.kind("switching", "nova-network", "neutron")
 @pytest.mark.hop("tap", "size")
 def test_tap_mtu_fits(interface: Interface, domains: By[Node, Table[Domain]], links: By[Node, Table[Device]]) -> None:
-    """The VM's tap carries the network's MTU.
+    """The VM's tap carries the network's MTU, and so do the devices of a hybrid plug behind it.
 
-    Why: a bridge drops a frame that is too long for its port without a word to anybody; 4 bytes more still pass.
+    Why: a bridge drops a frame that is too long for its port without a word to anybody; 4 bytes more still pass one of Linux.
     Remedy: node administrator: ip link set dev the tap mtu the network's
-    Source: ip-link(8); Linux net/bridge/br_forward.c, is_skb_forwardable
+    Source: ip-link(8); Linux net/bridge/br_forward.c, is_skb_forwardable; net/openvswitch/vport.c, ovs_vport_send
     """
     node, tap, wanted = interface.node, tap_of(interface, domains), interface.network.mtu
-    if not tap or tap not in links[node]:
-        return
-    mtu = links[node][tap].mtu
-    if mtu is not None and mtu + VLAN_TAG < wanted:
-        raise Wrong(
-            "tap.mtu_too_small", f"{node}: {interface}'s tap {tap} has MTU {mtu}, expected {wanted}", place=node.name,
-            breaks=frozenset({"full_size"}), remedy=f"ip link set dev {tap} mtu {wanted}",
-        )
+    by_ovs = interface.network.kind == "neutron"
+    hybrid = [f"{begin}{tap[len(_HYBRID[0]):]}" for begin in _HYBRID] if by_ovs and tap.startswith(_HYBRID[0]) else [tap]
+    for device in (links[node][name] for name in hybrid if name and name in links[node]):
+        if device.mtu is not None and device.mtu + (0 if by_ovs else VLAN_TAG) < wanted:
+            raise Wrong(
+                "tap.mtu_too_small", f"{node}: {interface}'s tap {device.name} has MTU {device.mtu}, expected {wanted}", place=node.name,
+                breaks=frozenset({"full_size"}), remedy=f"ip link set dev {device.name} mtu {wanted}",
+            )
 
 
 @pytest.mark.kind("switching", "routing", "nova-network")

@@ -420,3 +420,10 @@ def test_a_vm_on_another_node_is_looked_at_there():
     with wrong("tap.down", "node2: vm44's tap vnet7 is down", place="node2"):
         checks.test_tap_is_up(VM44, known, by("links", "ip link set vnet7 down", NODE2))
     is_unknown(checks.test_tap_is_up, VM44, known, by("links", ""))
+
+
+def test_open_vswitch_passes_no_byte_more():
+    neutron = replace(VM42, network=replace(VM42.network, kind="neutron"))
+    assert run("tap_mtu_fits", "ip link set vnet7 mtu 1500", interface=neutron) == []
+    with wrong("tap.mtu_too_small", "tap vnet7 has MTU 1499, expected 1500", place="node1", breaks={"full_size"}):
+        run("tap_mtu_fits", "ip link set vnet7 mtu 1499", interface=neutron)
