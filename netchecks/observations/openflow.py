@@ -141,7 +141,7 @@ _COUNT = re.compile(r"\b(rx|tx) pkts=([0-9]{1,20}|\?),")
 
 
 def _port_counts(text: str) -> PortCounts:
-    sides = dict(match.groups() for match in _COUNT.finditer(text))
+    sides = {match[1]: match[2] for match in _COUNT.finditer(text)}
     if sides.keys() != {"rx", "tx"}:
         raise Unreadable("'rx pkts=0, bytes=0, drop=0, errs=0, ... tx pkts=0, ...'", text)
     received, sent = (None if sides[side] == "?" else int(sides[side]) for side in ("rx", "tx"))
