@@ -29,7 +29,7 @@ ETH_P_ALL = 3
 SO_ATTACH_FILTER, SO_RCVBUFFORCE, SO_TIMESTAMPNS = 26, 33, 35
 PACKET_OUTGOING = 4
 SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA = 263, 6, 8
-TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 0x10, 0x40
+TP_STATUS_CSUMNOTREADY, TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 0x8, 0x10, 0x40
 CLONE_NEWNET, SIOCGIFHWADDR, CLOCK_BOOTTIME = 0x40000000, 0x8927, 7
 IP_MTU_DISCOVER, IP_RECVERR, IPV6_MTU_DISCOVER, IPV6_RECVERR = 10, 11, 23, 25
 PMTUDISC_DO = 2
@@ -113,7 +113,9 @@ def packet_socket(namespace, device, protocol, prepare):
 
 
 def capture(key, wanted):
-    source = SOURCES[key] = {"packets": [], "opened": None, "error": "", "dropped": 0, "of": (wanted["namespace"], wanted["device"])}
+    source = SOURCES[key] = {
+        "packets": [], "unfinished": [], "opened": None, "error": "", "dropped": 0, "of": (wanted["namespace"], wanted["device"]),
+    }
 
     def prepare(sock):
         text = PROGRAMS[wanted["program"]]
@@ -143,9 +145,12 @@ def capture(key, wanted):
                 if error.errno not in (errno.EAGAIN, errno.EINTR):
                     source["error"] = str(error)
                 return
-            at, data = came(ancillary), tagged(data, ancillary)
+            status, vlan = auxiliary(ancillary)
+            at, data = came(ancillary), data[:12] + vlan + data[12:]
             LEFT[0] -= len(data)
             if len(kept) < wanted["most"] and LEFT[0] > 0:
+                if status & TP_STATUS_CSUMNOTREADY:
+                    source["unfinished"].append(len(kept))
                 kept.append((at, where[2] == PACKET_OUTGOING, data))
             else:
                 source["dropped"] += 1
@@ -171,15 +176,14 @@ def watch_clock():
         WALL[:] = int(began), int(began % 1 * 1e9)
 
 
-def tagged(data, ancillary):
-    """The frame as it was on the wire: the kernel takes the VLAN tag out and tells it beside the data."""
+def auxiliary(ancillary):
+    """What the kernel tells beside a frame: its state, and the VLAN tag that it has taken out of the data."""
     for level, kind, value in ancillary:
         if level == SOL_PACKET and kind == PACKET_AUXDATA and len(value) >= 20:
             status, _, _, _, _, tci, tpid = struct.unpack("=IIIHHHH", value[:20])
-            if status & TP_STATUS_VLAN_VALID:
-                tpid = tpid if status & TP_STATUS_VLAN_TPID_VALID else 0x8100
-                return data[:12] + struct.pack("!HH", tpid, tci) + data[12:]
-    return data
+            tpid = tpid if status & TP_STATUS_VLAN_TPID_VALID else 0x8100
+            return status, struct.pack("!HH", tpid, tci) if status & TP_STATUS_VLAN_VALID else b""
+    return 0, b""
 
 
 def frames(index, action):

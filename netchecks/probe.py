@@ -152,7 +152,8 @@ class Got:
     """What the agent says of one action, in the action's order. Seconds count from the agent's beginning.
 
     ``packets``: (seconds, device, outgoing, data). ``dropped``: frames of this capture that were lost. ``opened``: when a capture
-    began to listen, None where it did not. ``times``: when each frame or packet was sent.
+    began to listen, None where it did not. ``times``: when each frame or packet was sent. ``unfinished``: which of the packets, as
+    (seconds, data), have checksums that the kernel, or a NIC, is still to compute; None where that is not known.
     ``outcome`` and ``error`` are the agent's words for sockets, and ``target`` whom a socket talked to.
     """
 
@@ -165,6 +166,7 @@ class Got:
     target: str = ""
     opened: float | None = None
     times: tuple[float, ...] = ()
+    unfinished: frozenset[tuple[float, bytes]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,9 @@ def _heard(key: str, source: dict[str, Any]) -> Got:
     opened = None if source["opened"] is None else float(source["opened"])
     why = next((word for word in ("denied", "missing", "impossible") if source.get(word)), "failed")
     outcome = "captured" if opened is not None else why
-    return Got(outcome, str(source["error"]), packets=packets, dropped=int(source["dropped"]), opened=opened)
+    numbers = source.get("unfinished")  # what records of before, and nodes without python3, do not tell
+    unfinished = None if numbers is None else frozenset((packets[number][0], packets[number][3]) for number in numbers)
+    return Got(outcome, str(source["error"]), packets=packets, dropped=int(source["dropped"]), opened=opened, unfinished=unfinished)
 
 
 def _packet(device: str, at: float, outgoing: bool, data: str) -> tuple[float, str, bool, bytes]:  # noqa: FBT001 - JSON row

@@ -48,6 +48,7 @@ class Sighting:
     ``source``, ``destination``: MACs. ``asker``: who asks for the target's MAC. ``vlans``: tags, the outer first.
     ``through``: what carries it, the outer first (``VXLAN 7``, ``MPLSoUDP 16`` ...). ``said``: what an answer or error says.
     ``right_way``: it goes the way that a packet of its kind goes there; one that a switch reflects does not.
+    ``miscounted``: the checksum of its TCP or UDP is wrong, and neither the kernel nor a NIC is still to compute it.
     """
 
     kind: Kind
@@ -60,6 +61,7 @@ class Sighting:
     through: tuple[str, ...] = ()
     said: str = ""
     right_way: bool = True
+    miscounted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,13 +163,14 @@ def _seen(flow: Flow, point: Point, said: _Said) -> Seen:
         return Seen(point, (), part)
     mark = mark_of(flow.name, bytes.fromhex(said.notes[point.place]["run"]))
     heard = _heard(point, part, said.notes[point.place])
-    frames = [(at, outgoing, data) for got in heard for at, _, outgoing, data in index(got.packets).of(flow, mark)]
-    ends = known(flow, mark, (data for _, _, data in frames))
+    frames = [(at, outgoing, data, got) for got in heard for at, _, outgoing, data in index(got.packets).of(flow, mark)]
+    ends = known(flow, mark, (data for _, _, data, _ in frames))
     sightings = []
-    for at, outgoing, data in frames:
+    for at, outgoing, data, got in frames:
         found = sighting(flow, mark, data, ends)
         if found is not None:
-            sightings.append(placed(found, point, _clock(part) + at, outgoing=outgoing))
+            finished = got.unfinished is not None and (at, data) not in got.unfinished
+            sightings.append(placed(found, point, _clock(part) + at, outgoing=outgoing, finished=finished))
     return Seen(point, _ordered(sightings), _unseen(point, part, heard, said))
 
 

@@ -22,6 +22,7 @@ class Inner:
 
     ``sequence``: TCP's, or of an echo that an error is about. ``payload``: at most 64 bytes.
     ``through``: what carries it, the outer first. ``error``: it is the one that an ICMP error is about; then ``said`` is the error.
+    ``miscounted``: all of it is there, and the checksum of TCP or UDP is not that of it.
     """
 
     through: tuple[str, ...]
@@ -38,6 +39,7 @@ class Inner:
     identifier: int = -1
     error: bool = False
     said: str = ""
+    miscounted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,10 @@ def _one(ip: Any, through: tuple[str, ...]) -> Iterator[Inner]:
         inside = inside.payload
     if isinstance(inside, inet.TCP):
         yield Inner(through, source, destination, TCP, inside.sport, inside.dport, sequence=inside.seq, acknowledges=inside.ack,
-                    flags=str(inside.flags))
+                    flags=str(inside.flags), miscounted=_is_miscounted(ip, inside, TCP))
     elif isinstance(inside, inet.UDP):
-        yield Inner(through, source, destination, UDP, inside.sport, inside.dport, payload=bytes(inside.payload)[:64])
+        wrong = bool(inside.chksum) and _is_miscounted(ip, inside, UDP)  # 0: the sender has made none (RFC 768)
+        yield Inner(through, source, destination, UDP, inside.sport, inside.dport, payload=bytes(inside.payload)[:64], miscounted=wrong)
     elif isinstance(inside, inet.ICMP):
         yield Inner(through, source, destination, ICMP, kind=int(inside.type), payload=bytes(inside.payload)[:64])
         if inside.type in _ERRORS:
@@ -149,6 +152,21 @@ def _one(ip: Any, through: tuple[str, ...]) -> Iterator[Inner]:
     elif isinstance(inside, inet6._ICMPv6):  # noqa: SLF001 - scapy's own base class of all its messages
         yield Inner(through, source, destination, ICMPV6, kind=int(inside.type), payload=bytes(getattr(inside, "data", b""))[:64])
         yield from _about(inside, through, inet6.IPerror6, _said(inside))
+
+
+def _is_miscounted(ip: Any, inside: Any, protocol: int) -> bool:
+    """Tell whether a checksum is wrong. Of a part of a packet, a fragment or what a capture has cut off, it cannot be told."""
+    scapy = _scapy()
+    inet, inet6 = scapy.layers.inet, scapy.layers.inet6
+    four = isinstance(ip, inet.IP)
+    if four and (ip.frag or "MF" in str(ip.flags)):
+        return False
+    size = ip.len - ip.ihl * 4 if four else ip.plen - (len(ip.payload.original) - len(inside.original))
+    text = inside.original[:size]
+    if size <= 0 or len(text) < size:
+        return False
+    count = inet.in4_chksum if four else inet6.in6_chksum
+    return bool(count(protocol, ip, text))
 
 
 def _about(error: Any, through: tuple[str, ...], kind: Any, said: str) -> Iterator[Inner]:

@@ -48,10 +48,10 @@ def sighting(flow: Flow, mark: Mark, data: bytes, seen: Known) -> Sighting | Non
     return _asking(flow, frame.asking, frame) or _packet(flow, mark, frame, seen)
 
 
-def placed(found: Sighting, point: Point, seconds: float, *, outgoing: bool) -> Sighting:
-    """Give a sighting its time and place. ``outgoing``: the frame left the place."""
+def placed(found: Sighting, point: Point, seconds: float, *, outgoing: bool, finished: bool) -> Sighting:
+    """Give a sighting its time and place. ``outgoing``: the frame left the place. ``finished``: its checksums are as they will stay."""
     right_way = (outgoing == point.leaves) == (found.kind in _FORTH)
-    return replace(found, seconds=seconds, right_way=right_way)
+    return replace(found, seconds=seconds, right_way=right_way, miscounted=found.miscounted and finished)
 
 
 def _asking(flow: Flow, asking: Asking | None, frame: Frame) -> Sighting | None:
@@ -69,7 +69,9 @@ def _packet(flow: Flow, mark: Mark, frame: Frame, seen: Known) -> Sighting | Non
         if known is not None:
             kind, turn = known
             said = inner.said if kind == "error" else inner.flags
-            return Sighting(kind, 0.0, frame.source, frame.destination, turn, "", frame.vlans, inner.through, said)
+            return Sighting(
+                kind, 0.0, frame.source, frame.destination, turn, "", frame.vlans, inner.through, said, miscounted=inner.miscounted,
+            )
     return None
 
 

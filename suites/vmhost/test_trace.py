@@ -252,6 +252,32 @@ def _has_its_mac(flow: Flow, answers: Sequence[Sighting]) -> None:
 
 
 @pytest.mark.kind("switching", "routing", "ip-fabric", "neutron")
+@pytest.mark.flow("tcp", "udp", to="vm", full=False)
+@pytest.mark.hop("tap", "service")
+def test_answers_have_right_checksums(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:
+    """What a guest answers has the checksum of its TCP or UDP when it leaves, unless the kernel there or a NIC is still to compute it.
+
+    Why: a guest leaves checksums to its NIC; where what stands for that hands packets on as they are, ping works and TCP dies.
+    Remedy: node administrator: let the guest compute them itself: ethtool -K its NIC tx off, or no checksum offload for its port
+    Source: ethtool(8), --offload; Linux packet(7), TP_STATUS_CSUMNOTREADY; RFC 9293 section 3.1
+    """
+    if answers[flow].came_back:
+        return
+    wrong = [seen for seen in traces[flow].points[::-1] if any(one.miscounted for one in seen.of("reply"))]
+    if not wrong or flow.interface is None:
+        return
+    first, vm = wrong[0].point, flow.interface.vm
+    what = f"{flow.protocol.upper()} answers of {flow.interface} are at {first.hop} {first.device} with wrong checksums, which nobody takes"
+    code, place, owner = "node.checksums_unfinished", first.place, "node administrator"
+    if first.hop in {"tap", "guest"}:
+        code, place, owner = "guest.checksums_wrong", vm.name, "guest owner"
+    raise Wrong(
+        code, f"{first.place}: {what}", place=place, owner=owner, breaks=frozenset({flow.protocol}), certain=True,
+        remedy=f"inside {vm}: ethtool -K the NIC tx off (checksum offload); on {flow.interface.node}: the offloads of its port and bridge",
+    )
+
+
+@pytest.mark.kind("switching", "routing", "ip-fabric", "neutron")
 @pytest.mark.flow("icmp", "tcp", to="vm", full=False)
 @pytest.mark.hop("uplink", "passes")
 def test_reply_returns(flow: Flow, answers: By[Flow, Answer], traces: By[Flow, Trace]) -> None:

@@ -172,6 +172,18 @@ def test_frames_are_told_with_direction_time_and_at_most_320_bytes(net: Wire) ->
     assert all(later - earlier >= 0.19 for earlier, later in pairwise(times))
 
 
+def test_a_frame_whose_checksum_is_still_to_be_computed_is_told(net: Wire) -> None:
+    """A veth leaves TCP's to who takes the frame; ping's is there at once."""
+    capture = Capture("wire", (IPV4,))
+    got, *_ = run(net.a, capture, Connect(ip_address("192.0.2.2"), 9, 0.3), echo("192.0.2.2"))
+    left = {protocol: {(at, data) for at, _, outgoing, data in got.packets if outgoing and data[23] == protocol} for protocol in (1, 6)}
+    assert got.unfinished is not None
+    assert left[6]
+    assert left[6] <= got.unfinished
+    assert left[1]
+    assert not left[1] & got.unfinished
+
+
 def test_a_frame_has_the_time_when_it_came_however_late_it_is_read(net: Wire) -> None:
     """A busy node stops us for half a second: what came meanwhile came then, and at the same time in each capture."""
     prefix = b"\xd1\x07\x5a\xc3"

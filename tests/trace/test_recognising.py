@@ -334,7 +334,7 @@ OUT, IN = Point("n", "tap", "t", leaves=True), Point("n", "uplink", "u", leaves=
     (OUT, "asked", True, True), (IN, "told", True, True), (IN, "told", False, False), (IN, "asked", True, False),
 ])
 def test_a_frame_that_comes_back_by_the_way_it_went_is_reflected(point, kind, outgoing, right):
-    made = placed(Sighting(kind, 0.0, "", ""), point, 12.5, outgoing=outgoing)
+    made = placed(Sighting(kind, 0.0, "", ""), point, 12.5, outgoing=outgoing, finished=True)
     assert (made.seconds, made.right_way) == (12.5, right)
 
 
@@ -377,3 +377,46 @@ def test_scapy_reads_what_it_did_not_make():
     made = Ether(frame(error(flow("icmp"), bytes(request(flow("icmp"))))))
     assert made[IPerror].dst == TARGETS[4]
     assert made[ICMPerror].seq == 1
+
+
+# -- checksums -------------------------------------------------------------------------------------------------------
+
+each_counted = pytest.mark.parametrize("one", [one for one in FLOWS if one.protocol != "icmp"], ids=str)
+
+
+def miscounted(one, checksum: int = 0x1234) -> Packet:
+    """An answer with a checksum that is not its own."""
+    packet = reply(one)
+    packet[TCP if one.protocol == "tcp" else UDP].chksum = checksum
+    return packet
+
+
+@each_counted
+@pytest.mark.parametrize("before", [(), (Dot1Q(vlan=7),)], ids=["plain", "tagged"])
+def test_a_checksum_that_is_not_the_packets_is_known(one, before):
+    assert not found(one, frame(reply(one), *before)).miscounted
+    assert not found(one, frame(reply(one), *before) + bytes(6)).miscounted, "what fills a short frame is no part of it"
+    assert found(one, frame(miscounted(one), *before)).miscounted
+    assert found(one, frame(miscounted(one), *before) + bytes(6)).miscounted
+
+
+@each_counted
+def test_of_a_part_of_a_packet_it_cannot_be_told(one):
+    cut = frame(miscounted(one))[:-1] if one.protocol == "udp" else frame(miscounted(one) / b"more")[:-1]
+    assert not found(one, cut).miscounted
+    if one.family == 4:
+        fragment = miscounted(one)
+        fragment.flags = "MF"
+        assert not found(one, frame(fragment)).miscounted
+
+
+def test_a_datagram_without_a_checksum_has_none_that_is_wrong():
+    one = flow("udp")
+    assert not found(one, frame(miscounted(one, 0))).miscounted
+
+
+@each_counted
+def test_what_the_kernel_is_still_to_compute_is_not_wrong(one):
+    point, seen = Point("node1", "tap", "vnet7", leaves=True), found(one, frame(miscounted(one)))
+    assert placed(seen, point, 1.0, outgoing=False, finished=True).miscounted
+    assert not placed(seen, point, 1.0, outgoing=False, finished=False).miscounted

@@ -325,3 +325,30 @@ def test_an_answer_that_did_not_leave_is_not_lost_beyond():
 @pytest.mark.parametrize(("sender", "uplink"), [(at("sender", unseen=NOT_LOOKED), at("uplink", REPLY)), (at("sender"), at("uplink", unseen=NOT_LOOKED))])
 def test_where_it_could_not_be_looked_the_way_back_is_unknown(sender, uplink):
     is_unknown(returns, sender, uplink)
+
+
+# -- checksums -------------------------------------------------------------------------------------------------------
+
+WRONG = replace(REPLY, miscounted=True)
+TCP_FROM_OUTSIDE = replace(FROM_OUTSIDE, name="controller-to-vm42-tcp22-ipv4", protocol="tcp", port=22)
+
+
+def checksums(*points, flow=TCP_FROM_OUTSIDE, answer=None):
+    return judged("answers_have_right_checksums", flow, trace(*points), answer)
+
+
+def test_checksums_that_are_right_or_taken_all_the_same_are_nothing():
+    assert checksums(at("sender", REPLY), at("uplink", REPLY), at("tap", REPLY)) == checksums() == []
+    assert checksums(at("sender", WRONG), answer=answered()) == []
+    assert checksums(at("uplink", replace(WRONG, right_way=False))) == []
+
+
+def test_what_the_node_lets_out_unfinished_is_named_where_it_is_first_seen():
+    with wrong("node.checksums_unfinished", "node1: TCP answers of vm42-1 are at uplink eth0 with wrong checksums", place="node1",
+               owner="node administrator", breaks={"tcp"}, certain=True):
+        checksums(at("sender", WRONG), at("uplink", WRONG), at("tap", REPLY))
+
+
+def test_what_is_wrong_at_the_tap_is_the_guests():
+    with wrong("guest.checksums_wrong", "at tap vnet7 with wrong checksums", place="vm42", owner="guest owner", breaks={"tcp"}, certain=True):
+        checksums(at("sender", WRONG), at("uplink", WRONG), at("tap", WRONG))
