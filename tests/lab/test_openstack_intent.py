@@ -113,9 +113,23 @@ def test_a_file_of_root_is_read_by_sudo_where_the_inventory_has_it(lab, tmp_path
 # -- a router and floating addresses -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def router_lab(tmp_path_factory):
-    yield from made("neutron-router", tmp_path_factory.mktemp("labs"))
+@pytest.fixture(scope="module", params=["neutron-router", "neutron-dvr"])
+def router_lab(request, tmp_path_factory):
+    yield from made(request.param, tmp_path_factory.mktemp("labs"))
+
+
+#: The ports of each lab's router and DHCP agent: device, owner, host. A part of a distributed router is on no host more than on others.
+OWN_PORTS = {
+    "neutron-router": (
+        ("tapf1b2c3d4-2e", "network:dhcp", "net1"), ("qr-5e1c5d0a-2c", "network:router_interface", "net1"),
+        ("qg-9b2f6c10-4d", "network:router_gateway", "net1"),
+    ),
+    "neutron-dvr": (
+        ("tapf1b2c3d4-2e", "network:dhcp", "net1"), ("qr-5e1c5d0a-2c", "network:router_interface_distributed", ""),
+        ("sg-7a40b1f2-93", "network:router_centralized_snat", "net1"), ("qg-9b2f6c10-4d", "network:router_gateway", "net1"),
+        ("fg-c2d81e07-6b", "network:floatingip_agent_gateway", "node1"), ("fg-f6093a4d-1e", "network:floatingip_agent_gateway", "node2"),
+    ),
+}
 
 
 def shown(name, network, *, owner, device, host, mac, address):
@@ -153,10 +167,10 @@ def documents_of(lab):
         shown(id_of[one], one.network.neutron.id, owner="compute:nova", device=f"i-{one.vm}", host=one.node.name, mac=one.mac, address=str(one.addresses[0]))
         for one in typed.interfaces
     ]
-    for device, owner in (("tapf1b2c3d4-2e", "network:dhcp"), ("qr-5e1c5d0a-2c", "network:router_interface"), ("qg-9b2f6c10-4d", "network:router_gateway")):
+    for device, owner, host in OWN_PORTS[lab.topology.name]:
         _, network, mac, address, _ = legs[device]
         has = "dhcp-1" if owner == "network:dhcp" else router
-        ports.append(shown(f"port-{device}", network, owner=owner, device=has, host="net1", mac=mac, address=address))
+        ports.append(shown(f"port-{device}", network, owner=owner, device=has, host=host, mac=mac, address=address))
     for one in typed.networks:
         told = one.neutron
         known[f"network show {told.id}"] = {
@@ -184,12 +198,15 @@ def test_a_router_and_its_floating_addresses_are_derived_and_looked_at(router_la
     (tmp_path / "cloud.yaml").write_text(done.stdout, encoding="utf-8")
     files = [tmp_path / "nodes.yaml", tmp_path / "cloud.yaml"]
     typed, found = inventory.load([router_lab.inventory]), inventory.load(files)
-    assert [(one.name, one.neutron.router, one.neutron.router_nodes) for one in found.networks] == [
-        (one.name, one.neutron.router, one.neutron.router_nodes) for one in sorted(typed.networks, key=str)
+    assert [(one.name, one.neutron.router, one.neutron.router_nodes, one.neutron.distributed) for one in found.networks] == [
+        (one.name, one.neutron.router, one.neutron.router_nodes, one.neutron.distributed) for one in sorted(typed.networks, key=str)
+    ]
+    assert [{end.node.name for end in one.attachments} for one in found.networks] == [
+        {end.node.name for end in one.attachments} for one in sorted(typed.networks, key=str)
     ]
     assert [(one.mac, one.addresses, one.floating) for one in found.interfaces] == [(one.mac, one.addresses, one.floating) for one in typed.interfaces]
     named, outcomes, said = run(router_lab, files, tmp_path / "healthy")
     assert (named, outcomes["failed"], outcomes["unknown"]) == ([], 0, 0), said
     with router_lab.fault("floating-dnat-missing"):
         named, _, said = run(router_lab, files, tmp_path / "broken")
-    assert named[0] == ("router.dnat_missing", ["net1"]), said
+    assert named[0] == ("router.dnat_missing", ["node1" if router_lab.topology.name == "neutron-dvr" else "net1"]), said
