@@ -46,6 +46,7 @@ docs: ## make the generated documents again
 	@sh scripts/setup.sh python
 	$(PYTHON) -m netchecks checks --markdown >docs/checks.md
 	$(PYTHON) -m netchecks inventory schema >docs/inventory.schema.json
+	$(PYTHON) -m tests.observations.test_docs
 
 clean: ## remove .venv, caches and reports
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
