@@ -171,10 +171,11 @@ class RouterWay:
     """What a node's part of a distributed router does with packets of one VM.
 
     ``leg``: its device in the VM's network, empty where it has none. ``back``: the way of what the VM sends outside, None without a
-    leg. ``floating``: by address, those that could be asked for.
+    leg; ``by_rule``: a table that a rule chooses has it. ``floating``: by address, those that could be asked for.
     """
 
     exists: bool
     leg: str = ""
     back: Lookup | None = None
+    by_rule: bool = False
     floating: tuple[tuple[str, FloatingWay], ...] = ()

@@ -260,7 +260,7 @@ for space in $(printf '%s\n' "$known" | cut -d' ' -f1); do
   devices=$(ip netns exec "$space" ls /sys/class/net) || exit
   case " $(echo $devices) " in *" $joint "*) ;; *) echo "@other $space"; continue ;; esac
   printf '@forward %s\n' "$(ip netns exec "$space" cat /proc/sys/net/ipv4/ip_forward)"
-  for d in $devices; do
+  for d in all $devices; do
     [ "$(ip netns exec "$space" cat "/proc/sys/net/ipv4/conf/$d/proxy_arp")" != 1 ] || echo "@proxy_arp $d"
   done
   echo "@inside $space"; ip netns exec "$space" ip address show || exit

@@ -131,7 +131,7 @@ def router_ways(text: str) -> RouterWay:
 
     Source: ip-route(8), get; neutron, agent/l3/dvr_fip_ns.py: the names of its devices.
     """
-    leg, back = "", None
+    leg, back, by_rule = "", None, False
     ways: dict[str, dict[str, Lookup]] = {}
     parts = blocks(text, "@")
     if not parts or parts[-1][0] not in {"end", "missing"}:
@@ -142,8 +142,8 @@ def router_ways(text: str) -> RouterWay:
             raise Unreadable("'@into 203.0.113.52'", mark)
         way = _from_text("\n".join(body))
         if which == "back":
-            leg, back = name, way
+            leg, back, by_rule = name, way, " table " in " ".join(body)
         else:
             ways.setdefault(name, {})[which] = way
     floating = tuple((name, FloatingWay(own["into"], own["out"])) for name, own in ways.items() if own.keys() == {"into", "out"})
-    return RouterWay(parts[-1][0] == "end", leg, back, floating)
+    return RouterWay(parts[-1][0] == "end", leg, back, by_rule, floating)

@@ -32,6 +32,10 @@ def working(interface: Interface, states: By[VirtualRouter, RouterState]) -> Ite
 
     Raises NotSeen where none does and one was not seen.
     """
+    known = interface.network.neutron
+    if known is not None and known.distributed and interface.node.name not in known.router_nodes:
+        told = f"the inventory names no part of the distributed router of {interface.network} on {interface.node}, where {interface} is"
+        raise NotSeen(Why.NOT_POSSIBLE, told)
     unseen: NotSeen | None = None
     works = False
     for router in states:

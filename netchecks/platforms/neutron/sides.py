@@ -45,15 +45,18 @@ class Plugs:
     tables: By[Node, Table[FlowTable]]
     daemons: By[Node, OvsDaemon]
 
-    def wrong(self, node: Node, device: tuple[str, str], network: Network | None, bridge: str = "br-int") -> tuple[str, str] | None:
+    def wrong(self, node: Node, device: tuple[str, str], network: Network | None, *, outer: bool = False) -> tuple[str, str] | None:
         """Give the code and the words of what is wrong with a port (its name and MAC) of a network; None: nothing is.
 
-        Of a network that the inventory does not have any tag is right.
+        Of a network that the inventory does not have any tag is right. ``outer``: it is of an external network, which the agent may have
+        in a bridge of its own (external_network_bridge, before Pike).
         """
         name, mac = device
         plug = plugged(mac, name, self.bridges[node])
         known = network.neutron if network is not None else None
-        bridge = known.integration_bridge if known is not None else bridge
+        bridge = known.integration_bridge if known is not None else "br-int"
+        if plug is not None and outer and plug[0].name != bridge:
+            return None
         if plug is None or plug[0].name != bridge:
             return "router.port_not_in_bridge", f"is no port of {bridge}"
         wanted = self._local(node, network) if network is not None and known is not None else None

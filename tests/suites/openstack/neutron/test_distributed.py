@@ -76,7 +76,7 @@ def test_devices_that_are_down_or_missing_are_named():
 
 def tagged(tag, bridge="br-int"):
     port = OvsPort(FG, tag, interfaces=(OvsInterface(FG, "internal", 7, external_ids={"attached-mac": "fa:16:3e:00:cb:21"}),))
-    there = Table("bridge", {bridge: OvsBridge(bridge, Table("port", {FG: port}))})
+    there = Table("bridge", {bridge: OvsBridge(bridge, Table("port", {FG: port}))} if bridge else {})
     return fip(
         checks.test_floating_port_is_tagged, FLOATING, of_node("ovs_bridges", there, NODE1), _by("neutron_configs", {NODE1.name: (NODE1, UNSEEN)}),
         of_node("openflow_tables", Table("bridge", {}), NODE1), of_node("ovs_daemons", recorded("ovs_daemons", "ovs-3.1"), NODE1),
@@ -89,8 +89,9 @@ def test_the_outer_device_is_a_port_of_the_external_network():
         tagged(None)
     with wrong("router.port_dead_vlan", "has the tag 4095", place="node1", breaks={"floating"}):
         tagged(4095)
+    assert tagged(None, bridge="br-ex") == [], "external_network_bridge"
     with wrong("router.port_not_in_bridge", "is no port of br-int", place="node1", breaks={"floating"}):
-        tagged(2, bridge="br-ex")
+        tagged(2, bridge="")
 
 
 def answered_for(found=FLOATING, way=OUT):
@@ -103,6 +104,7 @@ def floating(into=None, out=None):
 
 
 def test_proxy_arp_and_a_route_are_what_answers():
+    assert answered_for(replace(FLOATING, proxy_arp=frozenset({"all"}))) == []
     assert answered_for() == answered_for(NONE) == answered_for(replace(FLOATING, forwards=False), floating(into=Lookup("unreachable"))) == []
     with wrong("router.proxy_arp_off", f"net.ipv4.conf.{FG}.proxy_arp is not 1 in fip-e4b0", "nobody answers ARP for 203.0.113.52 of vm52",
                place="node1", breaks={"floating"}):
@@ -140,6 +142,9 @@ def leaves(way=BY_SNAT, on_net1=SNAT, *, interface=VM53, state=PART):
 def test_who_has_no_floating_address_is_sent_to_the_namespace_that_translates_for_all():
     assert leaves() == leaves(OUT, interface=VM52) == leaves(state=GONE) == leaves(replace(BY_SNAT, back=None)) == []
     assert leaves(replace(BY_SNAT, back=Lookup("unreachable")), NO_SNAT) == []  # a router without a gateway outside
+    own_route = replace(BY_SNAT, back=Lookup("unicast", BY_SNAT.leg, "10.20.0.254"), by_rule=False)
+    assert leaves(own_route) == leaves(own_route, NO_SNAT) == []
+    is_unknown(lambda: leaves(interface=replace(VM53, vm=replace(VM53.vm, node=NET2))))
     with wrong("router.snat_namespace_missing", "node1: what vm53 sends outside goes to 10.20.0.5", "none of net1, node1 has that", place="net1",
                breaks={"outbound"}):
         leaves(on_net1=NO_SNAT)
