@@ -59,7 +59,7 @@ BREAKS = {
     "neutron-dvr": {
         **dict.fromkeys((
             "floating-device-down", "floating-port-untagged", "floating-default-route-missing", "floating-forwarding-off", "proxy-arp-off",
-            "external-nic-not-in-bridge", "router-forward-dropped", "floating-route-missing",
+            "external-nic-not-in-bridge", "router-forward-dropped", "floating-forward-dropped", "floating-route-missing",
         ), ways(*FLOAT, OUT, vms=("vm52",))),
         # Without the pair of devices what vm52 begins leaves by the node that translates for all.
         **dict.fromkeys(("floating-namespace-missing", "floating-pair-down", "floating-dnat-missing"), ways(*FLOAT, vms=("vm52",))),

@@ -170,6 +170,33 @@ def snat_iptables(text: str) -> Ruleset:
     return save_format.ruleset(text, "iptables", "ip")
 
 
+#: The namespace of the external network that is joined to a part of a distributed router, by the name of their pair of devices.
+_FLOATING = """\
+for space in $(ip netns list | cut -d' ' -f1); do
+  case $space in fip-*) ;; *) continue ;; esac
+  ip netns exec "$space" test -e "/sys/class/net/fpr-$(printf %.10s "$1")" || continue
+  exec ip netns exec "$space" sh -c """
+_FLOATING_SAVE = f"{_FLOATING}{shlex.quote(_SAVE)} sh iptables /proc/net/ip_tables_names\ndone\n"
+_FLOATING_NFT = f"{_FLOATING}{shlex.quote(_NFT)}\ndone\n"
+
+
+@observation(
+    "{virtual_router.id}", of=VirtualRouter, shell=_FLOATING_SAVE, tool="ip", root=True, late=True, at=at_part, seconds=10, limit=_LIMIT,
+)
+def floating_iptables(text: str) -> Ruleset:
+    """The same of the namespace by which floating addresses come to a node's part of a distributed router."""
+    return save_format.ruleset(text, "iptables", "ip")
+
+
+@observation(
+    "{virtual_router.id}", of=VirtualRouter, shell=_FLOATING_NFT, tool="ip", root=True, late=True, modules=("nf_tables",), at=at_part,
+    seconds=10, limit=_LIMIT,
+)
+def floating_nftables(text: str) -> Ruleset:
+    """Everything that nftables has loaded there."""
+    return nft_json.ruleset(text) if text.strip() else Ruleset()
+
+
 @observation(
     _ROUTER, of=VirtualRouter, shell=_NAMESPACE_NFT, tool="ip", root=True, late=True, modules=("nf_tables",), seconds=10, limit=_LIMIT,
 )

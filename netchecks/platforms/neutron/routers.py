@@ -1,14 +1,19 @@
-"""What checks of routers share: which of them does the work, what it holds, how it is told."""
+"""What checks of routers share: which of them does the work, what it holds and lets through, how it is told."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_interface
 
-from netchecks.errors import NotSeen, Why
+from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.flowing import attached
+from netchecks.models.netfilter.path import Firewall, flow_verdict
+from netchecks.models.netfilter.rules import Chain, Ruleset
 from netchecks.models.neutron import Namespace, RouterState
-from netchecks.models.subjects import Address, Interface, Inventory, Network, VirtualRouter
+from netchecks.models.packets import Packet, ping, tcp_syn
+from netchecks.models.subjects import Address, Flow, Interface, Inventory, Network, VirtualRouter
+from netchecks.models.table import Table
 from netchecks.seen import By
 
 #: The remedy of what the agent has written, and somebody else has taken away.
@@ -78,3 +83,36 @@ def not_central(interface: Interface, router: VirtualRouter, inventory: Inventor
     if router.distributed and away is not None:
         told = f"{away} is not on {interface.node}, so floating addresses of {interface} are at the network node"
         raise NotSeen(Why.NOT_POSSIBLE, f"{told}, in {router.snat_namespace}, which is not looked at for them")
+
+
+def first_packet(flow: Flow, destination: Address) -> Packet:
+    """Give what a flow begins with, with this destination."""
+    return tcp_syn(None, destination, flow.port or 0) if flow.protocol == "tcp" else ping(None, destination)
+
+
+def must_pass(router: VirtualRouter, namespace: str, first: Packet, iptables: Ruleset, nftables: Ruleset) -> None:
+    """Raise Wrong where a rule in a namespace drops what is forwarded to a floating address, NotSeen where that cannot be told."""
+    verdict = flow_verdict(first, Firewall(iptables=_filtering(iptables), nftables=_filtering(nftables)))
+    if verdict.outcome == "dropped":
+        what, where = f"{first.protocol.upper()} to {first.destination}", f"ip netns exec {namespace}"
+        raise Wrong(
+            f"firewall.{verdict.tool}_drops", f"{router.node}: in {namespace}, {what}: {verdict}", place=router.node.name,
+            breaks=frozenset({"floating"}),
+            remedy=f"on {router.node}: {where}: remove the rule ({verdict.chain}: {verdict.rule}); or {RESTART}",
+        )
+    if verdict.outcome == "unknown":
+        raise NotSeen(Why.NOT_POSSIBLE, f"{router.node}: in {namespace}: {verdict}")
+
+
+def _filtering(rules: Ruleset) -> Ruleset:
+    """Give the rules without those that translate, as what is asked about has been translated, and those that have met nothing so far.
+
+    They are read after the probes: what has counted no packet has dropped none. Neutron's scopes hang on marks that rules before set.
+    """
+    def met(chain: Chain) -> Chain:
+        return replace(chain, rules=tuple(rule for rule in chain.rules if rule.packets != 0))
+
+    tables = [table for table in rules.tables if table.name != "nat"]
+    return replace(rules, tables=tuple(
+        replace(table, chains=Table("chain", {name: met(chain) for name, chain in table.chains.items()})) for table in tables
+    ))

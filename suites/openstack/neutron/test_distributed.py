@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_interface
 
 import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
+from netchecks.models.answers import Answer
 from netchecks.models.netfilter.rules import Ruleset
 from netchecks.models.netfilter.translations import translations
 from netchecks.models.neutron import AgentConfig, FloatingNamespace, Namespace, RouterState
 from netchecks.models.openflow import FlowTable
 from netchecks.models.openvswitch import OvsBridge, OvsDaemon
 from netchecks.models.routes import Lookup, RouterWay
-from netchecks.models.subjects import Interface, Inventory, Node, VirtualRouter
+from netchecks.models.subjects import Flow, Interface, Inventory, Node, VirtualRouter
 from netchecks.models.table import Table
-from netchecks.platforms.neutron.routers import RESTART, external_of, held, not_central, shown, working
+from netchecks.platforms.neutron.routers import RESTART, external_of, first_packet, held, must_pass, not_central, shown, working
 from netchecks.platforms.neutron.sides import Plugs
 from netchecks.seen import By
 
@@ -179,6 +181,30 @@ def test_floating_answers_find_back(
                     breaks=_FLOATING, certain=True,
                     remedy=f"on {node}: {RESTART}; ip netns exec {found.name} ip route show table all",
                 )
+
+
+@pytest.mark.kind("neutron")
+@pytest.mark.flow("icmp", "tcp", to="vm", full=False)
+@pytest.mark.hop("router", "policy")
+def test_floating_namespace_lets_through(
+    flow: Flow, inventory: Inventory, answers: By[Flow, Answer], router_states: States,
+    floating_namespaces: By[VirtualRouter, FloatingNamespace], floating_iptables: By[VirtualRouter, Ruleset],
+    floating_nftables: By[VirtualRouter, Ruleset],
+) -> None:
+    """No rule in the floating addresses' namespace drops what is forwarded to an instance and gets no answer.
+
+    Why: rules in a namespace are shown by no tool that looks at the node.
+    Remedy: node administrator: ip netns exec the namespace iptables -S; restart the L3 agent
+    Source: neutron, agent/l3/dvr_fip_ns.py
+    """
+    if flow.translated is None or answers[flow].came_back or flow.interface is None:
+        return
+    for router in _parts(flow.interface, inventory, router_states):
+        found = floating_namespaces[router]
+        outer = next((device for device, _ in found.inside.macs if device.startswith("fg-")), "")
+        if outer:
+            first = replace(first_packet(flow, flow.target), in_device=outer, out_device=f"fpr-{router.id[:10]}")
+            must_pass(router, found.name, first, floating_iptables[router], floating_nftables[router])
 
 
 def _told(way: Lookup) -> str:

@@ -10,16 +10,14 @@ import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
-from netchecks.models.netfilter.path import Firewall, flow_verdict
-from netchecks.models.netfilter.rules import Chain, Ruleset
+from netchecks.models.netfilter.rules import Ruleset
 from netchecks.models.netfilter.translations import Translation, translations
 from netchecks.models.neutron import AgentConfig, Namespace, RouterState
 from netchecks.models.openflow import FlowTable
 from netchecks.models.openvswitch import OvsBridge, OvsDaemon
-from netchecks.models.packets import ping, tcp_syn
 from netchecks.models.subjects import Address, Flow, Interface, Inventory, Node, VirtualRouter
 from netchecks.models.table import Table
-from netchecks.platforms.neutron.routers import RESTART, held, judged, not_central, shown, working
+from netchecks.platforms.neutron.routers import RESTART, first_packet, held, judged, must_pass, not_central, shown, working
 from netchecks.platforms.neutron.sides import Plugs
 from netchecks.seen import By
 
@@ -300,28 +298,5 @@ def test_router_lets_through(
         outer = next((device for device, own in known if flow.target in own.network or device.startswith("rfp-")), "")
         if not inner or not outer:
             continue  # another check says so
-        first = tcp_syn(None, flow.translated, flow.port or 0) if flow.protocol == "tcp" else ping(None, flow.translated)
-        firewall = Firewall(iptables=_filtering(router_iptables[router]), nftables=_filtering(router_nftables[router]))
-        verdict = flow_verdict(replace(first, in_device=outer, out_device=inner), firewall)
-        if verdict.outcome == "dropped":
-            what, where = f"{flow.protocol.upper()} to {flow.translated}", f"ip netns exec {router.namespace}"
-            raise Wrong(
-                f"firewall.{verdict.tool}_drops", f"{router.node}: in {router.namespace}, {what}: {verdict}", place=router.node.name,
-                breaks=_FLOATING, remedy=f"on {router.node}: {where}: remove the rule ({verdict.chain}: {verdict.rule}); or {RESTART}",
-            )
-        if verdict.outcome == "unknown":
-            raise NotSeen(Why.NOT_POSSIBLE, f"{router.node}: in {router.namespace}: {verdict}")
-
-
-def _filtering(rules: Ruleset) -> Ruleset:
-    """Give the rules without those that translate, as what is asked about has been translated, and those that have met nothing so far.
-
-    They are read after the probes: what has counted no packet has dropped none. Neutron's scopes hang on marks that rules before set.
-    """
-    def met(chain: Chain) -> Chain:
-        return replace(chain, rules=tuple(rule for rule in chain.rules if rule.packets != 0))
-
-    tables = [table for table in rules.tables if table.name != "nat"]
-    return replace(rules, tables=tuple(
-        replace(table, chains=Table("chain", {name: met(chain) for name, chain in table.chains.items()})) for table in tables
-    ))
+        first = replace(first_packet(flow, flow.translated), in_device=outer, out_device=inner)
+        must_pass(router, router.namespace, first, router_iptables[router], router_nftables[router])

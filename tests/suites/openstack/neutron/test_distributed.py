@@ -12,7 +12,7 @@ from netchecks.models.table import Table
 from suites.openstack.neutron import test_distributed as checks
 from suites.openstack.neutron import test_routers
 from tests.suites.openstack.neutron import routed
-from tests.suites.openstack.neutron.given import RECORDED, UNSEEN, _by, is_unknown, notes_of, of, of_node, recorded, wrong
+from tests.suites.openstack.neutron.given import RECORDED, UNSEEN, _by, answered, answers, is_unknown, notes_of, of, of_node, recorded, silent, wrong
 from tests.suites.vmhost.given import world_of
 
 INVENTORY = routed.INVENTORY.replace("nodes: [net1, net2]}}", "nodes: [net1, node1], distributed: true}}").replace("[net1, net2]", "[net1, node1]")
@@ -129,6 +129,25 @@ def test_answers_leave_by_the_same_namespace():
     with wrong("router.route_missing", "what comes from 203.0.113.52 of vm52 has no way (unreachable) in fip-e4b0", place="node1",
                breaks={"floating"}, certain=True):
         back(way=floating(out=Lookup("unreachable")))
+
+
+PING = next(flow for flow in WORLD.flows if flow.name == "controller-to-vm52-floating-icmp")
+SSH = next(flow for flow in WORLD.flows if flow.name == "controller-to-vm52-floating-tcp22")
+
+
+def lets_through(where="neutron-dvr", flow=PING, *, answer=None, found=FLOATING):
+    rules = [of(fact, ON_NODE1, recorded(fact, where)) for fact in ("floating_iptables", "floating_nftables")]
+    return notes_of(
+        checks.test_floating_namespace_lets_through, flow, SITE, answers({flow: answer or silent()}), states(), of("floating_namespaces", ON_NODE1, found),
+        *rules,
+    )
+
+
+def test_a_rule_that_drops_what_is_forwarded_to_a_floating_address_is_named():
+    dropped = "floating-forward-dropped"
+    assert lets_through() == lets_through(flow=SSH) == lets_through(dropped, answer=answered()) == lets_through(dropped, found=NONE) == []
+    with wrong("firewall.iptables_drops", "node1: in fip-e4b0", "ICMP to 203.0.113.52", "chain FORWARD", place="node1", breaks={"floating"}):
+        lets_through(dropped)
 
 
 # -- what has no floating address ----------------------------------------------------------------------------------------
