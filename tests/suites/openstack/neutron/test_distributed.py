@@ -12,7 +12,20 @@ from netchecks.models.table import Table
 from suites.openstack.neutron import test_distributed as checks
 from suites.openstack.neutron import test_routers
 from tests.suites.openstack.neutron import routed
-from tests.suites.openstack.neutron.given import RECORDED, UNSEEN, _by, answered, answers, is_unknown, notes_of, of, of_node, recorded, silent, wrong
+from tests.suites.openstack.neutron.given import (
+    RECORDED,
+    UNSEEN,
+    _by,
+    answered,
+    answers,
+    is_unknown,
+    notes_of,
+    of,
+    of_node,
+    recorded,
+    silent,
+    wrong,
+)
 from tests.suites.vmhost.given import world_of
 
 INVENTORY = routed.INVENTORY.replace("nodes: [net1, net2]}}", "nodes: [net1, node1], distributed: true}}").replace("[net1, net2]", "[net1, node1]")
