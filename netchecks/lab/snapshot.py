@@ -25,7 +25,7 @@ section proxies; ip neigh show proxy
 section ports; timeout 5 bridge -j -d link
 section fdb; timeout 5 bridge -j fdb
 section filters; for d in /sys/class/net/*; do tc qdisc show dev "${d##*/}"; tc filter show dev "${d##*/}" ingress; done
-section offloads; for d in /sys/class/net/*; do echo "${d##*/} $(ethtool -k "${d##*/}" | grep '^tx-checksumming')"; done
+section offloads; ethtool -k eth0 | grep '^tx-checksumming'
 section nft; nft -s list ruleset
 section xtables; cat /proc/net/ip_tables_names /proc/net/ip6_tables_names
 section sysctl; find /proc/sys/net -type f -perm -u=r ! -name '*secret*' ! -path '*/nf_conntrack_count' ! -path '*/route/flush' \
