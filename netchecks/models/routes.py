@@ -170,12 +170,10 @@ class FloatingWay:
 class RouterWay:
     """What a node's part of a distributed router does with packets of one VM.
 
-    ``leg``: its device in the VM's network, empty where it has none. ``back``: the way of what the VM sends outside, None without a
-    leg; ``by_rule``: a table that a rule chooses has it. ``floating``: by address, those that could be asked for.
+    ``back``: by each of the VM's addresses, the way of what it sends outside from that; none without a leg in its network.
+    ``floating``: by address, those that could be asked for.
     """
 
     exists: bool
-    leg: str = ""
-    back: Lookup | None = None
-    by_rule: bool = False
+    back: tuple[tuple[str, Lookup], ...] = ()
     floating: tuple[tuple[str, FloatingWay], ...] = ()

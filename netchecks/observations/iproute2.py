@@ -261,6 +261,7 @@ for space in $(printf '%s\n' "$known" | cut -d' ' -f1); do
   case " $(echo $devices) " in *" $joint "*) ;; *) echo "@other $space"; continue ;; esac
   printf '@forward %s\n' "$(ip netns exec "$space" cat /proc/sys/net/ipv4/ip_forward)"
   for d in all $devices; do
+    case $d in all | fg-*) ;; *) continue ;; esac
     [ "$(ip netns exec "$space" cat "/proc/sys/net/ipv4/conf/$d/proxy_arp")" != 1 ] || echo "@proxy_arp $d"
   done
   echo "@inside $space"; ip netns exec "$space" ip address show || exit

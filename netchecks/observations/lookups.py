@@ -93,12 +93,14 @@ def vm_routes(text: str) -> Table[VmWay]:
 _ROUTER_WAYS = r"""
 known=$(ip netns list) || exit
 known=" $(printf '%s\n' "$known" | cut -d' ' -f1 | tr '\n' ' ')"
-router=qrouter-$1 joint=fpr-$(printf %.10s "$1") fixed=$2; shift 2
+router=qrouter-$1 joint=fpr-$(printf %.10s "$1") all=$2; shift 2
 case $known in *" $router "*) ;; *) echo @missing; exit 0 ;; esac
 get() { space=$1; shift; ip netns exec "$space" ip -4 route get "$@" 2>&1 || [ $? -eq 2 ] || exit 1; }
-own=$(get "$router" "$fixed") || exit
-leg=$(printf %s "$own" | sed -n 's/.* dev \([^ ]*\).*/\1/p')
-[ -z "$leg" ] || { echo "@back $leg"; get "$router" 192.0.2.1 from "$fixed" iif "$leg"; }
+for fixed in $all; do
+  own=$(get "$router" "$fixed") || exit
+  leg=$(printf %s "$own" | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+  [ -z "$leg" ] || { echo "@back $fixed"; get "$router" 192.0.2.1 from "$fixed" iif "$leg"; }
+done
 if [ $# -gt 0 ]; then
   for space in $known; do
     case $space in fip-*) ;; *) continue ;; esac
@@ -123,7 +125,7 @@ def _at_own_part(interface: Interface) -> tuple[Place, ...]:
 
 
 @observation(
-    "{interface.network.neutron.router} {interface.first_address} {interface.floating}", of=Interface, shell=_ROUTER_WAYS, tool="ip",
+    "{interface.network.neutron.router} '{interface.fixed}' {interface.floating}", of=Interface, shell=_ROUTER_WAYS, tool="ip",
     root=True, at=_at_own_part,
 )
 def router_ways(text: str) -> RouterWay:
@@ -131,19 +133,15 @@ def router_ways(text: str) -> RouterWay:
 
     Source: ip-route(8), get; neutron, agent/l3/dvr_fip_ns.py: the names of its devices.
     """
-    leg, back, by_rule = "", None, False
     ways: dict[str, dict[str, Lookup]] = {}
     parts = blocks(text, "@")
     if not parts or parts[-1][0] not in {"end", "missing"}:
-        raise Unreadable("'@back DEVICE', '@into ADDRESS', '@out ADDRESS' and '@end', or '@missing'", clean(text)[-100:])
+        raise Unreadable("'@back ADDRESS', '@into ADDRESS', '@out ADDRESS' and '@end', or '@missing'", clean(text)[-100:])
     for mark, body in parts[:-1]:
         which, _, name = mark.partition(" ")
         if which not in {"back", "into", "out"} or not name:
             raise Unreadable("'@into 203.0.113.52'", mark)
-        way = _from_text("\n".join(body))
-        if which == "back":
-            leg, back, by_rule = name, way, " table " in " ".join(body)
-        else:
-            ways.setdefault(name, {})[which] = way
+        ways.setdefault(name, {})[which] = _from_text("\n".join(body))
+    back = tuple((name, own["back"]) for name, own in ways.items() if "back" in own)
     floating = tuple((name, FloatingWay(own["into"], own["out"])) for name, own in ways.items() if own.keys() == {"into", "out"})
-    return RouterWay(parts[-1][0] == "end", leg, back, by_rule, floating)
+    return RouterWay(parts[-1][0] == "end", back, floating)

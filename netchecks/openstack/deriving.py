@@ -142,7 +142,8 @@ class _Making:
         if not any(one.owner == DISTRIBUTED_PORT for one in gates):
             return {"id": found.pop(), "nodes": nodes}
         ports = [one for one in self.cloud.ports if one.network == network.id and one.host in self.nodes]
-        served = {self.nodes[one.host] for one in ports if one.owner.startswith(("compute:", "network:dhcp"))}
+        routing = {one.host for one in self.cloud.agents if one.kind == _L3} or set(self.nodes)
+        served = {self.nodes[one.host] for one in ports if one.owner.startswith(("compute:", "network:dhcp")) and one.host in routing}
         return {"id": found.pop(), "nodes": sorted(served | set(nodes)), "distributed": True}
 
     def _nodes_of(self, router: str) -> list[str]:

@@ -159,14 +159,13 @@ def _is_miscounted(ip: Any, inside: Any, protocol: int) -> bool:
     scapy = _scapy()
     inet, inet6 = scapy.layers.inet, scapy.layers.inet6
     four = isinstance(ip, inet.IP)
-    if four and (ip.frag or "MF" in str(ip.flags)):
+    if (four and (ip.frag or "MF" in str(ip.flags))) or ip.getlayer(inet6.IPv6ExtHdrFragment) is not None:
         return False
     size = ip.len - ip.ihl * 4 if four else ip.plen - (len(ip.payload.original) - len(inside.original))
     text = inside.original[:size]
     if size <= 0 or len(text) < size:
         return False
-    count = inet.in4_chksum if four else inet6.in6_chksum
-    return bool(count(protocol, ip, text))
+    return bool(inet.in4_chksum(protocol, ip, text) if four else inet6.in6_chksum(protocol, inside.underlayer, text))
 
 
 def _about(error: Any, through: tuple[str, ...], kind: Any, said: str) -> Iterator[Inner]:

@@ -104,6 +104,8 @@ def test_without_a_router_that_can_be_looked_at_no_floating_address_is_expected(
 def test_a_distributed_router_is_on_the_nodes_of_its_agents_and_of_those_that_it_routes_for(tmp_path, capsys):
     known = documents(TENANT)
     known[LEG] |= {"device_owner": "network:router_interface_distributed", "binding_host_id": ""}
+    agent = known["network agent list"][0]
+    known["network agent list"] += [agent | {"Host": f"{host}.example.net", "Agent Type": "L3 agent"} for host in ("compute1", "compute2", "network1")]
     found, _ = tenant(tmp_path, capsys, known)
     (network,) = found.networks
     assert (network.neutron.distributed, network.neutron.router, network.neutron.router_nodes) == (True, ROUTER, ("compute1", "compute2", "network1"))

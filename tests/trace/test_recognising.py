@@ -22,6 +22,7 @@ from scapy.layers.inet6 import (
     ICMPv6TimeExceeded,
     IPv6,
     IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
 )
 from scapy.layers.l2 import ARP, GRE, Dot1AD, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
@@ -420,3 +421,13 @@ def test_what_the_kernel_is_still_to_compute_is_not_wrong(one):
     point, seen = Point("node1", "tap", "vnet7", leaves=True), found(one, frame(miscounted(one)))
     assert placed(seen, point, 1.0, outgoing=False, finished=True).miscounted
     assert not placed(seen, point, 1.0, outgoing=False, finished=False).miscounted
+
+
+def test_of_a_fragment_of_ipv6_it_cannot_be_told_and_other_headers_do_no_harm():
+    one = flow("udp", 6)
+    right, wrong = reply(one), miscounted(one)
+    options = IPv6(src=TARGETS[6], dst=SENDERS[6]) / IPv6ExtHdrDestOpt()
+    assert not found(one, frame(options / right[UDP].copy())).miscounted
+    assert found(one, frame(options / wrong[UDP].copy())).miscounted
+    part = IPv6(src=TARGETS[6], dst=SENDERS[6]) / IPv6ExtHdrFragment(m=1, nh=17) / bytes(wrong[UDP])
+    assert not dissect(frame(part)).packets[0].miscounted

@@ -107,6 +107,11 @@ class Interface(Named):
         return next((str(address) for address in self.addresses if address.version == 4), "")  # noqa: PLR2004 - IPv4
 
     @property
+    def fixed(self) -> str:
+        """Its IPv4 addresses, apart by blanks."""
+        return " ".join(str(address) for address in self.addresses if address.version == 4)  # noqa: PLR2004 - IPv4
+
+    @property
     def first_gateway(self) -> str:
         """Its first IPv4 gateway; empty where it has none."""
         return next((str(address) for address in self.gateways if address.version == 4), "")  # noqa: PLR2004 - IPv4

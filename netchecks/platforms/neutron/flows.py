@@ -47,8 +47,16 @@ def _to_floating(interface: Interface, inventory: Inventory) -> Iterator[Flow]:
     """Give what asks for floating addresses: in by the network that they are of, and through the router."""
     needs = {"switched"} | (set() if interface.node in router_nodes(interface.network) else {"uplink"})
     for flow in to_floating(interface, needs):
-        prefixes = {network: [subnet.prefix for subnet in network.subnets] for network in inventory.networks if network != flow.network}
-        yield replace(flow, external=next((one for one, own in prefixes.items() if any(flow.target in prefix for prefix in own)), None))
+        yield replace(flow, external=external_of(flow.target, flow.network, inventory))
+
+
+def external_of(address: Address, inner: Network, inventory: Inventory) -> Network | None:
+    """Give the network that a floating address is of; None where the inventory does not have it.
+
+    Tenants may use the same addresses: a network behind a router is none.
+    """
+    others = [network for network in inventory.networks if network != inner and not router_nodes(network)]
+    return next((network for network in others if any(address in subnet.prefix for subnet in network.subnets)), None)
 
 
 def router_nodes(network: Network) -> tuple[Node, ...]:
@@ -60,13 +68,22 @@ def router_nodes(network: Network) -> tuple[Node, ...]:
 def routers_of(flow: Flow) -> tuple[Node, ...]:
     """Give the nodes whose router a flow may pass: of a distributed one that of its VM, or of who asks the gateway.
 
-    A VM on a node that the external network is not on has its floating addresses at the network node, as with a router in one piece.
+    A VM on a node that the external network is not on has its floating addresses at a node that it is on.
     """
     nodes, known = router_nodes(flow.network), flow.network.neutron
-    own = flow.interface.node if flow.interface else flow.source
-    if known is None or not known.distributed or (flow.external is not None and not attached(own, flow.external)):
+    if known is None or not known.distributed:
         return nodes
+    if is_central(flow):
+        return tuple(node for node in nodes if flow.external is not None and attached(node, flow.external)) or nodes
+    own = flow.interface.node if flow.interface else flow.source
     return tuple(node for node in nodes if node == own)
+
+
+def is_central(flow: Flow) -> bool:
+    """Tell whether a floating address of a distributed router comes not by its VM's node, as the external network is not there."""
+    known, interface = flow.network.neutron, flow.interface
+    distributed = known is not None and known.distributed
+    return distributed and flow.external is not None and interface is not None and not attached(interface.node, flow.external)
 
 
 def _asking(source: Node, interface: Interface, address: Address) -> Iterator[Flow]:
@@ -106,8 +123,8 @@ def _from_agents_to_gateway(network: Network) -> Iterator[Flow]:
 
 
 def _in_vlan(node: Node, network: Network) -> Iterator[Flow]:
-    """Give what is asked out of a node's NIC with the network's tag."""
-    for subnet in network.subnets:
+    """Give what is asked out of a node's NIC with the network's tag; of a router's node its own router would not hear it."""
+    for subnet in network.subnets if node not in router_nodes(network) else ():
         if subnet.gateway is not None and subnet.family == _IPV4:
             yield make_flow(node, network, "arp", subnet.gateway, None)
     served = network.dhcp.servers if network.dhcp else ()

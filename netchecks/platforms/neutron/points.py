@@ -16,7 +16,7 @@ from netchecks.models.routes import Lookup
 from netchecks.models.subjects import DhcpServer, Flow, Node, Place, VirtualRouter
 from netchecks.models.table import Table
 from netchecks.models.traces import OTHER_UPLINK, Point
-from netchecks.platforms.neutron.flows import routers_of
+from netchecks.platforms.neutron.flows import is_central, routers_of
 from netchecks.points import guest_point, tap_point, trace_places, uplink_point
 from netchecks.probe import Action
 from netchecks.seen import By
@@ -46,7 +46,7 @@ def points_by_router(  # noqa: PLR0913, PLR0917 - a fact for each stretch of the
     interface, routers = flow.interface, routers_of(flow)
     assert interface is not None
     way = [Point(flow.source.name, "sender", _device(flow, route_lookups), leaves=True)]
-    for router in router_namespaces:
+    for router in router_namespaces if not is_central(flow) else ():
         if router.network == flow.network and router.node in routers and (leg := _leg(flow, router, router_namespaces)):
             if flow.external is not None and attached(router.node, flow.external):
                 way += _nic_points(router.node, replace(flow, network=flow.external), links, ovs_bridges, leaves=False)

@@ -12,8 +12,9 @@ from netchecks.models.netfilter.path import Firewall, flow_verdict
 from netchecks.models.netfilter.rules import Chain, Ruleset
 from netchecks.models.neutron import Namespace, RouterState
 from netchecks.models.packets import Packet, ping, tcp_syn
-from netchecks.models.subjects import Address, Flow, Interface, Inventory, Network, VirtualRouter
+from netchecks.models.subjects import Address, Flow, Interface, Inventory, VirtualRouter
 from netchecks.models.table import Table
+from netchecks.platforms.neutron.flows import external_of
 from netchecks.seen import By
 
 #: The remedy of what the agent has written, and somebody else has taken away.
@@ -67,22 +68,23 @@ def shown(found: Namespace) -> str:
     return ", ".join(told) or "none"
 
 
-def external_of(address: Address, inner: Network, inventory: Inventory) -> Network | None:
-    """Give the network that a floating address is of; None where the inventory does not have it."""
-    others = (network for network in inventory.networks if network != inner)
-    return next((network for network in others if any(address in subnet.prefix for subnet in network.subnets)), None)
-
-
-def not_central(interface: Interface, router: VirtualRouter, inventory: Inventory) -> None:
+def not_central(
+    interface: Interface, router: VirtualRouter, inventory: Inventory, snat_namespaces: By[VirtualRouter, Namespace],
+) -> None:
     """Raise NotSeen where an interface's floating addresses are at the network node, although its router is distributed.
 
-    So it is where the external network is not on the VM's own node (the L3 agent's mode dvr_no_external).
+    So it is where the external network is not on the VM's own node (the L3 agent's mode dvr_no_external): then the namespace that
+    translates for all has them.
     """
+    if not router.distributed:
+        return
     externals = [external_of(address, interface.network, inventory) for address in interface.floating]
     away = next((one for one in externals if one is not None and not attached(interface.node, one)), None)
-    if router.distributed and away is not None:
-        told = f"{away} is not on {interface.node}, so floating addresses of {interface} are at the network node"
-        raise NotSeen(Why.NOT_POSSIBLE, f"{told}, in {router.snat_namespace}, which is not looked at for them")
+    have = [one for one, found in snat_namespaces.seen().items() if one.id == router.id and held(found).keys() & {*interface.floating}]
+    if have or away is not None:
+        why = f"{have[0].node} has them in {router.snat_namespace}" if have else f"{away} is not on {interface.node}"
+        told = f"floating addresses of {interface} are at the network node ({why})"
+        raise NotSeen(Why.NOT_POSSIBLE, f"{told}, where they are not looked at")
 
 
 def first_packet(flow: Flow, destination: Address) -> Packet:

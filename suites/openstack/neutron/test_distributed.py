@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_interface
 
@@ -18,30 +18,32 @@ from netchecks.models.openvswitch import OvsBridge, OvsDaemon
 from netchecks.models.routes import Lookup, RouterWay
 from netchecks.models.subjects import Flow, Interface, Inventory, Node, VirtualRouter
 from netchecks.models.table import Table
-from netchecks.platforms.neutron.routers import RESTART, external_of, first_packet, held, must_pass, not_central, shown, working
+from netchecks.platforms.neutron.routers import RESTART, first_packet, held, must_pass, not_central, shown, working
 from netchecks.platforms.neutron.sides import Plugs
 from netchecks.seen import By
 
 States = By[VirtualRouter, RouterState]
 Ways = By[Interface, RouterWay]
+Spaces = By[VirtualRouter, Namespace]
+Floating = By[VirtualRouter, FloatingNamespace]
 _FLOATING = frozenset({"floating"})
 #: What only packets that the instance begins itself need: no flow to it.
 _OUTBOUND = frozenset({"outbound"})
 _IPV4 = 4
 
 
-def _parts(interface: Interface, inventory: Inventory, states: States) -> Iterator[VirtualRouter]:
+def _parts(interface: Interface, inventory: Inventory, states: States, snats: Spaces) -> Iterator[VirtualRouter]:
     """Give the part of a distributed router that an interface's floating addresses come by: that of its node, where it is there."""
     known = interface.network.neutron
     for router in working(interface, states) if interface.floating and known is not None and known.distributed else ():
-        not_central(interface, router, inventory)
+        not_central(interface, router, inventory, snats)
         yield router
 
 
 @pytest.mark.kind("neutron")
 @pytest.mark.hop("router", "exists")
 def test_floating_namespace_exists(
-    interface: Interface, inventory: Inventory, router_states: States, floating_namespaces: By[VirtualRouter, FloatingNamespace],
+    interface: Interface, inventory: Inventory, router_states: States, snat_namespaces: Spaces, floating_namespaces: Floating,
 ) -> None:
     """On the instance's node a namespace of the external network (fip-...) is joined to the part of the distributed router.
 
@@ -49,7 +51,7 @@ def test_floating_namespace_exists(
     Remedy: node administrator: restart the L3 agent, which makes it; openstack network agent list: the agent of this node is alive
     Source: Neutron administration guide, Open vSwitch: high availability using DVR
     """
-    for router in _parts(interface, inventory, router_states):
+    for router in _parts(interface, inventory, router_states, snat_namespaces):
         found, node = floating_namespaces[router], router.node
         if not found.name:
             others = f"; others that there are: {', '.join(found.inside.others)}" if found.inside.others else ""
@@ -67,7 +69,7 @@ def _floats(interface: Interface) -> str:
 @pytest.mark.kind("neutron")
 @pytest.mark.hop("router", "up")
 def test_floating_devices_are_up(
-    interface: Interface, inventory: Inventory, router_states: States, floating_namespaces: By[VirtualRouter, FloatingNamespace],
+    interface: Interface, inventory: Inventory, router_states: States, snat_namespaces: Spaces, floating_namespaces: Floating,
 ) -> None:
     """The devices of the floating addresses' namespace are there and up: towards the external network, and towards the router.
 
@@ -75,7 +77,7 @@ def test_floating_devices_are_up(
     Remedy: node administrator: ip netns exec the namespace ip link set the device up; restart the L3 agent
     Source: Neutron administration guide, Open vSwitch: high availability using DVR
     """
-    for router in _parts(interface, inventory, router_states):
+    for router in _parts(interface, inventory, router_states, snat_namespaces):
         found, node = floating_namespaces[router], router.node
         devices = [device for device, _ in found.inside.macs]
         outer = [device for device in devices if device.startswith("fg-")]
@@ -92,7 +94,7 @@ def test_floating_devices_are_up(
 @pytest.mark.kind("neutron")
 @pytest.mark.hop("router", "member")
 def test_floating_port_is_tagged(
-    interface: Interface, inventory: Inventory, router_states: States, floating_namespaces: By[VirtualRouter, FloatingNamespace],
+    interface: Interface, inventory: Inventory, router_states: States, snat_namespaces: Spaces, floating_namespaces: Floating,
     ovs_bridges: By[Node, Table[OvsBridge]], neutron_configs: By[Node, AgentConfig], openflow_tables: By[Node, Table[FlowTable]],
     ovs_daemons: By[Node, OvsDaemon],
 ) -> None:
@@ -102,9 +104,9 @@ def test_floating_port_is_tagged(
     Remedy: node administrator: restart the OVS agent, then the L3 agent
     Source: Neutron administration guide, Open vSwitch: high availability using DVR
     """
-    for router in _parts(interface, inventory, router_states):
+    for router in _parts(interface, inventory, router_states, snat_namespaces):
         node, found = router.node, floating_namespaces[router]
-        outer = external_of(interface.floating[0], interface.network, inventory)
+        outer = next((one for one in inventory.networks if one.neutron is not None and found.name == f"fip-{one.neutron.id}"), None)
         plugs = Plugs(inventory, ovs_bridges, neutron_configs, openflow_tables, ovs_daemons)
         for device in found.inside.macs:
             told = plugs.wrong(node, device, outer, outer=True) if device[0].startswith("fg-") else None
@@ -118,7 +120,7 @@ def test_floating_port_is_tagged(
 @pytest.mark.kind("neutron")
 @pytest.mark.hop("router", "address")
 def test_floating_address_is_answered_for(
-    interface: Interface, inventory: Inventory, router_states: States, floating_namespaces: By[VirtualRouter, FloatingNamespace],
+    interface: Interface, inventory: Inventory, router_states: States, snat_namespaces: Spaces, floating_namespaces: Floating,
     router_ways: Ways,
 ) -> None:
     """The namespace of the external network answers ARP for the floating addresses, and sends what comes for them to the router.
@@ -127,7 +129,7 @@ def test_floating_address_is_answered_for(
     Remedy: node administrator: restart the L3 agent; openstack floating ip show: its router, its port and its status
     Source: neutron, agent/l3/dvr_fip_ns.py; Linux Documentation/networking/ip-sysctl, proxy_arp
     """
-    for router in _parts(interface, inventory, router_states):
+    for router in _parts(interface, inventory, router_states, snat_namespaces):
         node, found = router.node, floating_namespaces[router]
         outer = next((device for device, _ in found.inside.macs if device.startswith("fg-")), "")
         if not outer:
@@ -149,7 +151,7 @@ def test_floating_address_is_answered_for(
 @pytest.mark.kind("neutron")
 @pytest.mark.hop("router", "forwards")
 def test_floating_answers_find_back(
-    interface: Interface, inventory: Inventory, router_states: States, floating_namespaces: By[VirtualRouter, FloatingNamespace],
+    interface: Interface, inventory: Inventory, router_states: States, snat_namespaces: Spaces, floating_namespaces: Floating,
     router_ways: Ways,
 ) -> None:
     """What the instance sends outside leaves its part of the router by the floating addresses' namespace, and that by the external network.
@@ -158,7 +160,7 @@ def test_floating_answers_find_back(
     Remedy: node administrator: restart the L3 agent; ip netns exec the router's namespace ip rule
     Source: neutron, agent/l3/dvr_local_router.py, dvr_fip_ns.py; ip-rule(8)
     """
-    for router in _parts(interface, inventory, router_states):
+    for router in _parts(interface, inventory, router_states, snat_namespaces):
         node, found, own = router.node, floating_namespaces[router], router_ways[interface]
         if not found.name:
             continue
@@ -167,10 +169,11 @@ def test_floating_answers_find_back(
                 "router.forwarding_off", f"{node}: net.ipv4.ip_forward is 0 in {found.name}, expected 1", place=node.name,
                 breaks=_FLOATING, remedy=f"on {node}: ip netns exec {found.name} sysctl -w net.ipv4.ip_forward=1",
             )
-        if own.back is not None and router_states[router].forwards and not own.back.device.startswith("rfp-"):
-            what = f"what {interface} sends outside {_told(own.back)} in {router.namespace}, expected by rfp-... to {found.name}"
+        # a floating address may be of any of the instance's own
+        if own.back and router_states[router].forwards and not any(way.device.startswith("rfp-") for _, way in own.back):
+            what = f"what {interface} sends outside {_told(own.back[0][1])} in {router.namespace}, expected by rfp-... to {found.name}"
             raise Wrong(
-                "router.rule_missing", f"{node}: {what}: no rule (from {interface.first_address} lookup 16), or no route in its table",
+                "router.rule_missing", f"{node}: {what}: no rule (from {own.back[0][0]} lookup 16), or no route in its table",
                 place=node.name, breaks=_FLOATING, certain=True, remedy=f"on {node}: {RESTART}; ip netns exec {router.namespace} ip rule",
             )
         for floating, way in own.floating:
@@ -187,8 +190,8 @@ def test_floating_answers_find_back(
 @pytest.mark.flow("icmp", "tcp", to="vm", full=False)
 @pytest.mark.hop("router", "policy")
 def test_floating_namespace_lets_through(
-    flow: Flow, inventory: Inventory, answers: By[Flow, Answer], router_states: States,
-    floating_namespaces: By[VirtualRouter, FloatingNamespace], floating_iptables: By[VirtualRouter, Ruleset],
+    flow: Flow, inventory: Inventory, answers: By[Flow, Answer], router_states: States, snat_namespaces: Spaces,
+    floating_namespaces: Floating, floating_iptables: By[VirtualRouter, Ruleset],
     floating_nftables: By[VirtualRouter, Ruleset],
 ) -> None:
     """No rule in the floating addresses' namespace drops what is forwarded to an instance and gets no answer.
@@ -199,7 +202,7 @@ def test_floating_namespace_lets_through(
     """
     if flow.translated is None or answers[flow].came_back or flow.interface is None:
         return
-    for router in _parts(flow.interface, inventory, router_states):
+    for router in _parts(flow.interface, inventory, router_states, snat_namespaces):
         found = floating_namespaces[router]
         outer = next((device for device, _ in found.inside.macs if device.startswith("fg-")), "")
         if outer:
@@ -217,7 +220,7 @@ def _told(way: Lookup) -> str:
 @pytest.mark.kind("neutron")
 @pytest.mark.hop("router", "forwards")
 def test_instance_leaves_by_snat(
-    interface: Interface, router_states: States, router_ways: Ways, snat_namespaces: By[VirtualRouter, Namespace],
+    interface: Interface, router_states: States, router_ways: Ways, snat_namespaces: Spaces,
 ) -> None:
     """What an instance without a floating address sends outside goes to the namespace that translates for all (snat-...), on its node.
 
@@ -229,37 +232,57 @@ def test_instance_leaves_by_snat(
     if known is None or not known.distributed or interface.floating or not interface.first_address:
         return
     for router in working(interface, router_states):
-        own, node = router_ways[interface], router.node
-        spaces = {str(one.node): snat_namespaces[one] for one in snat_namespaces if one.id == router.id}
-        addresses = {str(address): place for place, space in spaces.items() for address in held(space)}
-        there = sorted(place for place, space in spaces.items() if space.exists)
-        if own.back is None or not router_states[router].forwards or own.back.gateway in addresses or (own.back.device and not own.by_rule):
+        own, state = router_ways[interface], router_states[router]
+        back = own.back[0][1] if own.back else None
+        if back is None or not state.forwards or back.device.startswith("rfp-"):
+            continue  # the last: between networks of one address scope nothing is translated
+        if any(f"via {back.gateway} " in f"{route} " for route in state.default if back.gateway):
             continue  # a route that somebody has given the router comes before the rule
-        if own.back.device and not there:
-            end = _network_node(router, spaces)
-            raise Wrong(
-                "router.snat_namespace_missing", f"{node}: what {interface} sends outside goes to {own.back.gateway}, which would be in "
-                f"{router.snat_namespace}: none of {', '.join(sorted(spaces))} has that", place=end, breaks=_OUTBOUND,
-                remedy=f"on {end}: {RESTART}; openstack network agent list --router {router.id} --long",
-            )
-        if there:  # without one anywhere, and without a way to it, the router has no gateway outside
-            what = f"what {interface} sends outside {_told(own.back)} in {router.namespace}"
-            raise Wrong(
-                "router.snat_rule_missing", f"{node}: {what}, expected to {router.snat_namespace} on {' or '.join(there)}",
-                place=node.name, breaks=_OUTBOUND, remedy=f"on {node}: {RESTART}; ip netns exec {router.namespace} ip rule",
-            )
+        same = [one for one in snat_namespaces if one.id == router.id]
+        seen = {one: space for one, space in snat_namespaces.seen().items() if one in same}
+        if back.gateway not in {str(address) for space in seen.values() for address in held(space)}:
+            unseen = sorted(str(one.node) for one in same if one not in seen)
+            if unseen:
+                raise NotSeen(Why.NOT_POSSIBLE, f"whether {router.snat_namespace} is on {', '.join(unseen)} was not seen")
+            _leads_nowhere(router, interface, back, seen)
 
 
-def _network_node(router: VirtualRouter, spaces: dict[str, Namespace]) -> str:
+def _leads_nowhere(router: VirtualRouter, interface: Interface, back: Lookup, spaces: dict[VirtualRouter, Namespace]) -> None:
+    """Say what is missing: the namespace, or the way to it. Of a router without a device outside neither is."""
+    node, there = router.node, {one: space for one, space in spaces.items() if _outside(space)}
+    prefixes = [subnet.prefix for subnet in router.network.subnets]
+    if back.device and not there:
+        end = _network_node(router, spaces)
+        places = ", ".join(sorted(str(one.node) for one in spaces))
+        raise Wrong(
+            "router.snat_namespace_missing", f"{node}: what {interface} sends outside goes to {back.gateway}, which would be in "
+            f"{router.snat_namespace}: none of {places} has that with a device outside", place=end, breaks=_OUTBOUND,
+            remedy=f"on {end}: {RESTART}; openstack network agent list --router {router.id} --long",
+        )
+    # of several that wait, or with nobody's address there, other checks say so
+    works = sorted(str(one.node) for one, space in there.items() if any(own in prefix for own in held(space) for prefix in prefixes))
+    if works:
+        what = f"what {interface} sends outside {_told(back)} in {router.namespace}"
+        raise Wrong(
+            "router.snat_rule_missing", f"{node}: {what}, expected to {router.snat_namespace} on {' or '.join(works)}", place=node.name,
+            breaks=_OUTBOUND, remedy=f"on {node}: {RESTART}; ip netns exec {router.namespace} ip rule",
+        )
+
+
+def _outside(space: Namespace) -> bool:
+    """Tell whether a namespace has a device of the external network: one that only keepalived uses has none."""
+    return any(device.startswith("qg-") for device, _ in space.macs)
+
+
+def _network_node(router: VirtualRouter, spaces: Iterable[VirtualRouter]) -> str:
     """Give the node that should have had it: one of the role network, where there is such a one."""
-    ends = [end.node for end in router.network.attachments if str(end.node) in spaces]
-    return next((node.name for node in ends if "network" in node.roles), router.node.name)
+    return next((one.node.name for one in spaces if "network" in one.node.roles), router.node.name)
 
 
 @pytest.mark.kind("neutron")
 @pytest.mark.hop("router", "policy")
 def test_snat_translates(
-    virtual_router: VirtualRouter, snat_namespaces: By[VirtualRouter, Namespace], snat_states: States,
+    virtual_router: VirtualRouter, snat_namespaces: Spaces, snat_states: States,
     snat_iptables: By[VirtualRouter, Ruleset],
 ) -> None:
     """The namespace that translates for all instances without a floating address forwards, has a way out, and translates.
@@ -273,7 +296,7 @@ def test_snat_translates(
     node, space, found, state = (
         virtual_router.node, virtual_router.snat_namespace, snat_namespaces[virtual_router], snat_states[virtual_router],
     )
-    if not found.exists or state.role == "standby":
+    if not found.exists or state.role == "standby" or not _outside(found):
         return
     if state.role not in {"", "primary"}:
         raise NotSeen(Why.NOT_POSSIBLE, f"{node}: {space} is one of several, and whether it works cannot be told there ({state.role})")
@@ -306,6 +329,10 @@ def _untranslated(
     if rules.unread or not any(table.name == "nat" for table in rules.tables):
         told = ", ".join(rules.unread) or "there is no table nat"
         raise NotSeen(Why.NOT_POSSIBLE, f"{router.node}: what {space} translates could not be read: {told}")
-    if not any(rule.to in map(str, outer) for rule in translations(rules, "SNAT")):
+    own = [rule for rule in translations(rules, "SNAT") if rule.to in map(str, outer)]
+    if not own:
         return "router.snat_missing", f"no rule in {space} translates what leaves to {' or '.join(map(str, outer))}", RESTART
+    if all(rule.matches or "--ctstate DNAT" in rule.text for rule in own):  # which it has with translation switched off too
+        told = f"{space} translates nothing but what comes back to itself: its rule is missing, or the router is one without enable_snat"
+        raise NotSeen(Why.NOT_POSSIBLE, f"{router.node}: {told}")
     return None

@@ -44,7 +44,12 @@ def test_router_namespace_exists(virtual_router: VirtualRouter, inventory: Inven
     Source: Neutron administration guide, Open vSwitch: self-service networks
     """
     found, node = router_namespaces[virtual_router], virtual_router.node
-    if not found.exists and _serves(virtual_router, inventory):
+    if not found.exists and virtual_router.distributed and not _routes_for_vms(virtual_router, inventory):
+        if _has_dhcp(virtual_router):
+            told = "a DHCP server is there, and no instance: an L3 agent makes its part then, where there is one"
+            raise NotSeen(Why.NOT_POSSIBLE, f"{node}: there is no namespace {virtual_router.namespace}; {told}")
+        return
+    if not found.exists:
         others = ", ".join(found.others[:8]) or "none"
         raise Wrong(
             "router.namespace_missing", f"{node}: there is no namespace {virtual_router.namespace} for {virtual_router.network}; there are "
@@ -52,11 +57,12 @@ def test_router_namespace_exists(virtual_router: VirtualRouter, inventory: Inven
         )
 
 
-def _serves(router: VirtualRouter, inventory: Inventory) -> bool:
-    """Tell whether the router has anybody on its node: its part of a distributed one is made for instances and DHCP servers alone."""
-    served = [server.node for server in router.network.dhcp.servers] if router.network.dhcp else []
-    served += [one.node for one in inventory.interfaces if one.network == router.network and one.vm.runs]
-    return not router.distributed or router.node in served
+def _routes_for_vms(router: VirtualRouter, inventory: Inventory) -> bool:
+    return any(one.network == router.network and one.node == router.node and one.vm.runs for one in inventory.interfaces)
+
+
+def _has_dhcp(router: VirtualRouter) -> bool:
+    return router.network.dhcp is not None and any(server.node == router.node for server in router.network.dhcp.servers)
 
 
 @pytest.mark.kind("neutron")
@@ -164,6 +170,16 @@ def test_router_forwards(virtual_router: VirtualRouter, router_namespaces: Names
         )
 
 
+def _with_role(parts: Sequence[VirtualRouter], states: States) -> dict[VirtualRouter, RouterState]:
+    """Give those parts that could translate for all; most nodes have none. Raises NotSeen where one that was not seen may be the one."""
+    seen = {router: state for router, state in states.seen().items() if router in parts}
+    unseen = sorted(str(router.node) for router in parts if router not in seen)
+    found = {router: state for router, state in seen.items() if state.exists}
+    if unseen and found and all(state.role != "primary" for state in found.values()) and any(state.role for state in found.values()):
+        raise NotSeen(Why.NOT_POSSIBLE, f"whether {parts[0].snat_namespace} works on {', '.join(unseen)} was not seen")
+    return found
+
+
 @pytest.mark.kind("neutron")
 @pytest.mark.hop("router", "member")
 def test_one_router_works(virtual_router: VirtualRouter, router_states: States, snat_states: States) -> None:
@@ -174,7 +190,8 @@ def test_one_router_works(virtual_router: VirtualRouter, router_states: States, 
     Source: Neutron administration guide, Open vSwitch: high availability using VRRP
     """
     states = snat_states if virtual_router.distributed else router_states  # of a distributed one each part works
-    same = {router: states[router] for router in states if router.id == virtual_router.id}
+    parts = [router for router in states if router.id == virtual_router.id]
+    same = {router: states[router] for router in parts} if not virtual_router.distributed else _with_role(parts, states)
     roles = {str(router.node): state.role for router, state in same.items() if state.exists and state.role}
     working = sorted(node for node, role in roles.items() if role == "primary")
     if not roles or len(working) == 1:
@@ -225,6 +242,7 @@ def test_floating_address_is_held(interface: Interface, router_namespaces: Names
 @pytest.mark.hop("router", "policy")
 def test_floating_address_is_translated(
     interface: Interface, inventory: Inventory, router_iptables: By[VirtualRouter, Ruleset], router_states: States,
+    snat_namespaces: Namespaces,
 ) -> None:
     """The rules of the router translate each floating address to the instance's fixed one, and that back to it.
 
@@ -233,7 +251,7 @@ def test_floating_address_is_translated(
     Source: Neutron administration guide, Open vSwitch: self-service networks; neutron, agent/l3/router_info.py
     """
     for router in working(interface, router_states) if interface.floating and interface.first_address else ():
-        not_central(interface, router, inventory)
+        not_central(interface, router, inventory, snat_namespaces)
         rules = router_iptables[router]
         if rules.unread or not any(table.name == "nat" for table in rules.tables):
             why = ", ".join(rules.unread) or "there is no table nat"
@@ -281,7 +299,7 @@ def _back(router: VirtualRouter, interface: Interface, fixed: Address, rules: tu
 @pytest.mark.hop("router", "policy")
 def test_router_lets_through(
     flow: Flow, inventory: Inventory, answers: By[Flow, Answer], router_namespaces: Namespaces, router_states: States,
-    router_iptables: By[VirtualRouter, Ruleset], router_nftables: By[VirtualRouter, Ruleset],
+    router_iptables: By[VirtualRouter, Ruleset], router_nftables: By[VirtualRouter, Ruleset], snat_namespaces: Namespaces,
 ) -> None:
     """No rule in the router's namespace drops what is forwarded to an instance and gets no answer.
 
@@ -292,7 +310,7 @@ def test_router_lets_through(
     if flow.translated is None or answers[flow].came_back or flow.interface is None:
         return
     for router in working(flow.interface, router_states):
-        not_central(flow.interface, router, inventory)
+        not_central(flow.interface, router, inventory, snat_namespaces)
         known = [(device, ip_interface(text)) for device, text in router_namespaces[router].addresses]
         inner = next((device for device, own in known if flow.translated in own.network), "")
         outer = next((device for device, own in known if flow.target in own.network or device.startswith("rfp-")), "")

@@ -202,7 +202,8 @@ def _counted(
 ) -> tuple[int, int] | None:
     """Give what the port of a tunnel to that address has sent and received meanwhile; None where there is none, or it does not count."""
     bridge = bridges.get(known.tunnel_bridge)
-    port = next((one for one in bridge.ports.values() if _option(one, "remote_ip") == remote), None) if bridge else None
+    ports = [one for one in bridge.ports.values() if one.kind == known.type and _option(one, "remote_ip") == remote] if bridge else []
+    port = next(iter(ports), None)
     if port is None or known.tunnel_bridge not in pair.before or known.tunnel_bridge not in pair.after:
         return None
     before, after = (reading[known.tunnel_bridge].get(str(port.number)) for reading in (pair.before, pair.after))

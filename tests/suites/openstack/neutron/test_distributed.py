@@ -53,8 +53,12 @@ def states(on_node1=PART, on_net1=PART):
     return _by("router_states", {ON_NET1.name: (ON_NET1, on_net1), ON_NODE1.name: (ON_NODE1, on_node1)})
 
 
-def fip(check, found, *more, interface=VM52, state=PART, site=SITE):
-    return notes_of(check, interface, site, states(state), of("floating_namespaces", ON_NODE1, found), *more)
+def snats(on_net1=SNAT):
+    return _by("snat_namespaces", {ON_NET1.name: (ON_NET1, on_net1), ON_NODE1.name: (ON_NODE1, NO_SNAT)})
+
+
+def fip(check, found, *more, interface=VM52, state=PART, site=SITE, snat=SNAT):
+    return notes_of(check, interface, site, states(state), snats(snat), of("floating_namespaces", ON_NODE1, found), *more)
 
 
 def without(*devices):
@@ -72,8 +76,13 @@ def test_what_no_namespace_is_joined_to_has_no_floating_addresses():
 
 def test_where_the_external_network_is_not_on_the_instances_node_is_said():
     is_unknown(lambda: fip(checks.test_floating_namespace_exists, NONE, site=CENTRAL.inventory))
-    facts = of("router_iptables", ON_NODE1, recorded("router_iptables", "neutron-dvr")), states()
+    facts = of("router_iptables", ON_NODE1, recorded("router_iptables", "neutron-dvr")), states(), snats()
     is_unknown(lambda: notes_of(test_routers.test_floating_address_is_translated, VM52, CENTRAL.inventory, *facts))
+
+
+def test_where_the_namespace_that_translates_for_all_has_a_floating_address_it_comes_there():
+    central = replace(SNAT, addresses=(*SNAT.addresses, ("qg-9b2f6c10-4d", "203.0.113.52/32")))
+    is_unknown(lambda: fip(checks.test_floating_namespace_exists, NONE, snat=central))
 
 
 def test_devices_that_are_down_or_missing_are_named():
@@ -132,13 +141,15 @@ def back(found=FLOATING, way=OUT, state=PART):
 
 
 def test_answers_leave_by_the_same_namespace():
-    assert back() == back(NONE) == back(way=replace(OUT, back=None)) == []
-    assert back(way=replace(OUT, back=Lookup("unreachable")), state=replace(PART, forwards=False)) == []  # another check says so
+    assert back() == back(NONE) == back(way=replace(OUT, back=())) == []
+    assert back(way=replace(OUT, back=(("10.20.0.152", Lookup("unreachable")),)), state=replace(PART, forwards=False)) == []  # another check says so
     with wrong("router.forwarding_off", "net.ipv4.ip_forward is 0 in fip-e4b0", place="node1", breaks={"floating"}):
         back(replace(FLOATING, forwards=False))
     with wrong("router.rule_missing", "what vm52 sends outside goes by qr-5e1c5d0a-2c to 10.20.0.5 in qrouter-", "from 10.20.0.152 lookup 16",
                place="node1", breaks={"floating"}, certain=True):
-        back(way=replace(OUT, back=BY_SNAT.back))
+        back(way=replace(OUT, back=(("10.20.0.152", BY_SNAT.back[0][1]),)))
+    second = replace(OUT, back=(("10.20.0.151", BY_SNAT.back[0][1]), *OUT.back))
+    assert back(way=second) == [], "the floating address may be of any of the instance's own"
     with wrong("router.route_missing", "what comes from 203.0.113.52 of vm52 has no way (unreachable) in fip-e4b0", place="node1",
                breaks={"floating"}, certain=True):
         back(way=floating(out=Lookup("unreachable")))
@@ -151,7 +162,7 @@ SSH = next(flow for flow in WORLD.flows if flow.name == "controller-to-vm52-floa
 def lets_through(where="neutron-dvr", flow=PING, *, answer=None, found=FLOATING):
     rules = [of(fact, ON_NODE1, recorded(fact, where)) for fact in ("floating_iptables", "floating_nftables")]
     return notes_of(
-        checks.test_floating_namespace_lets_through, flow, SITE, answers({flow: answer or silent()}), states(), of("floating_namespaces", ON_NODE1, found),
+        checks.test_floating_namespace_lets_through, flow, SITE, answers({flow: answer or silent()}), states(), snats(), of("floating_namespaces", ON_NODE1, found),
         *rules,
     )
 
@@ -167,22 +178,28 @@ def test_a_rule_that_drops_what_is_forwarded_to_a_floating_address_is_named():
 
 
 def leaves(way=BY_SNAT, on_net1=SNAT, *, interface=VM53, state=PART):
-    spaces = _by("snat_namespaces", {ON_NET1.name: (ON_NET1, on_net1), ON_NODE1.name: (ON_NODE1, NO_SNAT)})
-    return notes_of(checks.test_instance_leaves_by_snat, interface, states(state), of("router_ways", interface, way), spaces)
+    return notes_of(checks.test_instance_leaves_by_snat, interface, states(state), of("router_ways", interface, way), snats(on_net1))
+
+
+def sent(way):
+    return replace(BY_SNAT, back=(("10.20.0.153", way),))
 
 
 def test_who_has_no_floating_address_is_sent_to_the_namespace_that_translates_for_all():
-    assert leaves() == leaves(OUT, interface=VM52) == leaves(state=GONE) == leaves(replace(BY_SNAT, back=None)) == []
-    assert leaves(replace(BY_SNAT, back=Lookup("unreachable")), NO_SNAT) == []  # a router without a gateway outside
-    own_route = replace(BY_SNAT, back=Lookup("unicast", BY_SNAT.leg, "10.20.0.254"), by_rule=False)
-    assert leaves(own_route) == leaves(own_route, NO_SNAT) == []
+    assert leaves() == leaves(OUT, interface=VM52) == leaves(state=GONE) == leaves(replace(BY_SNAT, back=())) == []
+    assert leaves(sent(Lookup("unreachable")), NO_SNAT) == []  # a router without a gateway outside
+    assert leaves(sent(OUT.back[0][1])) == [], "networks of one address scope: nothing is translated"
+    waits = replace(SNAT, macs=SNAT.macs[:1], addresses=())
+    assert leaves(sent(Lookup("unreachable")), waits) == [], "a router of several agents without a gateway outside"
+    own, route = sent(Lookup("unicast", "qr-5e1c5d0a-2c", "10.20.0.254")), replace(PART, default=("default via 10.20.0.254 dev qr-5e1c5d0a-2c proto static",))
+    assert leaves(own, state=route) == leaves(own, NO_SNAT, state=route) == [], "a route that the router was given"
     is_unknown(lambda: leaves(interface=replace(VM53, vm=replace(VM53.vm, node=NET2))))
-    with wrong("router.snat_namespace_missing", "node1: what vm53 sends outside goes to 10.20.0.5", "none of net1, node1 has that", place="net1",
+    with wrong("router.snat_namespace_missing", "node1: what vm53 sends outside goes to 10.20.0.5", "none of net1, node1 has that with a device outside", place="net1",
                breaks={"outbound"}):
         leaves(on_net1=NO_SNAT)
     with wrong("router.snat_rule_missing", "what vm53 sends outside has no way (unreachable) in qrouter-", "on net1", place="node1",
                breaks={"outbound"}):
-        leaves(replace(BY_SNAT, back=Lookup("unreachable")))
+        leaves(sent(Lookup("unreachable")))
     is_unknown(lambda: leaves(on_net1=UNSEEN))
 
 
@@ -196,6 +213,12 @@ def test_the_namespace_that_translates_for_all_does_so():
     assert snat(NO_SNAT, router=routed.ON_NET1) == []
     is_unknown(lambda: snat(state=replace(SNAT_STATE, role="without a state")))
     is_unknown(lambda: snat(rules=Ruleset()))
+    assert snat(replace(SNAT, macs=SNAT.macs[:1], addresses=SNAT.addresses[:2])) == [], "without a device outside it is no way for anybody"
+
+
+def test_with_the_rule_for_its_own_traffic_alone_it_cannot_be_told():
+    line = next(line for line in TEXT.splitlines() if "-o qg-" in line and "-j SNAT" in line)
+    is_unknown(lambda: snat(rules=TEXT.replace(line, "")))
 
 
 TEXT = (RECORDED / "snat_iptables" / "neutron-dvr.out").read_text()
@@ -221,6 +244,8 @@ def test_a_part_is_there_where_it_has_somebody_to_route_for():
     gone = Namespace(exists=False)
     with wrong("router.namespace_missing", "node1: there is no namespace qrouter-", place="node1"):
         notes_of(test_routers.test_router_namespace_exists, ON_NODE1, SITE, of("router_namespaces", ON_NODE1, gone))
+    with_dhcp = replace(ON_NET1, network=SITE.networks[0])
+    is_unknown(lambda: notes_of(test_routers.test_router_namespace_exists, with_dhcp, SITE, of("router_namespaces", with_dhcp, gone)))
     off = world_of(INVENTORY.replace("node: node1, tcp", "node: node1, runs: false, tcp")).inventory
     assert notes_of(test_routers.test_router_namespace_exists, ON_NODE1, off, of("router_namespaces", ON_NODE1, gone)) == []
 
@@ -239,10 +264,10 @@ def test_what_a_device_that_is_down_breaks_depends_on_where_it_leads():
 
 
 def test_each_floating_address_is_translated_on_the_instances_node():
-    facts = of("router_iptables", ON_NODE1, recorded("router_iptables", "neutron-dvr")), states()
+    facts = of("router_iptables", ON_NODE1, recorded("router_iptables", "neutron-dvr")), states(), snats()
     assert notes_of(test_routers.test_floating_address_is_translated, VM52, SITE, *facts) == []
     with wrong("router.dnat_missing", "of vm52: nobody answers for it", place="node1", breaks={"floating"}, certain=True):
-        notes_of(test_routers.test_floating_address_is_translated, VM52, SITE, of("router_iptables", ON_NODE1, recorded("snat_iptables", "neutron-dvr")), states())
+        notes_of(test_routers.test_floating_address_is_translated, VM52, SITE, of("router_iptables", ON_NODE1, recorded("snat_iptables", "neutron-dvr")), states(), snats())
 
 
 def test_of_a_distributed_router_the_namespaces_that_translate_for_all_may_be_several():
@@ -252,6 +277,9 @@ def test_of_a_distributed_router_the_namespaces_that_translate_for_all_may_be_se
         snats = _by("snat_states", {ON_NET1.name: (ON_NET1, first), ON_NODE1.name: (ON_NODE1, second)})
         return notes_of(test_routers.test_one_router_works, ON_NET1, states(replace(PART, role="primary")), snats)
 
-    assert one_works(primary, standby) == one_works(SNAT_STATE, GONE) == []
+    assert one_works(primary, standby) == one_works(SNAT_STATE, GONE) == one_works(primary, UNSEEN) == []
+    is_unknown(lambda: one_works(standby, UNSEEN))
+    with wrong("router.no_primary", "net1 standby; expected one primary", place="net1"):
+        one_works(standby, GONE)
     with wrong("router.two_primaries", "net1 primary, node1 primary", place="net1"):
         one_works(primary, primary)

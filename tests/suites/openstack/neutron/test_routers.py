@@ -172,7 +172,7 @@ def test_who_has_a_floating_address_answers_for_it():
 
 
 def translated(rules=RULES, interface=VM52):
-    facts = by_router("router_iptables", rules), by_router("router_states", WORKS)
+    facts = by_router("router_iptables", rules), by_router("router_states", WORKS), _by("snat_namespaces", {})
     return notes_of(checks.test_floating_address_is_translated, interface, SITE, *facts)
 
 
@@ -221,7 +221,7 @@ PING, SSH = flow_of("controller-to-vm52-floating-icmp"), flow_of("controller-to-
 def lets_through(flow=PING, rules=RULES, *, answer=None, inside=INSIDE):
     return notes_of(
         checks.test_router_lets_through, flow, SITE, answers({flow: answer or silent()}), by_router("router_namespaces", inside),
-        by_router("router_states", WORKS), by_router("router_iptables", rules), by_router("router_nftables", Ruleset()),
+        by_router("router_states", WORKS), by_router("router_iptables", rules), by_router("router_nftables", Ruleset()), _by("snat_namespaces", {}),
     )
 
 
