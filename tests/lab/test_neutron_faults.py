@@ -45,6 +45,7 @@ BREAKS = {
         **dict.fromkeys(("hybrid-plug-filtered", "unicast-dropped", "conntrack-full"), ways(*OUT, AGENT)),
         **dict.fromkeys(("hybrid-plug-untagged", "trunk-parent-untagged"), ways(*OUT, AGENT)),
         "checksum-offload": ways("tcp4"),
+        "routed-packets-dropped": ways(*OUT),
         "healthy-stopped-instance": ways(*OUT, AGENT, vms=("vm43",)),
         "two-tap-and-vlan": ways(*OUT, AGENT, vms=("vm43", "vm44")),
     },
