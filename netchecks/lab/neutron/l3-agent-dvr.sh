@@ -9,17 +9,6 @@ to_fip=169.254.106.114 to_router=169.254.106.115
 metadata="-d 169.254.169.254/32 -i qr-+ -p tcp -m tcp --dport 80"
 # number ADDRESS: as one number, which is the name of the table of routes that it is the reason for.
 number() { echo "$1" | awk -F. '{ printf "%.0f\n", (($1 * 256 + $2) * 256 + $3) * 256 + $4 }'; }
-# filter DEVICE: the chains of the table of which each device has one rule; what drops in them drops nothing in a healthy router.
-filter() {
-  wrap filter INPUT FORWARD OUTPUT
-  printf ':neutron-l3-agent-%s -\n' local scope
-  echo "-A neutron-filter-top -j neutron-l3-agent-local"
-  echo "-A neutron-l3-agent-FORWARD -j neutron-l3-agent-scope"
-  echo "-A neutron-l3-agent-INPUT -m mark --mark 0x1/0xffff -j ACCEPT"
-  echo "-A neutron-l3-agent-INPUT -p tcp -m tcp --dport 9697 -j DROP"
-  echo "-A neutron-l3-agent-scope -o $1 -m mark ! --mark 0x4000000/0xffff0000 -j DROP"
-  echo COMMIT
-}
 # mangle DEVICE...: marks what comes by each of them as of one address scope.
 mangle() {
   wrap mangle PREROUTING INPUT FORWARD OUTPUT POSTROUTING

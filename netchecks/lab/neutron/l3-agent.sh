@@ -49,14 +49,7 @@ rules() {
   echo '-A neutron-postrouting-bottom -m comment --comment "Perform source NAT on outgoing traffic." -j neutron-l3-agent-snat'
   echo COMMIT
 
-  wrap filter INPUT FORWARD OUTPUT
-  printf ':neutron-l3-agent-%s -\n' local scope
-  echo "-A neutron-filter-top -j neutron-l3-agent-local"
-  echo "-A neutron-l3-agent-FORWARD -j neutron-l3-agent-scope"
-  echo "-A neutron-l3-agent-INPUT -m mark --mark 0x1/0xffff -j ACCEPT"
-  echo "-A neutron-l3-agent-INPUT -p tcp -m tcp --dport 9697 -j DROP"
-  echo "-A neutron-l3-agent-scope -o $inner -m mark ! --mark $scope -j DROP"
-  echo COMMIT
+  filter "$inner"
 }
 
 # keepalived_of DEVICE ADDRESS%ITS-DEVICE...: runs keepalived with what neutron/agent/linux/keepalived.py writes; here it sends twice as

@@ -52,3 +52,15 @@ wrap() {
   [ "$table" != filter ] || printf '%s\n' ":neutron-filter-top -" "-A FORWARD -j neutron-filter-top" "-A OUTPUT -j neutron-filter-top"
   for chain in "$@"; do echo "-A $chain -j neutron-l3-agent-$chain"; done
 }
+
+# filter DEVICE: the chains of the table of which each device has one rule; what drops in them drops nothing in a healthy router.
+filter() {
+  wrap filter INPUT FORWARD OUTPUT
+  printf ':neutron-l3-agent-%s -\n' local scope
+  echo "-A neutron-filter-top -j neutron-l3-agent-local"
+  echo "-A neutron-l3-agent-FORWARD -j neutron-l3-agent-scope"
+  echo "-A neutron-l3-agent-INPUT -m mark --mark 0x1/0xffff -j ACCEPT"
+  echo "-A neutron-l3-agent-INPUT -p tcp -m tcp --dport 9697 -j DROP"
+  echo "-A neutron-l3-agent-scope -o $1 -m mark ! --mark 0x4000000/0xffff0000 -j DROP"
+  echo COMMIT
+}
