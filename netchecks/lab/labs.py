@@ -143,7 +143,7 @@ class Lab:
         overlays = [json.loads((folder / name).read_text(encoding="utf-8")) for name in self.broken]
         self.inventory.write_text(inventory(self.state, self.topology, overlays), encoding="utf-8")
 
-    def await_healthy(self, seconds: float = 10.0) -> None:
+    def await_healthy(self, seconds: float = 30.0) -> None:
         """Wait until everything that listens in a healthy lab answers the controller. Raises LabError naming what does not."""
         wanted = [f"{address} {port}" for address, port in listeners(self.topology, rooted=self.rooted)]
         done = self.exec(controller(self.topology), [sys.executable, "-I", "-S", guest.__file__, "await", str(seconds), *wanted],
