@@ -8,6 +8,7 @@ from itertools import islice, zip_longest
 
 from netchecks.models.hops import Hop
 from netchecks.models.subjects import Address, Flow, Interface, Network, Node, Protocol
+from netchecks.platform import Flows
 
 #: IPv4 header 20 + ICMP header 8; IPv6 header 40 + ICMPv6 header 8 (RFC 791, RFC 8200).
 HEADERS = {4: 28, 6: 48}
@@ -76,6 +77,22 @@ def attached(node: Node, network: Network) -> bool:
 def make_hop(name: str, place: str, flow: Flow, *about: tuple[str, str]) -> Hop:
     """Give a hop of a flow; states of the flow itself and of its network are states of each of its hops."""
     return Hop(name, place, frozenset({("flow", flow.name), ("network", flow.network.name), *about}))
+
+
+def gateway_hop(flow: Flow, flows_of: Flows) -> Hop:
+    """Give the gateway of a flow's network: whether others get an answer of it is one of its states."""
+    asked: set[tuple[str, str]] = set()
+    for subnet in flow.network.subnets:
+        if subnet.gateway is not None and subnet.family == flow.family:
+            asked |= flows_of.to_gateway(flow, subnet.gateway)
+    return make_hop("gateway", flow.network.name, flow, *asked)
+
+
+def guest_hops(interface: Interface, flow: Flow, flows_of: Flows) -> tuple[Hop, Hop]:
+    """Give the tap of a VM and its guest, about which all flows to it tell something."""
+    about = (("interface", interface.name), ("vm", interface.vm.name), ("node", interface.node.name))
+    tap = make_hop("tap", interface.node.name, flow, *about)
+    return (tap, make_hop("guest", interface.vm.name, flow, *about, *flows_of.like(flow)))
 
 
 def with_samples(flows: list[Flow]) -> Iterator[Flow]:

@@ -259,10 +259,11 @@ for space in $(printf '%s\n' "$known" | cut -d' ' -f1); do
   case $space in fip-*) ;; *) continue ;; esac
   devices=$(ip netns exec "$space" ls /sys/class/net) || exit
   case " $(echo $devices) " in *" $joint "*) ;; *) echo "@other $space"; continue ;; esac
-  printf '@forward %s\n' "$(ip netns exec "$space" cat /proc/sys/net/ipv4/ip_forward)"
+  printf '@forward '; ip netns exec "$space" cat /proc/sys/net/ipv4/ip_forward || exit
   for d in all $devices; do
     case $d in all | fg-*) ;; *) continue ;; esac
-    [ "$(ip netns exec "$space" cat "/proc/sys/net/ipv4/conf/$d/proxy_arp")" != 1 ] || echo "@proxy_arp $d"
+    answers=$(ip netns exec "$space" cat "/proc/sys/net/ipv4/conf/$d/proxy_arp") || exit
+    [ "$answers" != 1 ] || echo "@proxy_arp $d"
   done
   echo "@inside $space"; ip netns exec "$space" ip address show || exit
 done
@@ -283,9 +284,11 @@ def floating_namespaces(text: str) -> FloatingNamespace:
     found = next(((name, body) for word, name, body in parts if word == "inside"), None)
     if found is None:
         return FloatingNamespace("", Namespace(exists=False, others=others))
-    forwards = any(name == "1" for word, name, _ in parts if word == "forward")
+    told = [name for word, name, _ in parts if word == "forward"]
+    if told not in (["0"], ["1"]):
+        raise Unreadable("'@forward 0' or '@forward 1'", clean(text)[:100])
     inside = _namespace("\n".join(["@inside", *found[1]]))
-    return FloatingNamespace(found[0], inside, forwards, frozenset(proxies))
+    return FloatingNamespace(found[0], inside, told == ["1"], frozenset(proxies))
 
 
 def _namespace(text: str) -> Namespace:

@@ -143,5 +143,8 @@ def router_ways(text: str) -> RouterWay:
             raise Unreadable("'@into 203.0.113.52'", mark)
         ways.setdefault(name, {})[which] = _from_text("\n".join(body))
     back = tuple((name, own["back"]) for name, own in ways.items() if "back" in own)
-    floating = tuple((name, FloatingWay(own["into"], own["out"])) for name, own in ways.items() if own.keys() == {"into", "out"})
+    asked = {name: own for name, own in ways.items() if own.keys() & {"into", "out"}}
+    if any({"into", "out"} - own.keys() for own in asked.values()):
+        raise Unreadable("'@into' and '@out' of each floating address", clean(text)[-100:])
+    floating = tuple((name, FloatingWay(own["into"], own["out"])) for name, own in asked.items())
     return RouterWay(parts[-1][0] == "end", back, floating)

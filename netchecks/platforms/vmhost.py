@@ -10,7 +10,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from netchecks.errors import NotSeen
-from netchecks.flowing import attached, make_flow, make_hop, to_interface, with_samples
+from netchecks.flowing import attached, gateway_hop, guest_hops, make_flow, make_hop, to_interface, with_samples
 from netchecks.models.domains import Domain
 from netchecks.models.hops import Hop
 from netchecks.models.links import Link
@@ -91,17 +91,17 @@ def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
     if attached(source, network):
         way += _side(source, flow, *(("bridge",) if source == end else ("bridge", "uplink")))
     elif end:
-        way.append(_gateway(flow, flows_of))
+        way.append(gateway_hop(flow, flows_of))
     if source != end:
         way.append(make_hop("fabric", network.name, flow))
     if flow.peer is not None:
         return (*way, make_hop("node", flow.peer.name, flow, ("node", flow.peer.name)), *_peer_side(flow.peer, flow))
     if interface is None:
-        return (*way, _gateway(flow, flows_of))
+        return (*way, gateway_hop(flow, flows_of))
     way.append(make_hop("node", interface.node.name, flow, ("node", interface.node.name)))
     if source != end:
         way += _side(interface.node, flow, "uplink", "bridge")
-    return (*way, *_guest(interface, flow, flows_of))
+    return (*way, *guest_hops(interface, flow, flows_of))
 
 
 def _segment(flow: Flow) -> tuple[Hop, ...]:
@@ -121,20 +121,6 @@ def _side(node: Node, flow: Flow, *names: str) -> list[Hop]:
 
 def _peer_side(peer: Node, flow: Flow) -> list[Hop]:
     return _side(peer, flow, "uplink", "bridge") if attached(peer, flow.network) else []
-
-
-def _gateway(flow: Flow, flows_of: Flows) -> Hop:
-    asked: set[tuple[str, str]] = set()
-    for subnet in flow.network.subnets:
-        if subnet.gateway is not None and subnet.family == flow.family:
-            asked |= flows_of.to_gateway(flow, subnet.gateway)
-    return make_hop("gateway", flow.network.name, flow, *asked)
-
-
-def _guest(interface: Interface, flow: Flow, flows_of: Flows) -> tuple[Hop, Hop]:
-    about = (("interface", interface.name), ("vm", interface.vm.name), ("node", interface.node.name))
-    tap = make_hop("tap", interface.node.name, flow, *about)
-    return (tap, make_hop("guest", interface.vm.name, flow, *about, *flows_of.like(flow)))
 
 
 def points(

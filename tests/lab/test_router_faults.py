@@ -58,7 +58,7 @@ BREAKS = {
     },
     "neutron-dvr": {
         **dict.fromkeys((
-            "floating-device-down", "floating-port-untagged", "floating-default-route-missing", "floating-forwarding-off", "proxy-arp-off",
+            "floating-device-down", "floating-device-missing", "floating-port-untagged", "floating-default-route-missing", "floating-forwarding-off", "proxy-arp-off",
             "external-nic-not-in-bridge", "router-forward-dropped", "floating-forward-dropped", "floating-route-missing",
         ), ways(*FLOAT, OUT, vms=("vm52",))),
         # Without the pair of devices what vm52 begins leaves by the node that translates for all.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from netchecks.flowing import attached, make_hop
+from netchecks.flowing import attached, gateway_hop, guest_hops, make_hop
 from netchecks.models.hops import Hop
-from netchecks.models.subjects import Flow, Interface, Node
+from netchecks.models.subjects import Flow, Node
 from netchecks.platform import Flows
 from netchecks.platforms.neutron.flows import agents, routers_of
 
@@ -21,9 +21,9 @@ def hops(flow: Flow, flows_of: Flows) -> tuple[Hop, ...]:
     if flow.protocol == "dhcp":
         return (sender, *_dhcp(flow, flows_of))
     if interface is None and not flow.namespace:
-        return (sender, _uplink(source, flow, flows_of), _fabric(flow), _gateway(flow, flows_of))
+        return (sender, _uplink(source, flow, flows_of), _fabric(flow), gateway_hop(flow, flows_of))
     if interface is not None and flow.protocol in {"arp", "ndp"} and not flow.namespace:
-        return (sender, *_guest(interface, flow, flows_of))
+        return (sender, *guest_hops(interface, flow, flows_of))
     if flow.translated is not None:
         return (sender, *_outside(flow, flows_of), *_routers(flow), *_behind_router(flow, flows_of))
     return (sender, *_through(flow, flows_of))
@@ -36,7 +36,7 @@ def _outside(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
         yield _fabric(flow)
         return
     outer = _outer(flow)
-    yield _gateway(outer, flows_of)
+    yield gateway_hop(outer, flows_of)
     yield _fabric(outer)
     for node in nodes if len(nodes) == 1 else ():  # those of several come later
         yield from _inside_outer(node, outer, flows_of)
@@ -72,7 +72,7 @@ def _behind_router(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     for node in nodes if len(nodes) == 1 else ():
         yield from _out_of(node, flow, flows_of)
     yield from _at_once(interface.node, flow, about) if nodes == (interface.node,) else _inside(interface.node, flow, flows_of, about)
-    *tap, guest = _guest(interface, flow, flows_of)
+    *tap, guest = guest_hops(interface, flow, flows_of)
     yield from tap
     for node in nodes if len(nodes) > 1 else ():  # which of them works is not known here: what every packet passes comes first
         yield from _inside_outer(node, _outer(flow), flows_of) if flow.external else ()
@@ -99,20 +99,20 @@ def _through(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
         inside = (replace(hop, about=hop.about - own) for hop in _inside(source, flow, flows_of)[::-1])
         yield from inside if not local else ()
     else:
-        yield _gateway(flow, flows_of)
+        yield gateway_hop(flow, flows_of)
     if not local:
         yield _fabric(flow)
     if interface is None:
         yield from _at_once(source, flow) if local else ()
         yield from _routers(flow)
-        yield _gateway(flow, flows_of)
+        yield gateway_hop(flow, flows_of)
         return
     about = (("interface", interface.name), ("vm", interface.vm.name))
     if local:
         yield from _at_once(source, flow, about)
     else:
         yield from _inside(interface.node, flow, flows_of, about)
-    yield from _guest(interface, flow, flows_of)
+    yield from guest_hops(interface, flow, flows_of)
 
 
 def _at_once(node: Node, flow: Flow, about: About = ()) -> Iterator[Hop]:
@@ -144,20 +144,6 @@ def _uplink(node: Node, flow: Flow, flows_of: Flows, *about: tuple[str, str]) ->
 
 def _fabric(flow: Flow) -> Hop:
     return make_hop("fabric", flow.network.name, flow)
-
-
-def _gateway(flow: Flow, flows_of: Flows) -> Hop:
-    asked: set[tuple[str, str]] = set()
-    for subnet in flow.network.subnets:
-        if subnet.gateway is not None and subnet.family == flow.family:
-            asked |= flows_of.to_gateway(flow, subnet.gateway)
-    return make_hop("gateway", flow.network.name, flow, *asked)
-
-
-def _guest(interface: Interface, flow: Flow, flows_of: Flows) -> tuple[Hop, Hop]:
-    about = (("interface", interface.name), ("vm", interface.vm.name), ("node", interface.node.name))
-    tap = make_hop("tap", interface.node.name, flow, *about)
-    return (tap, make_hop("guest", interface.vm.name, flow, *about, *flows_of.like(flow)))
 
 
 def _from_source(flow: Flow, flows_of: Flows) -> Iterator[tuple[str, str]]:
