@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from netchecks.errors import Unreadable
 from netchecks.models.netfilter.rules import Ruleset
 from netchecks.models.neutron import FloatingNamespace, Namespace, RouterState
 from netchecks.models.openvswitch import OvsBridge, OvsInterface, OvsPort
 from netchecks.models.routes import FloatingWay, Lookup, RouterWay
 from netchecks.models.table import Table
+from netchecks.observe import OBSERVATIONS
 from suites.openstack.neutron import test_distributed as checks
 from suites.openstack.neutron import test_routers
 from tests.suites.openstack.neutron import routed
@@ -283,3 +285,14 @@ def test_of_a_distributed_router_the_namespaces_that_translate_for_all_may_be_se
         one_works(standby, GONE)
     with wrong("router.two_primaries", "net1 primary, node1 primary", place="net1"):
         one_works(primary, primary)
+
+
+def test_what_could_not_be_read_is_no_answer():
+    inside = (RECORDED / "floating_namespaces" / "neutron-dvr.out").read_text()
+    ways = (RECORDED / "router_ways" / "neutron-dvr-floating.out").read_text()
+    for fact, text in (
+        ("floating_namespaces", inside.replace("@forward 1", "@forward ")), ("floating_namespaces", inside.replace("@end", "")),
+        ("router_ways", ways.replace("@out 203.0.113.52", "@out 203.0.113.53")), ("router_ways", ways.replace("@end", "")),
+    ):
+        with pytest.raises(Unreadable):
+            OBSERVATIONS[fact].parse(text)
