@@ -91,7 +91,7 @@ def test_a_run_that_ends_before_its_turn_says_so(look: Look, observe: Callable[.
     alone("loads", "sleep 30", seconds=40)
     some = vms(*NODES[:2])
     looked = look({"says": NODES, "loads": some}, run_seconds=3.0)
-    assert looked.seconds < 10
+    assert looked.seconds < 25
     for vm in some:
         reason = looked.reason("loads", vm)
         assert (reason.why, reason.cause) == (Why.TIMED_OUT, "node.not_reached_in_time")

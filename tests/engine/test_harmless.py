@@ -95,8 +95,8 @@ def full(rooted_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Full:
     done = run(rooted_lab, folder / "run", tmp=folder / "tmp")
     for watcher in watchers.values():
         watcher.terminate()
-        watcher.communicate(timeout=10)
-    wait(lambda: not any(left(rooted_lab, node) for node in NODES), 3)
+        watcher.communicate(timeout=60)
+    wait(lambda: not any(left(rooted_lab, node) for node in NODES), 30)
     after = states(rooted_lab)
     differences = [f"{what}: {sign} {line}" for what in before for sign, one, other in (("-", before, after), ("+", after, before))
                    for line in sorted(one[what] - other.get(what, set()))]

@@ -54,7 +54,7 @@ class Running:
     def leaves_nothing(self) -> None:
         for node in ("node1", "node2"):
             assert clean(self.lab, node, HANGS), left(self.lab, node, HANGS)
-        assert wait(lambda: not controllers(self.lab, "10.99.0.1"), 20), "an ssh stays on the controller"
+        assert wait(lambda: not controllers(self.lab, "10.99.0.1"), 30), "an ssh stays on the controller"
         assert not list((self.folder / "record").rglob("*.part"))
 
 
@@ -105,4 +105,4 @@ def test_a_run_that_cannot_say_goodbye(running: Running) -> None:
     running.end()
     for node in ("node1", "node2"):
         assert clean(running.lab, node, HANGS, 20), left(running.lab, node, HANGS)
-    assert wait(lambda: not controllers(running.lab, "10.99.0.1"), 10)
+    assert wait(lambda: not controllers(running.lab, "10.99.0.1"), 30)

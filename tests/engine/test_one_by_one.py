@@ -69,7 +69,7 @@ def test_a_line_that_hangs_costs_its_own_deadline(programs: Path) -> None:
     started = time.monotonic()
     hung, good = ran(job("cmd", seconds=0.3), Job("other", (Alternative(("echo",)),), bare=True))
     assert (hung.status, good.stdout) == (one_by_one.TIMED_OUT, b"\n")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 def test_all_of_them_have_a_deadline(programs: Path) -> None:

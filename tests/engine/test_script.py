@@ -106,7 +106,7 @@ def test_what_a_command_started_goes_with_it(shell: Shell) -> None:
     ran = shell.run(sh("hangs", f"sleep {number}; true", seconds=0.3), sh("leaves", f"sleep {number} & echo 7"))
     assert ran["hangs"].status in TIMED_OUT
     assert ran["leaves"].stdout == b"7\n"
-    assert wait(lambda: not commands_with(number), 3), commands_with(number)
+    assert wait(lambda: not commands_with(number), 30), commands_with(number)
 
 
 @pytest.mark.slow
@@ -348,7 +348,7 @@ def begun(number: str) -> bool:
 
 
 def nothing_left(shell: Shell, number: str) -> bool:
-    return bool(wait(lambda: not commands_with(number) and not shell.left(), 10))
+    return bool(wait(lambda: not commands_with(number) and not shell.left(), 30))
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda end: end.name)
@@ -362,9 +362,9 @@ def test_a_signal_leaves_nothing(looking: tuple[Shell, str, str], end: signal.Si
         os.killpg(process.pid, end)
         began = time.monotonic()
         assert nothing_left(shell, number), commands_with(number)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         process.stdin.close()
-        process.wait(10)
+        process.wait(30)
 
 
 PARENT = """
@@ -387,7 +387,7 @@ def test_a_parent_that_is_killed_leaves_nothing(looking: tuple[Shell, str, str],
         parent.wait()
     began = time.monotonic()
     assert nothing_left(shell, number), (commands_with(number), shell.left())
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_a_reader_that_is_gone_leaves_nothing(looking: tuple[Shell, str, str]) -> None:

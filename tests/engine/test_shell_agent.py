@@ -168,7 +168,7 @@ def test_tcpdump_keeps_what_the_kernel_keeps_for_the_agent(tools: Tools, tags: t
     with namespaces.wire() as net:
         agent = test_agent.start(net.a, *captures, seconds=4.0)
         script = tools.start(net.a, *captures, seconds=3.0)
-        assert wait(lambda: len(net.a.sh("cat /proc/net/packet").splitlines()) >= 1 + 4 + 2, 20)
+        assert wait(lambda: len(net.a.sh("cat /proc/net/packet").splitlines()) >= 1 + 4 + 2, 60)
         time.sleep(0.3)  # until the script has seen that tcpdump listens
         namespaces.send(net.router, "left", frames)
         namespaces.send(net.a, "wire", frames)
@@ -207,7 +207,7 @@ def test_nothing_is_sent_once_it_was_answered(net: Wire, tools: Tools) -> None:
     actions = (Capture("wire", (LLDP,)), sends, Frames("wire", (answer,), 0.1), replace(sends, at=0.6))
     process = tools.start(net.a, *actions, seconds=2.0)
     said = tools.folder / "agent-s0"
-    assert wait(lambda: said.exists() and b"\n3 ok" in said.read_bytes(), 20)
+    assert wait(lambda: said.exists() and b"\n3 ok" in said.read_bytes(), 60)
     namespaces.send(net.router, "left", [answer])
     got = tools.finish(process, *actions)
     assert [(one.outcome, one.sent) for one in got[1:]] == [("not needed", 0), ("sent", 1), ("sent", 1)], "our own frame is no answer"
@@ -251,7 +251,7 @@ def test_sockets_are_opened_in_a_namespace(served: Wire, tools: Tools, shell: st
 def test_nothing_becomes_promiscuous(own: Wire, tools: Tools) -> None:
     """It would make a bridge's port take what is not for it, and so mask a fault."""
     process = tools.start(own.a, Capture("wire", (ARP,)), seconds=1.0)
-    assert wait(lambda: len(own.a.sh("cat /proc/net/packet").splitlines()) == 3, 20), "two sockets, one each way"
+    assert wait(lambda: len(own.a.sh("cat /proc/net/packet").splitlines()) == 3, 60), "two sockets, one each way"
     assert "PROMISC" not in own.a.sh("ip -d link show wire")
     assert "promiscuity 0" in own.a.sh("ip -d link show wire")
     tools.finish(process, Capture("wire", (ARP,)))
@@ -262,7 +262,7 @@ def test_nothing_becomes_promiscuous(own: Wire, tools: Tools) -> None:
 def test_a_flood_is_bounded_and_said(own: Wire, tools: Tools) -> None:
     actions = (Capture("wire", (ARP,)), echo("192.0.2.2"))
     process = tools.start(own.a, *actions, seconds=4.0)
-    assert wait((tools.folder / "agent-o0").exists, 20)
+    assert wait((tools.folder / "agent-o0").exists, 60)
     own.router.run("python3", "-c", test_agent.FLOOD, "left", frame(ARP, bytes(300)).hex(), "20000")
     capture, answer = tools.finish(process, *actions)
     assert len(capture.packets) <= 5000
@@ -475,11 +475,11 @@ def test_busybox_alone_does_what_it_can(served: Wire, tools: Tools) -> None:
 def test_it_ends_when_its_folder_is_gone(net: Wire, tools: Tools) -> None:
     """The trip removes it when the connection is lost; then nobody reads what is found."""
     process = tools.start(net.a, Capture("wire", (ARP,)), seconds=60.0)
-    assert wait((tools.folder / "agent-o0").exists, 20)
+    assert wait((tools.folder / "agent-o0").exists, 60)
     shutil.rmtree(tools.folder)
     process.wait(10)
     process.communicate()
-    assert wait(lambda: len(net.a.sh("cat /proc/net/packet").splitlines()) == 1, 10), "nobody captures any more"
+    assert wait(lambda: len(net.a.sh("cat /proc/net/packet").splitlines()) == 1, 30), "nobody captures any more"
 
 
 @needs_root
@@ -490,11 +490,11 @@ def test_it_takes_what_it_started_with_it(net: Wire, tools: Tools, shell: str) -
     if shutil.which(SHELLS[shell][1]) is None:
         pytest.skip(f"no {shell} here")
     process = replace(tools, shell=shell).start(net.a, Capture("wire", (ARP,)), Connect(ip_address("192.0.2.77"), 9, 30.0), seconds=60.0)
-    assert wait((tools.folder / "agent-o0").exists, 20)
+    assert wait((tools.folder / "agent-o0").exists, 60)
     os.killpg(process.pid, 15)
-    process.communicate(timeout=10)
-    assert wait(lambda: len(net.a.sh("cat /proc/net/packet").splitlines()) == 1, 10)
-    assert wait(lambda: not commands_with(str(tools.folder)), 10), commands_with(str(tools.folder))
+    process.communicate(timeout=60)
+    assert wait(lambda: len(net.a.sh("cat /proc/net/packet").splitlines()) == 1, 30)
+    assert wait(lambda: not commands_with(str(tools.folder)), 30), commands_with(str(tools.folder))
 
 
 @needs_root
@@ -503,7 +503,7 @@ def test_many_that_are_silent_end_in_time_and_the_rest_is_unknown(own: Wire, too
     actions = tuple(Connect(B[4], 1000 + number, 3.0) for number in range(40))
     began = time.monotonic()
     got = tools.run(own.a, *actions)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert {one.outcome for one in got} == {"silent"}
     text, seconds = send.shell_program({"ask": Ask(tuple(Connect(B[4], port, 3.0) for port in range(1, 2000)), 0.0)})
     assert seconds < 45, "however many there are"

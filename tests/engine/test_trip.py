@@ -109,7 +109,7 @@ def test_a_connection_that_fails_says_why(rooted_lab: Lab, fault: str, cause: st
         said = trips(rooted_lab, "node1", [["a", ["true"], {}]])
     assert (said["missed"][0], said["missed"][2]) == ("UNREACHABLE", cause)
     assert said["ran"] == []
-    assert said["seconds"] < 15
+    assert said["seconds"] < 30
     assert clean(rooted_lab, "node1")
 
 
@@ -125,7 +125,7 @@ def test_a_node_that_says_nothing_after_the_login_is_a_hanging_node(rooted_lab: 
     with rooted_lab.fault("node-hangs"):
         said = trips(rooted_lab, "node1", [["a", ["true"], {}]], hello=2.0)
         assert said["missed"][::2] == ["TIMED_OUT", "node.hangs"]
-        assert said["seconds"] < 10
+        assert said["seconds"] < 30
         assert not controllers(rooted_lab, "10.99.0.11"), "no ssh stays on the controller"
 
 
@@ -133,7 +133,7 @@ def test_commands_that_do_not_end_cost_the_trip_s_deadline(rooted_lab: Lab, numb
     """Only where all the bounds of single commands together are longer."""
     said = trips(rooted_lab, "node1", [["a", ["sleep", number], {"seconds": 50}]], seconds=2.0)
     assert said["missed"][::2] == ["TIMED_OUT", "node.hangs"]
-    assert said["seconds"] < 15
+    assert said["seconds"] < 30
     assert clean(rooted_lab, "node1", number), left(rooted_lab, "node1", number)
     assert not controllers(rooted_lab, "10.99.0.11")
 
@@ -178,7 +178,7 @@ def test_a_killed_ssh_leaves_nothing_on_the_node(
     process, ssh = looking()
     on(rooted_lab, "lab", f"kill -9 {ssh}")
     assert clean(rooted_lab, "node1", number), left(rooted_lab, "node1", number)
-    said = json.loads(process.communicate(timeout=20)[0])
+    said = json.loads(process.communicate(timeout=60)[0])
     assert said["missed"][0] == "UNREACHABLE"
 
 
@@ -189,7 +189,7 @@ def test_a_killed_controller_leaves_nothing_on_the_node(
     process, ssh = looking()
     on(rooted_lab, "lab", f"kill -9 $(ps -o ppid= -p {ssh}) {ssh}")
     assert clean(rooted_lab, "node1", number), left(rooted_lab, "node1", number)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
 
 def test_a_killed_sshd_leaves_nothing_on_the_node(
@@ -198,7 +198,7 @@ def test_a_killed_sshd_leaves_nothing_on_the_node(
     process, _ = looking()
     on(rooted_lab, "node1", "pkill -9 -f '^sshd: lab'")
     assert clean(rooted_lab, "node1", number), left(rooted_lab, "node1", number)
-    said = json.loads(process.communicate(timeout=20)[0])
+    said = json.loads(process.communicate(timeout=60)[0])
     assert said["missed"][0] == "UNREACHABLE"
 
 

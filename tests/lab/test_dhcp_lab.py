@@ -79,7 +79,7 @@ def test_a_run_asks_as_the_node_itself_and_takes_nothing(lab, tmp_path):
     pcap = tmp_path / "fabric.pcap"
     listener = lab.wrap("fabric", ["tcpdump", "-U", "--immediate-mode", "-ni", "sw-node1", "-w", str(pcap), "udp or icmp6"])
     with subprocess.Popen(listener, stderr=subprocess.DEVNULL) as process:
-        assert wait(lambda: pcap.exists() and pcap.stat().st_size > 0, 5)
+        assert wait(lambda: pcap.exists() and pcap.stat().st_size > 0, 30)
         argv = [
             sys.executable, "-m", "pytest", *default_suites(), f"--inventory-file={lab.inventory}", f"--netchecks-run-dir={tmp_path / 'run'}",
             "-q", "-p", "no:cacheprovider", "-k", "dhcp or router_is_advertised",
