@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from netchecks.models.openflow import DROPPED_TRAFFIC
+
 #: As the kernel's datapath writes it (tunnel(tun_id=0x...)), and the userspace one (vxlan(...,vni=0x...), gre(...,key=0x...)).
 _KEY = re.compile(r"(?:tun_id|vni|key)=(0x[0-9a-f]{1,16}|[0-9]{1,20})")
 
@@ -63,6 +65,11 @@ class OvsTrace:
     def last(self) -> Step | None:
         """The last look-up."""
         return self.steps[-1] if self.steps else None
+
+    @property
+    def decided(self) -> Step | None:
+        """The look-up that decided: the last one that is not of the table which only drops what others send there."""
+        return next((step for step in reversed(self.steps) if step.table != DROPPED_TRAFFIC), None)
 
     @property
     def bridges(self) -> frozenset[str]:

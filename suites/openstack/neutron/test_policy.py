@@ -13,7 +13,7 @@ from netchecks.models.answers import Answer
 from netchecks.models.domains import Domain
 from netchecks.models.neutron import AgentConfig
 from netchecks.models.neutron_sides import Side, comes_by, is_ovn
-from netchecks.models.openflow import DROPPED_TRAFFIC, FlowTable, OpenFlow, counted
+from netchecks.models.openflow import FlowTable, OpenFlow, counted
 from netchecks.models.openvswitch import OvsBridge, OvsDaemon, plugged
 from netchecks.models.ovs_traces import OvsTrace, OvsWay, Step
 from netchecks.models.routes import Lookup
@@ -55,7 +55,7 @@ def test_security_group_lets_in(
     trace = _drop(flow, way)
     if trace is None:
         return
-    step = _decided(trace)
+    step = trace.decided
     if step is not None and asked.endswith(" elsewhere"):
         _same_for_the_sender(flow, route_lookups, openflow_tables[node].get(step.bridge or way.bridge), step)
     what = f"{flow.protocol.upper()}{f' to port {flow.port}' if flow.port else ''}"
@@ -121,11 +121,6 @@ def _sender(flow: Flow, route_lookups: By[Flow, Lookup]) -> str:
         return _agent_address(flow) or route_lookups[flow].source
     except NotSeen:
         return ""
-
-
-def _decided(trace: OvsTrace) -> Step | None:
-    """Give the look-up that decided: not the table that only drops."""
-    return next((step for step in reversed(trace.steps) if step.table != DROPPED_TRAFFIC), None)
 
 
 def _same_for_the_sender(flow: Flow, route_lookups: By[Flow, Lookup], table: FlowTable | None, step: Step) -> None:

@@ -164,7 +164,7 @@ def _leaves_in_tunnel(interface: Interface, way: OvsWay) -> None:
 
 def _dropped(trace: OvsTrace) -> Step | None:
     """Give the look-up that drops a packet; None where it leaves anywhere."""
-    return trace.last if trace.last and not trace.outputs else None
+    return None if trace.outputs else trace.decided
 
 
 def _end(trace: OvsTrace) -> str:

@@ -121,6 +121,9 @@ def test_a_way_that_could_not_be_asked_for_is_unknown(check):
 def test_port_security_is_named_with_its_flow():
     with wrong("port.security_drops", "drops what vm42 sends as 10.19.43.142", "table 24 of br-int (priority 0", place="node1", breaks=BREAKS):
         may_send(OvsWay(TAP, "br-int", DROPPED))
+    sent = Step("br-int", 71, "reg5=0x1,in_port=1, priority 10, cookie 0x1", ("resubmit(,93)",))  # the openvswitch firewall's way to drop
+    with wrong("port.security_drops", "drops what vm42 sends as 10.19.43.142", "table 71 of br-int (reg5=0x1", place="node1", breaks=BREAKS):
+        may_send(OvsWay(TAP, "br-int", OvsTrace((sent, Step("br-int", 93, "priority 0, cookie 0x1", ("drop",))), ())))
     elsewhere = OvsTrace((Step("br-provider", 0, "priority 2", ("drop",)),), ())
     assert may_send(OvsWay(TAP, "br-int", elsewhere)) == []
 
