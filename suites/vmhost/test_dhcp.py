@@ -41,8 +41,18 @@ def test_dhcp_server_runs(
         "dhcp.server_dead",
         f"{dhcp_server.node}: no DHCP server runs for {dhcp_server.network}{f' ({shown})' if shown else ''}, expected one",
         place=dhcp_server.node.name, breaks=frozenset({"dhcp"}),
-        remedy=f"systemctl start dnsmasq on {dhcp_server.node}, or whatever starts it there; journalctl -t dnsmasq-dhcp",
+        remedy=_restart(
+            dhcp_server, f"systemctl start dnsmasq on {dhcp_server.node}, or whatever starts it there; journalctl -t dnsmasq-dhcp",
+        ),
     )
+
+
+def _restart(server: DhcpServer, otherwise: str, also: str = "") -> str:
+    """Give the remedy at a server: those of Neutron are the DHCP agent's, which starts them in their namespaces and writes their files."""
+    if server.network.kind != "neutron":
+        return otherwise
+    restart = f"on {server.node}: systemctl restart neutron-dhcp-agent, which starts them and writes their files anew"
+    return f"{restart}; {also}" if also else restart
 
 
 # -- the offer -------------------------------------------------------------------------------------------------------
@@ -108,7 +118,8 @@ def _no_offer(flow: Flow, exchange: Exchange, offers: list[Message], dhcp_log: B
         _lost(network, loss, exchange, breaks)
         return
     log = _log_of(server, dhcp_log)
-    told = (refusal(log, exchange.client, flow.family, JUST_NOW) or no_range(log)) if log else None
+    link = loss.before.device if loss.before else ""
+    told = (refusal(log, exchange.client, flow.family, JUST_NOW) or no_range(log, link)) if log else None
     if not known_only or (told and told.code == "no_range"):
         _refused(server, exchange.client, told, breaks)
 
@@ -183,7 +194,7 @@ def _refused(server: DhcpServer, client: str, told: Refusal | None, breaks: froz
     shown = f' ("{told.said}")' if told and told.said else ""
     raise Wrong(
         _CODES[kind], f"{server.node}: the DHCP server of {server.network} hears {client} and does not serve it: {_REASONS[kind]}{shown}",
-        place=server.node.name, breaks=breaks, remedy=_REMEDIES[kind],
+        place=server.node.name, breaks=breaks, remedy=_restart(server, _REMEDIES[kind], "openstack subnet show: its allocation pools"),
     )
 
 
@@ -314,19 +325,30 @@ def _files_of(server: DhcpServer, dhcp_files: By[DhcpServer, DhcpFiles]) -> Dhcp
 def _is_known(interface: Interface, server: DhcpServer, dhcp_files: By[DhcpServer, DhcpFiles]) -> None:
     """The server knows the VM where it has to, and by the right address."""
     hosts, node, breaks = _files_of(server, dhcp_files).hosts, server.node.name, frozenset({"ipv4"})
+    also = f"openstack port list --mac-address {interface.mac}: the port and its fixed addresses, as Neutron knows them"
     known = [host for host in hosts or () if interface.mac in host.clients]
-    if interface.network.dhcp and interface.network.dhcp.known_only and hosts is not None and not known:
+    only = interface.network.dhcp is not None and interface.network.dhcp.known_only and _serves_subnet(interface, server)
+    if only and hosts is not None and not known:
         raise Wrong(
             "dhcp.host_missing", f"{node}: the DHCP server of {interface.network} does not know {interface.mac} ({interface}), and serves "
-            "only those it knows", place=node, breaks=breaks, remedy=f"enter {interface.mac} in its hosts file (dhcp-hostsfile); kill -HUP",
+            "only those it knows", place=node, breaks=breaks,
+            remedy=_restart(server, f"enter {interface.mac} in its hosts file (dhcp-hostsfile); kill -HUP", also),
         )
     own = _ipv4(interface.addresses)
     reserved = _ipv4(address for host in known for address in host.addresses)
     if own and reserved and not own & reserved:
         raise Wrong(
             "dhcp.wrong_host", f"{node}: {_listed(reserved)} is reserved for {interface} ({interface.mac}), expected {_listed(own)}",
-            place=node, breaks=breaks, remedy=f"correct the entry of {interface.mac} in its hosts file, or the inventory",
+            place=node, breaks=breaks,
+            remedy=_restart(server, f"correct the entry of {interface.mac} in its hosts file, or the inventory", also),
         )
+
+
+def _serves_subnet(interface: Interface, server: DhcpServer) -> bool:
+    """Tell whether a server gives the interface an address: Neutron's has one itself in each subnet that it serves, and knows no others."""
+    own, served = _ipv4(interface.addresses), _ipv4(server.addresses)
+    subnets = [one.prefix for one in interface.network.subnets if any(address in one.prefix for address in served)]
+    return interface.network.kind != "neutron" or not interface.addresses or any(one in prefix for one in own for prefix in subnets)
 
 
 def _owns_its_address(interface: Interface, server: DhcpServer, dhcp_files: By[DhcpServer, DhcpFiles]) -> None:
@@ -339,7 +361,11 @@ def _owns_its_address(interface: Interface, server: DhcpServer, dhcp_files: By[D
             raise Wrong(
                 "dhcp.lease_of_another", f"{node}: {lease.address}, the address of {interface} ({interface.mac}), is leased to "
                 f"{lease.client}{name}", place=interface.vm.name, breaks=frozenset({"ipv4"}),
-                remedy=f"on {node}: dhcp_release INTERFACE {lease.address} {lease.client}, and reserve the address for {interface.mac}",
+                remedy=_restart(
+                    server,
+                    f"on {node}: dhcp_release INTERFACE {lease.address} {lease.client}, and reserve the address for {interface.mac}",
+                    f"openstack port list --fixed-ip ip-address={lease.address}: whose it is, as Neutron knows",
+                ),
             )
 
 

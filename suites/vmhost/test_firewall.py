@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -19,6 +20,11 @@ from netchecks.models.table import Table
 from netchecks.seen import By
 from netchecks.taps import tap_of
 from netchecks.world import end_of
+
+#: Neutron's own chains of one port in a hybrid plug: s against spoofing, i and o what its security groups let in and out
+#: (neutron, agent/linux/iptables_firewall.py; names in agent/linux/iptables_manager.py). The agent writes them, and nobody else.
+_SPOOFING = re.compile(r"neutron-(openvswi|linuxbri)-s(?!g-)")
+_GROUP = re.compile(r"neutron-(openvswi|linuxbri)-(i|o|sg-)")
 
 
 @pytest.mark.kind("switching", "routing", "ip-fabric", "neutron")
@@ -62,11 +68,33 @@ def test_firewall_lets_through(
 
 
 def _raise(flow: Flow, node: Node, verdict: Verdict) -> None:
+    if flow.interface is not None:
+        _by_neutron(flow, node, verdict)
     tool = "iptables" if verdict.tool == "ip6tables" else verdict.tool
     raise Wrong(
         f"firewall.{tool}_drops", f"{node}: {flow.protocol.upper()} to {flow.target}: {verdict}", place=node.name,
         hop="tap" if flow.interface else "uplink", remedy=f"remove or narrow the rule ({verdict.chain}: {verdict.rule}) on {node}",
     )
+
+
+def _by_neutron(flow: Flow, node: Node, verdict: Verdict) -> None:
+    """Say whose rule it is where it is one of Neutron's: to remove it by hand opens every instance of the node, until the agent is back."""
+    port = f"that of its port (openstack port list --mac-address {flow.interface.mac if flow.interface else ''})"
+    what = f"{flow.protocol.upper()}{f' to port {flow.port}' if flow.port else ''}"
+    if _SPOOFING.match(verdict.chain):
+        raise Wrong(
+            "port.security_drops", f"{node}: port security drops what {flow.interface} sends from its own address: {verdict}",
+            place=node.name, owner="platform", hop="tap",
+            remedy=f"openstack port set --fixed-ip or --allowed-address with the instance's address, {port}",
+        )
+    if _GROUP.match(verdict.chain):
+        asked = f" --dst-port {flow.port}" if flow.port else ""
+        raise Wrong(
+            "port.security_group_drops", f"{node}: the security group of {flow.interface} does not let {what} through: {verdict}",
+            place=node.name, owner="platform", hop="tap",
+            remedy=f"openstack security group rule create --ingress --protocol {flow.protocol}{asked} GROUP, {port}; if there is such a "
+            "rule, restart the OVS agent",
+        )
 
 
 def _calls(flow: Flow, node: Node, bridges: By[Node, Table[Bridge]], sysctls: By[Node, Table[str]]) -> BridgeCalls:

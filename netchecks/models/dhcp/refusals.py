@@ -47,9 +47,12 @@ def refusal(log: DhcpLog, client: str, family: int, seconds: float = LATELY) -> 
     return found
 
 
-def no_range(log: DhcpLog, seconds: float = JUST_NOW) -> Refusal | None:
-    """Tell whether a request just came by an interface for which the server has no range; it does not say whose."""
-    events: Iterable[DhcpEvent] = (event for event in log.events if event.kind == "NO-RANGE")
+def no_range(log: DhcpLog, link: str, seconds: float = JUST_NOW) -> Refusal | None:
+    """Tell whether a request just came by an interface for which the server has no range; it does not say whose.
+
+    ``link``: the network's interface at the server: one log may be of the servers of many networks. Empty: any.
+    """
+    events: Iterable[DhcpEvent] = (event for event in log.events if event.kind == "NO-RANGE" and (not link or event.link in {"", link}))
     said = [event.detail for event in events if event.seconds is None or log.now - event.seconds <= seconds]
     return Refusal("no_range", said[-1]) if said else None
 

@@ -226,7 +226,7 @@ def _told(interface: Interface, log: DhcpLog, loss: Loss, who: str) -> None:
     """Draw the document's verdict from the log's lines about the MAC, or their absence, and from the wire."""
     gate, log = interface.gate.name, _now(log)
     kinds = {event.kind for event in log.of(interface.mac)}
-    told, foreign = refusal(log, interface.mac, 4), no_range(log)
+    told, foreign = refusal(log, interface.mac, 4), no_range(log, interface.network.at(interface.gate).bridge)
     if told is not None and told.code == "no_address":
         raise Wrong(
             "dhcp.no_address", f'{gate}: dnsmasq hears {who} and says "{told.said}": the pool, or the database', place=gate,

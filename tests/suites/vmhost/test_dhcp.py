@@ -214,6 +214,15 @@ def test_the_server_s_log_says_why_it_is_silent(found, code, words):
         Site().answered(SILENT, found)
 
 
+def test_what_the_log_says_of_another_interface_is_another_networks():
+    """One dnsmasq may serve many interfaces, and the journal is of all that run on the node."""
+    no_range = [DhcpEvent("NO-RANGE", link=link, detail="no range", seconds=NOW) for link in ("br7", "eth0")]
+    with wrong("dhcp.server_silent", place="dhcp1", breaks=BREAKS):
+        Site().answered(SILENT, DhcpLog("journal", (no_range[0],), NOW))
+    with wrong("dhcp.no_range", place="dhcp1", breaks=BREAKS):
+        Site().answered(SILENT, DhcpLog("journal", (no_range[1], no_range[0]), NOW))
+
+
 def test_a_server_out_of_sight_that_does_not_answer():
     with wrong("dhcp.no_offer", "the DISCOVER of the test client", "eth0 of node1", place="lan", breaks=BREAKS, owner="network engineer"):
         Site(UNSEEN_SERVER).answered(way(D, D))
