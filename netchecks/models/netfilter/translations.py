@@ -15,6 +15,7 @@ from netchecks.models.subjects import Address
 _TO = {"DNAT": "--to-destination", "SNAT": "--to-source"}
 _SIDE = {"DNAT": frozenset({"d", "destination"}), "SNAT": frozenset({"s", "source"})}
 _HOOKS = {"DNAT": "prerouting", "SNAT": "postrouting"}
+_OUT = frozenset({"o", "out-interface"})
 _DEEPEST = 16
 
 
@@ -22,7 +23,8 @@ _DEEPEST = 16
 class Translation:
     """One rule that translates: ``matches`` are the prefixes that it takes (none: all), ``to`` the address, ``port`` where it has one.
 
-    ``protocol``: the one that it is about, empty for all. ``chain``, ``text``: the tool's own.
+    ``protocol``: the one that it is about, empty for all. ``device``: the one that packets leave by, empty for any. ``some``: it is of a
+    source, and not for all that it sends: only to some addresses, or only what was translated already. ``chain``, ``text``: the tool's own.
     """
 
     target: str
@@ -32,11 +34,17 @@ class Translation:
     protocol: str
     chain: str
     text: str
+    device: str = ""
+    some: bool = False
 
     def takes(self, address: Address, protocol: str = "") -> bool:
         """Tell whether it is for packets of this address, and of this protocol where one is named."""
         ours = not protocol or self.protocol in {"", "all", protocol}
         return ours and all(address_in(address, prefix) is True for prefix in self.matches)
+
+    def leaves(self, device: str) -> bool:
+        """Tell whether it is for all that is begun behind it and leaves by that device, whoever it goes to."""
+        return not self.some and self.device in {"", device}
 
     @property
     def whole(self) -> bool:
@@ -76,4 +84,13 @@ def _translation(rule: Rule, chain: str, target: str) -> Translation | None:
     matches = tuple(value for option in options if option.name in _SIDE[target] for value in option.values)
     protocol = next((option.values[0] for option in options if option.name in {"p", "protocol"} and option.values), "")
     address, _, port = to.partition(":")
-    return Translation(target, matches, address, int(port) if port.isdigit() else None, protocol, chain, rule.text)
+    device = next((option.values[0] for option in options if option.name in _OUT and option.values), "")
+    some = target == "SNAT" and any(_is_for_some(option) for option in options)
+    return Translation(target, matches, address, int(port) if port.isdigit() else None, protocol, chain, rule.text, device, some)
+
+
+def _is_for_some(option: Option) -> bool:
+    """Tell whether a match leaves out what is sent to anywhere: as nova's rules for who asks itself by its own floating address."""
+    if option.name in _SIDE["DNAT"]:
+        return any(prefix.partition("/")[2] not in {"0", "0.0.0.0"} for prefix in option.values)
+    return option.name == "ctstate" and bool(option.values) and set(option.values[0].split(",")) <= {"DNAT", "SNAT"}

@@ -284,7 +284,7 @@ def _to_fixed(
 
 
 def _back(router: VirtualRouter, interface: Interface, fixed: Address, rules: tuple[Translation, ...]) -> None:
-    rule = next((one for one in rules if one.takes(fixed)), None)
+    rule = next((one for one in rules if one.takes(fixed) and not one.some), None)
     if rule is None or rule.to not in map(str, interface.floating):
         instead = f"leaves as {rule.to}" if rule else "is not translated"
         raise Wrong(
