@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -55,11 +56,44 @@ class AgentConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentLine:
+    """A line of an agent's log. ``level``: ``ERROR``, ``INFO`` ...; ``ago``: seconds before it was read, None where that is not known.
+
+    ``pid``: the process that wrote it, None where the line does not tell.
+    """
+
+    level: str
+    message: str
+    ago: float | None = None
+    pid: int | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it says that the agent does not reach the message queue, or Neutron's server by it."""
+        return not self.found and _LOST.search(self.message) is not None
+
+    @property
+    def found(self) -> bool:
+        """Whether it says that the agent reaches them again."""
+        return _FOUND.search(self.message) is not None
+
+
+#: What oslo.messaging's rabbit driver and the agents' report of their state log (impl_rabbit.py; neutron, agent/rpc.py and the agents).
+_LOST = re.compile(r"AMQP server .{0,300}is unreachable|Unable to connect to AMQP server|Failed reporting state")
+_FOUND = re.compile(r"Reconnected to AMQP server|has just been revived")
+
+
+@dataclass(frozen=True, slots=True)
 class AgentLog:
-    """What an agent of Neutron logged last of trouble: (level, message), the oldest first. ``file``: where."""
+    """What an agent of Neutron logged last of trouble, and of its end, the oldest first. ``file``: where, or ``journal``."""
 
     file: str
-    lines: tuple[tuple[str, str], ...] = ()
+    lines: tuple[AgentLine, ...] = ()
+
+    @property
+    def errors(self) -> tuple[AgentLine, ...]:
+        """The lines of trouble."""
+        return tuple(line for line in self.lines if not line.found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ Source: Neutron configuration reference (openvswitch_agent.ini, ml2_conf.ini); o
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
 from netchecks.errors import Unreadable
-from netchecks.models.neutron import AgentConfig, AgentLog, RouterState
+from netchecks.models.neutron import AgentConfig, AgentLine, AgentLog, RouterState
 from netchecks.models.subjects import VirtualRouter, at_part
 from netchecks.models.table import Table
 from netchecks.observe import observation
@@ -93,19 +94,31 @@ def _is_on(told: dict[str, str], key: str) -> bool:
     return told.get(key, "").lower() in {"true", "1", "yes", "on"}
 
 
-#: The last lines of trouble of each agent's log, of at most 2 MB of it.
+#: The last lines of trouble of each agent's log, and of its end, of at most 2 MB of it; where there is no file, of the journal's last hour.
+#: The time is the node's own, as in the log.
 _LOGS = r"""
+of() { grep -aE ' (ERROR|CRITICAL|TRACE) | INFO .*(Reconnected to AMQP server|has just been revived)' | tail -n 30; }
 for a in openvswitch-agent dhcp-agent l3-agent; do
+  file=
   for f in "/var/log/neutron/neutron-$a.log" "/var/log/neutron/$a.log" "/var/log/kolla/neutron/neutron-$a.log"; do
     [ -e "$f" ] || continue
     printf '@log %s %s\n' "$a" "$f"
-    tail -c 2000000 "$f" | grep -aE ' (ERROR|CRITICAL|TRACE) ' | tail -n 20
+    tail -c 2000000 "$f" | of
+    file=1
     break
   done
+  [ -z "$file" ] || continue
+  [ -n "$(journalctl -q --no-pager -o cat -n 1 -u "neutron-$a" 2>/dev/null)" ] || continue
+  printf '@log %s journal\n' "$a"
+  journalctl -q --no-pager -o cat -n 5000 --since=-1h -u "neutron-$a" | of
 done
+date '+@now %F %T'
 echo @end
 """
-_OSLO = re.compile(r"\S{10} \S{8,16} (?:\d{1,10} )?(ERROR|CRITICAL|TRACE) (\S{1,200}) (.*)")
+_OSLO = re.compile(r"(\S{10} [0-9:]{8})\S{0,8} (?:(\d{1,10}) )?(ERROR|CRITICAL|TRACE|INFO) (\S{1,200}) (.*)")
+#: A line may be written while the others are read, seconds.
+_CLOCK = 15.0
+_WHEN = "%Y-%m-%d %H:%M:%S"
 
 
 @observation(shell=_LOGS, tool="grep", root=True, seconds=10.0)
@@ -115,13 +128,30 @@ def neutron_logs(text: str) -> Table[AgentLog]:
     parts = blocks(text, "@")
     if not parts or parts[-1][0] != "end":
         raise Unreadable("'@log AGENT FILE' and '@end'", clean(text)[-100:])
+    now = _when(next((head.removeprefix("now ") for head, _ in parts if head.startswith("now ")), ""))
     for head, body in parts[:-1]:
         words = head.split(" ", 2)
+        if words[0] == "now":
+            continue
         if len(words) != 3 or words[0] != "log":  # noqa: PLR2004 - the word, the agent, the file
             raise Unreadable("'@log openvswitch-agent /var/log/...'", head)
         told = (_OSLO.match(line) for line in lines("\n".join(body)))
-        found[words[1]] = AgentLog(words[2], tuple((match[1], match[3].strip()[:500]) for match in told if match))
+        found[words[1]] = AgentLog(words[2], tuple(_agent_line(match, now) for match in told if match))
     return Table("log of", found)
+
+
+def _agent_line(match: re.Match[str], now: dt.datetime | None) -> AgentLine:
+    when = _when(match[1])
+    ago = (now - when).total_seconds() if now and when else None  # an agent in a container may live in another time zone
+    known = ago is not None and ago > -_CLOCK
+    return AgentLine(match[3], match[5].strip()[:500], ago if known else None, int(match[2]) if match[2] else None)
+
+
+def _when(text: str) -> dt.datetime | None:
+    try:
+        return dt.datetime.strptime(text, _WHEN)  # noqa: DTZ007 - both times are of the node's own clock
+    except ValueError:
+        return None
 
 
 #: keepalived's word is in the agent's own folder of the router. A distributed router has a device to the floating addresses' namespace,

@@ -92,5 +92,5 @@ def _translation(rule: Rule, chain: str, target: str) -> Translation | None:
 def _is_for_some(option: Option) -> bool:
     """Tell whether a match leaves out what is sent to anywhere: as nova's rules for who asks itself by its own floating address."""
     if option.name in _SIDE["DNAT"]:
-        return any(prefix.partition("/")[2] not in {"0", "0.0.0.0"} for prefix in option.values)
+        return any(not prefix.endswith(("/0", "/0.0.0.0")) for prefix in option.values)
     return option.name == "ctstate" and bool(option.values) and set(option.values[0].split(",")) <= {"DNAT", "SNAT"}

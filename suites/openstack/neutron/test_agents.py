@@ -5,15 +5,18 @@ from __future__ import annotations
 import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
-from netchecks.models.neutron import AgentLog
+from netchecks.models.neutron import AgentLine, AgentLog
 from netchecks.models.neutron_sides import is_ovn
 from netchecks.models.openvswitch import OvsBridge
 from netchecks.models.services import Service
 from netchecks.models.subjects import DhcpServer, Network, Node, VirtualRouter
 from netchecks.models.table import Table
-from netchecks.seen import By
+from netchecks.seen import By, note
 
 _RUNS = frozenset({"active", "reloading", "refreshing", "activating"})
+#: Seconds: what was logged since then is of now; agents report every 30 s, and the queue's driver tries again as often.
+_JUST_NOW = 180.0
+_LATELY, _DAY = 900.0, 86400.0
 
 
 @pytest.mark.kind("neutron")
@@ -62,13 +65,48 @@ def test_l3_agent_is_active(
     _must_run(virtual_router.node, "neutron-l3-agent", "neutron.l3_agent_dead", neutron_services, neutron_logs)
 
 
+@pytest.mark.kind("neutron")
+def test_agents_reach_neutron(
+    network: Network, node: Node, neutron_services: By[Node, Table[Service]], neutron_logs: By[Node, Table[AgentLog]],
+) -> None:
+    """No running agent's log says that it has lost the message queue or the server; what else it logged of errors just now is told.
+
+    Why: an agent that is cut off goes on forwarding, and is active; it hears of no new port, no new address and no new rule.
+    Remedy: node administrator: from this node reach the address in the log (nc -vz); then openstack network agent list
+    Source: Neutron document, scenario 3, step 1; oslo.messaging, impl_rabbit.py; neutron, agent report_state
+    """
+    assert network.neutron is not None
+    for agent, log in neutron_logs[node].items():
+        unit = f"neutron-{agent}"
+        service = neutron_services[node].get(unit)
+        if service is None or not _runs(service):
+            continue  # other checks say so
+        own = [line for line in log.lines if line.pid in {None, service.main_pid}]
+        last = next((line for line in reversed(own) if line.lost or line.found), None)
+        if last is not None and last.lost and last.ago is not None and last.ago < _JUST_NOW:
+            raise Wrong(
+                "neutron.agent_cut_off",
+                f'{node}: {unit} runs, and does not reach Neutron: "{last.message[:200]}" ({log.file}{_ago(last)})', place=node.name,
+            )
+        recent = [line for line in log.errors if line.ago is not None and line.ago < _LATELY and line.level != "TRACE"]
+        if recent:
+            note(
+                "neutron.agent_errors", f'{node}: {unit} logged {len(recent)} errors in the last {_LATELY / 60:.0f} minutes, the last one '
+                f'"{recent[-1].message[:200]}" ({log.file}{_ago(recent[-1])})',
+            )
+
+
+def _runs(service: Service) -> bool:
+    return service.active in _RUNS and service.sub != "auto-restart"
+
+
 def _must_run(
     node: Node, unit: str, code: str, services: By[Node, Table[Service]], logs: By[Node, Table[AgentLog]],
 ) -> None:
     service = services[node][unit]
     if service.load == "not-found":
         raise NotSeen(Why.NOT_POSSIBLE, f"{node}: there is no unit {unit}; an agent in a container is not looked at")
-    if service.active in _RUNS and service.sub != "auto-restart":
+    if _runs(service):
         return
     never = ", and has not been started since the node booted" if service.started is None else ""
     told = f", {service.result}" if service.result not in {"", "success"} else ""
@@ -84,4 +122,16 @@ def _last_error(node: Node, unit: str, logs: By[Node, Table[AgentLog]]) -> str:
         log = logs[node].get(unit.removeprefix("neutron-"))
     except NotSeen:
         return ""
-    return f'; its log: "{log.lines[-1][1][:200]}" ({log.file})' if log and log.lines else ""
+    if log is None or not log.errors:
+        return ""
+    last = log.errors[-1]
+    return f'; its log: "{last.message[:200]}" ({log.file}{_ago(last)})'
+
+
+def _ago(line: AgentLine) -> str:
+    """Say how old a line is: an agent may have logged its last error months before it died."""
+    if line.ago is None:
+        return ""
+    if line.ago < _DAY:
+        return f", {line.ago:.0f} s ago" if line.ago < _LATELY else f", {line.ago / 3600:.1f} h ago"
+    return f", {line.ago / _DAY:.0f} days ago"

@@ -3,7 +3,7 @@
 import pytest
 
 from netchecks.models.answers import Answer
-from netchecks.models.neutron import AgentLog, Namespace
+from netchecks.models.neutron import AgentLine, AgentLog, Namespace
 from netchecks.models.table import Table
 from suites.openstack.neutron import test_agents as agents
 from suites.openstack.neutron import test_namespaces as spaces
@@ -35,7 +35,7 @@ RUNS = (
     "@unit neutron-openvswitch-agent\nId=neutron-openvswitch-agent.service\nLoadState=loaded\nActiveState=active\nSubState=running\n"
     "ExecMainStartTimestampMonotonic=5000000\n"
 )
-LOG = Table("log of", {"openvswitch-agent": AgentLog("/var/log/neutron/openvswitch-agent.log", (("ERROR", "Agent terminated!"),))})
+LOG = Table("log of", {"openvswitch-agent": AgentLog("/var/log/neutron/openvswitch-agent.log", (AgentLine("ERROR", "Agent terminated!"),))})
 
 
 def ovs_agent(services, logs=LOG, change=None):
@@ -150,3 +150,48 @@ def test_a_rule_inside_the_namespace_is_named():
     assert filtered(rules, Answer("answered", 1)) == []
     assert filtered(rules, silent(), flow_of("net1-dhcp-to-vm42-icmp-ipv4")) == []
     assert filtered(recorded("namespace_iptables", "no-namespace"), silent()) == []
+
+
+# -- what running agents log -------------------------------------------------------------------------------------------
+
+LOST = "[-] [a9d1] AMQP server on 10.99.0.1:5672 is unreachable: [Errno 111] ECONNREFUSED. Trying again in 1 seconds."
+FOUND = "[-] [a9d1] Reconnected to AMQP server on 10.99.0.1:5672 via [amqp] client with port 40112."
+UNREPORTED = "[-] Failed reporting state!: oslo_messaging.exceptions.MessagingTimeout: Timed out waiting for a reply to message ID 7e0f"
+MAIN_PID = 346
+
+
+def reaches(*lines, services=RUNS + f"MainPID={MAIN_PID}\n", logs=None):
+    found = logs or Table("log of", {"openvswitch-agent": AgentLog("/var/log/neutron/a.log", lines)})
+    return notes_of(agents.test_agents_reach_neutron, NET_A, NODE1, of_node("neutron_services", services), of_node("neutron_logs", found))
+
+
+def line(message, ago=20.0, pid=MAIN_PID, level="ERROR"):
+    return AgentLine(level, message, ago, pid)
+
+
+@pytest.mark.parametrize("message", [LOST, UNREPORTED])
+def test_an_agent_that_has_lost_neutron_is_named_though_it_runs(message):
+    with wrong("neutron.agent_cut_off", "neutron-openvswitch-agent runs, and does not reach Neutron", "(/var/log/neutron/a.log, 20 s ago)", place="node1"):
+        reaches(line("[-] something else", 900.0), line(message))
+
+
+@pytest.mark.parametrize("lines", [
+    (line(LOST, 60.0), line(FOUND, 40.0, level="INFO")), (line(LOST, 60.0), line("[-] Agent has just been revived. Doing a full sync.", 1.0)),
+    (line(LOST, 60.0, pid=12),), (line(LOST, 600.0),),
+], ids=["found again", "revived", "of an earlier process", "of earlier"])
+def test_one_that_has_found_it_again_is_told_of(lines):
+    """Errors are evidence, and no verdict."""
+    assert reaches(*lines) == ["neutron.agent_errors"]
+
+
+def test_old_errors_and_tracebacks_are_not_told():
+    assert reaches(line(LOST, 4000.0), line(LOST, None), line("  File x", 3.0, level="TRACE")) == reaches() == []
+    assert reaches(line(LOST), services=RUNS.replace("=active", "=failed")) == [], "another check says that it is dead"
+    is_unknown(lambda: reaches(logs=UNSEEN))
+
+
+def test_an_error_is_told_with_its_age():
+    dead = RUNS.replace("active\nSub", "failed\nSub").replace("=running", "=failed")
+    for ago, told in ((30.0, "30 s ago"), (7200.0, "2.0 h ago"), (864000.0, "10 days ago")):
+        with wrong("neutron.ovs_agent_dead", f'"Agent terminated!" (a.log, {told})', place="node1"):
+            ovs_agent(dead, Table("log of", {"openvswitch-agent": AgentLog("a.log", (line("Agent terminated!", ago),))}))
