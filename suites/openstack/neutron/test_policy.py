@@ -49,7 +49,12 @@ def test_security_group_lets_in(
     """
     interface, node = flow.interface, end_of(flow)
     assert interface is not None
-    if answers[flow].came_back or not _is_asked(flow, ovs_bridges) or not ovs_daemons[node].answers:
+    assert flow.network.neutron is not None
+    integration = ovs_bridges[node].get(flow.network.neutron.integration_bridge)
+    if answers[flow].came_back or not ovs_daemons[node].answers or is_ovn(integration):
+        return  # OVN has other tables
+    if not _is_asked(flow):
+        _is_unfiltered(flow, openflow_tables[node].get(flow.network.neutron.integration_bridge))
         return
     way, asked = ovs_ways[interface], _asked(flow)
     trace = _drop(flow, way)
@@ -60,6 +65,8 @@ def test_security_group_lets_in(
         _same_for_the_sender(flow, route_lookups, openflow_tables[node].get(step.bridge or way.bridge), step)
     what = f"{flow.protocol.upper()}{f' to port {flow.port}' if flow.port else ''}"
     if step is None or step.table not in _GROUPS:
+        if flow.source == node:
+            return  # it does not come by the NIC, as what was asked did: only what is decided at the instance's port is the same
         by, tag = " or ".join(uplink_devices(interface.network, node, ovs_bridges)), interface.segment
         raise Wrong(
             "ovs.drops_inbound", f"{node}: {what} for {interface} that comes by {by}{f' in VLAN {tag}' if tag else ''} does not reach "
@@ -74,13 +81,17 @@ def test_security_group_lets_in(
     )
 
 
-def _is_asked(flow: Flow, ovs_bridges: By[Node, Table[OvsBridge]]) -> bool:
-    """Tell whether it is one of those that Open vSwitch is asked about: from another node, for the first address; OVN has other tables."""
-    known, node, interface = flow.network.neutron, end_of(flow), flow.interface
-    assert known is not None
-    assert interface is not None
-    first = str(flow.translated or flow.target) == interface.first_address
-    return first and flow.source != node and flow.family == _IPV4 and not is_ovn(ovs_bridges[node].get(known.integration_bridge))
+def _is_asked(flow: Flow) -> bool:
+    """Tell whether it is one of those that Open vSwitch is asked about: for the first address, of IPv4."""
+    assert flow.interface is not None
+    return str(flow.translated or flow.target) == flow.interface.first_address and flow.family == _IPV4
+
+
+def _is_unfiltered(flow: Flow, table: FlowTable | None) -> None:
+    """Raise NotSeen where flows are a security group: of IPv6, and of a further address, Open vSwitch was not asked."""
+    if table is not None and any(flows for number, flows in table.tables.items() if number in _GROUPS):
+        what = f"{flow.protocol.upper()} to {flow.translated or flow.target}"
+        raise NotSeen(Why.NOT_POSSIBLE, f"{end_of(flow)}: Open vSwitch was not asked what it does with {what}")
 
 
 def _drop(flow: Flow, way: OvsWay) -> OvsTrace | None:

@@ -1,6 +1,7 @@
 """suites/openstack/neutron/test_policy.py on what Open vSwitch of the labs said and counted with the openvswitch firewall driver's flows."""
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
@@ -9,6 +10,7 @@ from netchecks.models.domains import Domain, DomainInterface
 from netchecks.models.openflow import FlowTable
 from netchecks.models.ovs_traces import OvsTrace, OvsWay, Step
 from netchecks.models.routes import Lookup
+from netchecks.models.subjects import DeclaredDhcpServer, Dhcp
 from netchecks.models.table import Table
 from netchecks.models.traces import Point, Seen, Sighting, Trace
 from netchecks.seen import Pair
@@ -18,6 +20,8 @@ from tests.suites.openstack.neutron.given import (
     CONFIG,
     DEAD,
     MAC,
+    NET_A,
+    NODE1,
     TAP,
     UNSEEN,
     VM42,
@@ -115,6 +119,22 @@ def test_what_drops_elsewhere_is_named_with_its_look_up():
 
 def test_what_open_vswitch_did_not_say_is_unknown():
     is_unknown(lambda: lets_in(PING, replace(NO_ICMP, asked={}, failed=frozenset({"icmp from 10.19.43.2"}))))
+
+
+def test_who_asks_on_the_same_node_meets_the_same_group():
+    """A DHCP agent beside the instance: its packets do not come by the NIC, and what is decided there says nothing of them."""
+    beside = replace(PING, source=NODE1, network=replace(NET_A, dhcp=Dhcp((DeclaredDhcpServer((ip_address("10.19.43.2"),), NODE1),))))
+    with wrong(GROUP, "lets no ICMP in from 10.19.43.2: table 82 of br-int", **PLATFORM):
+        lets_in(beside, NO_ICMP)
+    dropped = OvsTrace((Step("br-provider", 0, f"dl_dst={MAC}, priority 9", ("drop",)),), ())
+    assert lets_in(beside, OvsWay(TAP, "br-int", asked={"icmp from 10.19.43.2": dropped})) == []
+
+
+@pytest.mark.parametrize("target", ["10.19.43.143", "2001:db8::42"])
+def test_further_addresses_are_unknown_where_flows_are_a_group(target):
+    other = replace(FROM_OUTSIDE, target=ip_address(target))
+    is_unknown(lambda: lets_in(other, NO_ICMP))
+    assert lets_in(other, NO_ICMP, rules=flows()) == lets_in(other, NO_ICMP, answer=answered()) == []
 
 
 def test_what_nothing_reaches_is_another_checks():
