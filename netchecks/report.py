@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Report:
     evidence: dict[tuple[str, str], Evidence] = field(default_factory=dict)
     looking_seconds: float = 0.0
     compared: Comparisons = field(default_factory=dict)
+    lately: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -70,6 +71,11 @@ class Report:
     def beside(self, item: Diagnosis) -> Comparison | None:
         """Give a diagnosis beside a sibling, where the run was told to compare and there is one."""
         return self.compared.get((item.code, item.places))
+
+    def changed(self, item: Diagnosis) -> dict[str, tuple[str, ...]]:
+        """Give what was changed lately at the nodes that a diagnosis is at, by node."""
+        told = {place: self.lately[place] for place in item.places if place in self.lately}
+        return told if item.severity in {"cause", "finding"} else {}
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -109,6 +115,7 @@ def _diagnosis(item: Diagnosis, report: Report) -> dict[str, Any]:
         "messages": list(item.messages), "explains": list(item.explains),
         "evidence": [_evidence(one, item) for one in behind],
         "evidence_left_out": len(item.readings) - len(behind),
+        **({"lately": {place: list(told) for place, told in changed.items()}} if (changed := report.changed(item)) else {}),
         **({"compared": _comparison(beside)} if (beside := report.beside(item)) else {}),
     }
 

@@ -25,6 +25,7 @@ from netchecks.evidence import Evidence
 from netchecks.excerpt import excerpt
 from netchecks.facts import Facts, make
 from netchecks.judge import CheckInfo, from_plain, not_judged, to_plain
+from netchecks.lately import lately
 from netchecks.models.subjects import Inventory, Node
 from netchecks.observe import OBSERVATIONS
 from netchecks.plan import Wanted
@@ -219,6 +220,7 @@ class Session:
             hosts=tuple(sorted(self.selection.hosts)), vms=tuple(sorted(self.selection.vms)),
             not_applicable=self.not_applicable, diagnoses=diagnoses, checks=tuple(self.judged.values()),
             seen=self.seen or record.Record(), evidence=self._evidence_of(diagnoses), looking_seconds=self.looking_seconds,
+            lately=lately(diagnoses, self.world, self.seen or record.Record()),
             compared=compare(diagnoses, tuple(self.judged.values()), self.beside, self.world, self.seen or record.Record()),
         )
 

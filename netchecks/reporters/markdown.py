@@ -82,6 +82,9 @@ def _diagnosis(number: int, item: Mapping[str, Any]) -> Iterator[str]:
     if len(item["places"]) > 3:  # noqa: PLR2004 - as many as its title has
         yield from ("Places:", "", *_bullets([_plain(place) for place in item["places"]]))
     yield from _evidence(item)
+    if "lately" in item:
+        yield from ("Changed lately:", "")
+        yield from _bullets([f"{_plain(place)}: {_plain('; '.join(changes))}" for place, changes in item["lately"].items()])
     if "compared" in item:
         yield from _beside(item["compared"])
     if item["explains"] and item["severity"] != "finding":

@@ -11,6 +11,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from netchecks.compare import FACTS, LINES, VERDICTS, Comparison
@@ -22,6 +23,8 @@ from netchecks.report import INTERRUPTED, Report, not_looked_at
 #: Places and messages of a folded diagnosis that are listed.
 LISTED = 8
 _MESSAGES = 4
+#: Nodes of a diagnosis of which it is told what changed.
+_PLACES = 3
 #: Diagnoses of each severity that are told in full, then those that get a line.
 _FULL: Mapping[str, int] = {"cause": 10, "finding": 5, "unseen": 5, "note": 0}
 _BRIEF = 25
@@ -78,12 +81,15 @@ def _in_full(number: int, item: Diagnosis, report: Report, width: int) -> Iterat
     head = f"{number}. {_TITLES[item.severity]} {item.code} at {listed(item.places)}"
     for line in textwrap.wrap(head, width, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False):
         yield line, _COLOURS[item.severity]
-    for line in lines(item, report.behind(item), width, report.beside(item)):
+    for line in lines(item, report.behind(item), width, report.beside(item), report.changed(item)):
         yield line, {}
 
 
-def lines(item: Diagnosis, behind: Sequence[Evidence] = (), width: int = 80, beside: Comparison | None = None) -> Iterator[str]:
-    """Give the body of one diagnosis: what, why, what proves it, how a sibling differs, who does what, what it explains."""
+def lines(
+    item: Diagnosis, behind: Sequence[Evidence] = (), width: int = 80, beside: Comparison | None = None,
+    lately: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Iterator[str]:
+    """Give the body of one diagnosis: what, why, what proves it, how a sibling differs, what changed, who does what, what it explains."""
     for number, message in enumerate(item.messages[:_MESSAGES]):
         yield from _wrapped("", message, width) if number == 0 else (_cut(f"   {' '.join(message.split())}", width),)
     if len(item.messages) > _MESSAGES:
@@ -93,8 +99,9 @@ def lines(item: Diagnosis, behind: Sequence[Evidence] = (), width: int = 80, bes
     if item.severity in {"cause", "finding"}:
         yield from _wrapped("Proof:  ", item.confidence, width)
     yield from _proof(item, behind, width)
-    if beside is not None:
-        yield from _beside(beside, width)
+    yield from _beside(beside, width) if beside is not None else ()
+    changed = [f"{place}: {'; '.join(told)}" for place, told in lately.items()][:_PLACES]
+    yield from (line for text in changed for line in _wrapped("Lately: ", text, width))
     if item.remedy or item.owner:
         yield from _remedy(item, width)
     if len(item.explains) > 1 and item.severity in {"cause", "unseen"}:

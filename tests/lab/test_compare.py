@@ -14,7 +14,7 @@ from netchecks.lab.labs import Lab
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text(encoding="utf-8"))
-SUITES = "suites/vmhost/test_bridge.py"
+SUITES, CHANGES = "suites/vmhost/test_bridge.py", "suites/node/test_changes.py"
 
 
 def run(lab: Lab, folder: Path, *more: str) -> tuple[subprocess.CompletedProcess[str], dict]:
@@ -51,10 +51,14 @@ def test_a_vm_beside_a_healthy_one(rooted_lab: Lab, tmp_path: Path) -> None:
 
 def test_a_node_beside_another(rooted_lab: Lab, tmp_path: Path) -> None:
     with rooted_lab.fault("uplink-not-in-bridge"):
-        _, report = run(rooted_lab, tmp_path / "run", SUITES, "--host=node1", "--compare=node2", f"--inventory-file={rooted_lab.inventory}")
+        done, report = run(rooted_lab, tmp_path / "run", SUITES, CHANGES, "--host=node1", "--compare=node2", f"--inventory-file={rooted_lab.inventory}")
     beside = next(one["compared"] for one in report["diagnoses"] if one["code"] == "uplink.not_in_bridge")
     assert (beside["subject"], beside["sibling"], beside["sibling_outcome"]) == ("node1", "node2", "passed")
     assert any(line.startswith("[br0].ports[eth0]:") for one in beside["differing"] for line in one["there"])
+    (lately,) = [one["lately"]["node1"] for one in report["diagnoses"] if one["code"] == "uplink.not_in_bridge"]
+    assert any(line.startswith("the node started ") for line in lately), "as the lab's systemd knows"
+    assert "Lately: node1: " in done.stdout
+    assert "Changed lately:" in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("option", "known"), [("--compare=nod2", "node2"), ("--compare-vm=nobody", "vm42"), ("--compare-network=x", "lan")])

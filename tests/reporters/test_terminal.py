@@ -78,6 +78,13 @@ def test_a_cause_says_what_where_why_proof_remedy_owner_and_consequences() -> No
         assert part in text
 
 
+def test_what_changed_lately_stands_with_the_cause_and_with_no_note() -> None:
+    told = report(diagnosis(), diagnosis(2, "note"), lately={"node1": ("frr started 10 min ago", "the node started 2 h ago"), "node2": ("x",)})
+    text = " ".join(shown(told).text.split())
+    assert "Lately: node1: frr started 10 min ago; the node started 2 h ago Remedy:" in text
+    assert text.count("Lately:") == 1
+
+
 def test_eighty_columns_are_enough() -> None:
     long = diagnosis(2, places=tuple(f"hypervisor-with-a-long-name-{n}" for n in range(300)), messages=("node1: " + "word " * 60,) * 300)
     notes = [diagnosis(n, "note", messages=("something " * 30,)) for n in range(30)]

@@ -187,8 +187,9 @@ def _judge(node: Node, way: _Way, table: FlowTable) -> None:
     own = [flow for flow in right if flow.port in {"", way.port.name, str(way.port.number)}]
     if decision.kind == "out" and winner is not None and winner.cookie not in {0, table.cookie}:
         _wrong(
-            node, way, "flow.stale", f"a flow of an older agent (cookie {winner.cookie:#x}, not {table.cookie:#x}) comes first and gives "
-            f"VLAN {decision.vlan}: {winner}", f"ovs-ofctl del-flows {way.bridge} cookie={winner.cookie:#x}/-1; restart the OVS agent",
+            node, way, "flow.stale", f"a flow of an older agent (cookie {winner.cookie:#x}; most have {table.cookie:#x}) comes first and "
+            f"gives VLAN {decision.vlan}: {winner}",
+            f'ovs-ofctl --strict del-flows {way.bridge} "{_strict(winner)}"; restart the OVS agent',
         )
     if own:
         above = decision.last
