@@ -20,12 +20,14 @@ _FACT = "recent_changes"
 WINDOW = 3 * 86400.0
 #: Changes of one node that are told.
 _TOLD = 6
+#: Backends whose nodes have no files and no services of their own: what was changed there was changed on another machine.
+_OF_ANOTHER = frozenset({"netns"})
 
 
 def lately(diagnoses: Iterable[Diagnosis], world: World, seen: Record) -> Mapping[str, tuple[str, ...]]:
-    """Give by node what was changed on it, of the nodes that causes and findings are at; nothing where it was not looked at."""
+    """Give by node what was changed on it, of those that causes and findings are at; nothing where it was not looked at."""
     places = {place for item in diagnoses if item.severity in {"cause", "finding"} for place in item.places}
-    nodes = [node for node in world.all(Node) if node.name in places]
+    nodes = [node for node in world.all(Node) if node.name in places and node.connection.backend not in _OF_ANOTHER]
     wanted = Plan()
     wanted.add(_FACT, nodes)
     known = make(seen, wanted).by(_FACT)

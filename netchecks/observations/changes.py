@@ -22,10 +22,10 @@ if [ -d /run/systemd/system ]; then
 fi
 if [ -e /var/log/dpkg.log ]; then
   echo @dpkg
-  cat /var/log/dpkg.log.1 /var/log/dpkg.log 2>/dev/null | grep -aE '^[0-9-]{10} [0-9:]{8} (install|upgrade|remove|purge) ' | tail -n 400
+  cat /var/log/dpkg.log.1 /var/log/dpkg.log 2>/dev/null | grep -aE '^[0-9-]{10} [0-9:]{8} (install|upgrade|remove|purge) ' | tail -n 200
 elif command -v rpm >/dev/null 2>&1; then
   echo @rpm
-  rpm -qa --queryformat '%{INSTALLTIME} %{NAME} %{VERSION}-%{RELEASE}\n' | sort -rn | head -n 400
+  rpm -qa --queryformat '%{INSTALLTIME} %{NAME} %{VERSION}-%{RELEASE}\n' | sort -rn | head -n 200
 fi
 echo @carriers
 for d in /sys/class/net/*/; do
