@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,11 +19,11 @@ ALONE = ["unshare", "--user", "--map-root-user", "--fork", "--pid", "--mount-pro
 
 
 @pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Path]:
+def daemon(tmp_path: Path) -> Path:
     """A program of the daemon's name, which sleeps."""
     program = tmp_path / "ovs-vswitchd"
     shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
-    yield program
+    return program
 
 
 def asked(folder: Path, said: str, before: str = "") -> subprocess.CompletedProcess[str]:
