@@ -96,10 +96,15 @@ def _seconds(text: str) -> float | None:
 
 @observation(shell=_EACH.replace("WHAT", "show"), tool="ovs-ofctl", root=True, seconds=15.0)
 def openflow_ports(text: str) -> Table[Table[OpenFlowPort]]:
-    """The ports of each bridge as OpenFlow has them, by the bridge's name and the port's."""
+    """The ports of each bridge as OpenFlow has them, by the bridge's name and the port's.
+
+    OpenFlow has but 15 characters of a name (OFP_MAX_PORT_NAME_LEN): of two that begin alike the second has its number behind it.
+    """
     found = {}
     for head, body in blocks(text, "@bridge "):
-        ports = {port.name: port for port in _openflow_ports(body)}
+        ports: dict[str, OpenFlowPort] = {}
+        for port in _openflow_ports(body):
+            ports[f"{port.name} {port.number}" if port.name in ports else port.name] = port
         found[head.strip()] = Table("port", ports)
     return Table("bridge", found)
 

@@ -167,15 +167,17 @@ def test_openflow_ports_are_up(
     known = openflow_ports[node].get(side.provider_name, Table[OpenFlowPort]("port", {}))
     nic = side.provider.port_of(network.at(node).uplink)
     ports = [one for port in (nic, side.outer) if port is not None for one in port.interfaces]  # of a bond, its members
-    meant = [one.name for one in ports if not one.error]
-    off = {name: known[name].config & {"PORT_DOWN", "NO_FLOOD", "NO_FWD", "NO_RECV"} for name in meant if name in known}
+    meant = {one.name: one.number for one in ports if not one.error}
+    numbered = {one.number: one for one in known.values() if one.number is not None}  # names are cut in OpenFlow
+    seen = {name: numbered[number] for name, number in meant.items() if number in numbered}
+    off = {name: one.config & {"PORT_DOWN", "NO_FLOOD", "NO_FWD", "NO_RECV"} for name, one in seen.items()}
     shown = ", ".join(f"{name} {' '.join(sorted(words))}" for name, words in off.items() if words)
     if shown:
         raise Wrong(
             "ovs.port_set_off", f"{node}: ports of {side.provider_name} are set off by OpenFlow: {shown}", place=node.name, breaks=_BREAKS,
             remedy=f"ovs-ofctl mod-port {side.provider_name} {next(name for name, words in off.items() if words)} up",
         )
-    unseen = [name for name in meant if name not in known]
+    unseen = [name for name in meant if name not in seen]
     if unseen:
         there = f"{side.provider_name} has {sorted(known)}"
         raise NotSeen(Why.NOT_POSSIBLE, f"{node}: ovs-ofctl shows no port {', '.join(unseen)}, {there}")

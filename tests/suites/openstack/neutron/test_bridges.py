@@ -1,5 +1,7 @@
 """suites/openstack/neutron/test_bridges.py on what real tools said, then changed."""
 
+import re
+
 import pytest
 
 from netchecks.errors import NotSeen
@@ -14,6 +16,7 @@ from tests.suites.openstack.neutron.given import (
     NET_A,
     NET_B,
     NODE1,
+    RECORDED,
     TENANT,
     UNSEEN,
     added,
@@ -66,6 +69,14 @@ def test_a_port_that_is_not_shown_is_unknown():
     less = Table("bridge", {name: Table("port", {one: port for one, port in some.items() if one != "eth1"}) for name, some in shown.items()})
     with pytest.raises(NotSeen, match="node1: ovs-ofctl shows no port eth1, br-provider has"):
         ports_up(less)
+
+
+def test_names_that_openflow_cuts_are_told_apart_by_their_numbers():
+    """OVN's patch ports begin alike: patch-provnet-1-to-br-int is patch-provnet-1 in OpenFlow."""
+    shown = (RECORDED / "openflow_ports" / "ovs-3.1.out").read_text()
+    assert ports_up(shown.replace("(phy-br-provider)", "(eth1)")) == []
+    with wrong("ovs.port_set_off", "phy-br-provider PORT_DOWN", place="node1", breaks=BREAKS):
+        ports_up(re.sub(r"\(phy-br-provider\)(.*\n\s+config:\s+)0", r"(eth1)\1PORT_DOWN", shown))
 
 
 def test_what_was_not_seen_is_unknown():
