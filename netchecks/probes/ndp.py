@@ -67,7 +67,8 @@ def ndp(flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tupl
 
     Never from ``::``: that is duplicate address detection, and a tentative guest would give its address up (TRAPS).
     """
-    return _ask(flow, flow.network.at(flow.source).bridge, links[flow.source], addresses[flow.source])
+    device = flow.network.at(flow.source).bridge
+    return _ask(flow, device, links[flow.source], _own(addresses[flow.source], device))
 
 
 @probe("answers", where=_is_ndp_at_tap, read=_read)
@@ -75,16 +76,21 @@ def ndp_at_tap(
     flow: Flow, links: By[Node, Table[Link]], addresses: By[Node, Table[tuple[InterfaceAddress, ...]]],
     domains: By[Node, Table[Domain]],
 ) -> Ask:
-    """Solicit a VM that has its tap to itself: a frame given to the tap goes to the guest."""
+    """Solicit a VM that has its tap to itself: a frame given to the tap goes to the guest.
+
+    A tap that nova made has IPv6 off, and so no address: then it is asked from the link-local one that its own MAC gives.
+    """
     tap = tap_of(flow.interface, domains) if flow.interface else ""
-    return _ask(flow, tap, links[flow.source], addresses[flow.source])
+    known, held = links[flow.source], addresses[flow.source]
+    mac = known[tap].mac if tap in known else None
+    own = _link_local(mac) if mac and flow.network.kind == "neutron" and not _usable(held, tap) else ""
+    return _ask(flow, tap, known, own or _own(held, tap))
 
 
-def _ask(flow: Flow, device: str, links: Table[Link], addresses: Table[tuple[InterfaceAddress, ...]]) -> Ask:
+def _ask(flow: Flow, device: str, links: Table[Link], own: str) -> Ask:
     mac = links[device].mac if device in links else None
     if not mac:
         raise NotSeen(Why.NOT_POSSIBLE, f"{flow.source} has no {device or 'tap'} to ask from")
-    own = _own(addresses, device)
     frame = _solicitation(mac, own, flow.target)
     # an advertisement has its type at byte 54 of the frame, its target at 62
     answered = ((54, bytes([ADVERTISEMENT])), (62, flow.target.packed))
@@ -92,9 +98,20 @@ def _ask(flow: Flow, device: str, links: Table[Link], addresses: Table[tuple[Int
     return Ask((Capture(device, (ARP, IPV6)), *tries), WINDOW)
 
 
+def _usable(addresses: Table[tuple[InterfaceAddress, ...]], device: str) -> list[InterfaceAddress]:
+    held = [a for a in addresses.get(device, ()) if a.address.version == 6]  # noqa: PLR2004
+    return [a for a in held if not a.flags & {"tentative", "dadfailed"}]
+
+
+def _link_local(mac: str) -> str:
+    """Give the address that a MAC gives by itself (RFC 4291, appendix A)."""
+    octets = bytearray.fromhex(mac.replace(":", ""))
+    octets[0] ^= 2
+    return str(IPv6Address(b"\xfe\x80" + bytes(6) + bytes(octets[:3]) + b"\xff\xfe" + bytes(octets[3:])))
+
+
 def _own(addresses: Table[tuple[InterfaceAddress, ...]], device: str) -> str:
-    usable = [a for a in addresses.get(device, ()) if a.address.version == 6]  # noqa: PLR2004
-    usable = [a for a in usable if not a.flags & {"tentative", "dadfailed"}]
+    usable = _usable(addresses, device)
     link_local = [a for a in usable if a.address.ip.is_link_local]
     if not usable:
         raise NotSeen(Why.NOT_POSSIBLE, f"{device} has no IPv6 address to ask from")

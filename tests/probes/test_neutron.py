@@ -4,15 +4,17 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
 from netchecks.errors import NotSeen
+from netchecks.models.domains import Domain, DomainInterface
 from netchecks.models.links import Link
 from netchecks.models.neutron import Namespace
 from netchecks.models.table import Table
 from netchecks.plan import probe_for
 from netchecks.probe import Capture, Connect, Echo, Frames, Got, Part
-from tests.suites.openstack.neutron.given import NODE1, SERVER, UNSEEN, VM42, A, _by, bridges, flow_of, of, of_node, recorded
+from tests.suites.openstack.neutron.given import NODE1, SERVER, TAP, UNSEEN, VM42, A, _by, bridges, flow_of, of, of_node, recorded
 
 NIC, GATEWAY = "02:20:00:00:00:11", "02:20:00:00:43:01"
 LINKS = of_node("links", Table("interface", {"eth1": Link("eth1", 3, NIC, 1500, frozenset({"UP"}), "UP")}))
@@ -43,6 +45,22 @@ def reply(mac, address, to, own, vlan=None):
 
 def question(mac, target, vlan):
     return Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") / Dot1Q(vlan=vlan) / ARP(op=1, hwsrc=mac, psrc="0.0.0.0", pdst=target)
+
+
+# -- at the tap ------------------------------------------------------------------------------------------------------
+
+
+def test_a_tap_without_ipv6_solicits_from_what_its_mac_gives():
+    """nova switches IPv6 off at the taps that it makes; the question still has to come from somebody."""
+    vm = replace(VM42, addresses=(*VM42.addresses, ip_address("2001:db8:43::142")))
+    flow = replace(flow_of("node1-to-vm42-arp-ipv4"), protocol="ndp", target=ip_address("2001:db8:43::142"), interface=vm)
+    probe = probe_for("answers", flow)
+    domain = Domain("vm42", "running", "", (DomainInterface(vm.mac, "bridge", "br-int", target=TAP),))
+    links = Table("interface", {TAP: Link(TAP, 4, "fe:16:3e:00:00:42", 1500, frozenset({"UP"}), "UP", "", "")})
+    facts = {"links": of_node("links", links), "addresses": of_node("addresses", "[]"), "domains": of_node("domains", Table("domain", {"vm42": domain}))}
+    _, first, *_ = probe.ask(flow, *(facts[need] for need in probe.needs)).actions
+    frame = Ether(first.frames[0])
+    assert (first.device, frame.src, frame[IPv6].src, frame[IPv6].dst) == (TAP, "fe:16:3e:00:00:42", "fe80::fc16:3eff:fe00:42", "ff02::1:ff00:142")
 
 
 # -- out of the NIC --------------------------------------------------------------------------------------------------
