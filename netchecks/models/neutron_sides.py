@@ -31,12 +31,16 @@ class Side:
     inner: OvsPort | None
 
     def local_ports(self, macs: Iterable[str] = ()) -> tuple[OvsPort, ...]:
-        """Give the ports of the integration bridge that are the network's: by what the agent noted, or by the MACs of its guests."""
+        """Give the ports of the integration bridge that are the network's: by what the agent noted, or by the MACs of its guests.
+
+        A subport of a trunk, which is in another network, may have the MAC of its parent: what the agent noted there counts alone.
+        """
         own = frozenset(macs)
         ports = self.integration.ports.values() if self.integration else ()
         return tuple(
             port for port in ports
-            if port.other_config.get("net_uuid") == self.known.id or any(one.attached_mac in own for one in port.interfaces)
+            if port.other_config.get("net_uuid") == self.known.id
+            or (any(one.attached_mac in own for one in port.interfaces) and not (port.kind == "patch" and "net_uuid" in port.other_config))
         )
 
 
@@ -64,16 +68,29 @@ def peer_of(port: OvsPort) -> str:
     return port.first.options.get("peer", "") if port.first else ""
 
 
-def behind_trunk(bridge: OvsBridge, integration: OvsBridge) -> OvsPort | None:
-    """Give the port of the integration bridge behind which a trunk's parent port is.
+def is_trunk(bridge: OvsBridge) -> bool:
+    """Tell whether a bridge is that of a trunk: the parent port's guest is on it, joined with the integration bridge by patch ports.
 
-    A trunk has a bridge of its own (tbr-...), a patch pair without a tag for the parent and tagged ones for its subports.
-    Source: Neutron, services/trunk/drivers/openvswitch/agent/trunk_manager.py.
+    The pair of the parent (tpt-..., tpi-...) has no tag on the trunk's bridge, those of its subports (spt-..., spi-...) have theirs.
+    Source: Neutron, services/trunk/drivers/openvswitch/utils.py, agent/trunk_manager.py.
     """
-    for port in bridge.ports.values() if bridge.name.startswith("tbr-") else ():
-        other = integration.ports.get(peer_of(port)) if port.kind == "patch" and port.tag is None else None
-        if other is not None:
+    return bridge.name.startswith("tbr-")
+
+
+def behind_trunk(bridge: OvsBridge, integration: OvsBridge) -> OvsPort | None:
+    """Give the port of the integration bridge behind which the parent port of a trunk is; None where nothing joins the two."""
+    for port in bridge.ports.values():
+        other = integration.ports.get(peer_of(port)) if port.kind == "patch" and not port.name.startswith("spt-") else None
+        if other is not None and port.tag is None and peer_of(other) == port.name:
             return other
+    return None
+
+
+def trunk_of(mac: str, bridges: Table[OvsBridge]) -> OvsBridge | None:
+    """Give the bridge of the trunk whose parent port has a MAC, by its patch port: the guest's own one may be missing there."""
+    for bridge in filter(is_trunk, bridges.values()):
+        if any(port.name.startswith("tpt-") and any(one.attached_mac == mac for one in port.interfaces) for port in bridge.ports.values()):
+            return bridge
     return None
 
 

@@ -72,6 +72,14 @@ class OvsPort:
         """That of its interface."""
         return self.first.kind if self.first else ""
 
+    def is_of(self, mac: str) -> bool:
+        """Tell whether a guest with that MAC was plugged in here.
+
+        Patch ports of a trunk name the MAC too, at both ends, and those of a subport may name the parent's: no guest is at one.
+        Source: Neutron, services/trunk/drivers/openvswitch/agent/trunk_manager.py (get_patch_peer_attrs).
+        """
+        return self.kind != "patch" and any(one.attached_mac == mac for one in self.interfaces)
+
 
 @dataclass(frozen=True, slots=True)
 class OvsBridge:
@@ -92,7 +100,7 @@ class OvsBridge:
 
     def port_for(self, mac: str) -> OvsPort | None:
         """Give the port behind which a guest with that MAC was plugged in."""
-        return next((port for port in self.ports.values() if any(one.attached_mac == mac for one in port.interfaces)), None)
+        return next((port for port in self.ports.values() if port.is_of(mac)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +157,13 @@ def wires(device: str, bridges: Table[OvsBridge]) -> tuple[str, ...]:
 
 
 def plugged(mac: str, tap: str, bridges: Table[OvsBridge]) -> tuple[OvsBridge, OvsPort] | None:
-    """Give a guest's port and its bridge: by MAC, as a hybrid plug has another device there than the tap; else by the tap's name."""
-    for bridge in bridges.values():
-        port = bridge.port_for(mac)
-        if port is not None:
-            return bridge, port
+    """Give a guest's port and its bridge: by MAC, as a hybrid plug has another device there than the tap; else by the tap's name.
+
+    Of several with the MAC it is the tap.
+    """
+    own = [(bridge, port) for bridge in bridges.values() for port in bridge.ports.values() if port.is_of(mac)]
+    if own:
+        return next((one for one in own if one[1].name == tap), own[0])
     found = bridge_of(tap, bridges) if tap else None
     port = found.port_of(tap) if found else None
     return (found, port) if found and port else None

@@ -16,7 +16,8 @@ from netchecks.parsing import blocks, split_outside
 
 #: What the guest would send, and what would come for it: an ARP request each. Nothing is sent, and no bridge learns from it.
 #: Then each question that it shall answer, by the NIC or out of a tunnel: from each DHCP server of the network, and from elsewhere.
-#: The guest's port is found by its MAC: of a hybrid plug it is not the tap.
+#: The guest's port is found by its MAC: of a hybrid plug it is not the tap. The patch ports of a trunk, and of a subport with the same
+#: MAC, name it as well, at both ends (Neutron, trunk_manager.py): none of them is where the guest is, and the database has no order.
 _WAYS = r"""
 mac=$1 address=$2 gateway=$3 tap=$4 nic=$5 vlan=$6 key=$7 questions=$8 servers=$9
 kind=${key#* } key=${key%% *} tunnel=${kind#* } kind=${kind%% *}
@@ -37,9 +38,10 @@ $(ovs-appctl --timeout=4 -t ovs-vswitchd bond/show 2>/dev/null)
 END
 }
 case $address in ''|*:*) echo '@none it has no IPv4 address to ask with'; exit 0 ;; esac
-found=$(bare --columns=name find Interface "external_ids:attached-mac=\"$mac\"") || exit
+found=$(bare --columns=name find Interface "external_ids:attached-mac=\"$mac\"" 'type!=patch') || exit
 port=
-for one in $found; do ! number "$one" || { port=$one; break; }; done
+for one in $found; do if number "$one" && { [ -z "$port" ] || [ "$one" = "$tap" ]; }; then port=$one; fi; done
+[ -z "$port" ] || number "$port" || port=
 [ -n "$port" ] || { [ -n "$tap" ] && number "$tap" && port=$tap; } || { echo "@none no port of Open vSwitch has the MAC $mac"; exit 0; }
 bridge=$(ovs-vsctl --timeout=4 iface-to-br "$port") || exit
 printf '@port %s %s\n' "$port" "$bridge"

@@ -43,7 +43,9 @@ BREAKS = {
         "security-group-lacks-icmp": ways("4", AGENT),
         "security-group-of-its-network-alone": ways(*OUT),
         **dict.fromkeys(("hybrid-plug-filtered", "unicast-dropped", "conntrack-full"), ways(*OUT, AGENT)),
-        **dict.fromkeys(("hybrid-plug-untagged", "trunk-parent-untagged"), ways(*OUT, AGENT)),
+        **dict.fromkeys((
+            "hybrid-plug-untagged", "trunk-parent-untagged", "trunk-parent-wrong-tag", "trunk-tap-not-in-bridge", "trunk-patch-missing",
+        ), ways(*OUT, AGENT)),
         "checksum-offload": ways("tcp4"),
         "routed-packets-dropped": ways(*OUT),
         "healthy-stopped-instance": ways(*OUT, AGENT, vms=("vm43",)),

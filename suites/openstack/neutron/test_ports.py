@@ -8,7 +8,7 @@ from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.domains import Domain
 from netchecks.models.links import Link as Device
 from netchecks.models.neutron import AgentConfig, NeutronNetwork
-from netchecks.models.neutron_sides import behind_trunk, is_ovn, local_vlan
+from netchecks.models.neutron_sides import behind_trunk, is_ovn, is_trunk, local_vlan, trunk_of
 from netchecks.models.openflow import FlowTable
 from netchecks.models.openvswitch import DEAD_VLAN, OvsBridge, OvsDaemon, OvsPort, plugged
 from netchecks.models.ovs_traces import OvsTrace, OvsWay, Step
@@ -49,22 +49,37 @@ def test_instance_port_is_tagged(
     integration = ovs_bridges[node][known.integration_bridge]
     if is_ovn(integration):
         return
-    found = plugged(interface.mac, tap, ovs_bridges[node])
-    if found is not None and (outer := behind_trunk(found[0], integration)) is not None:
-        found = integration, outer
+    found = _at_integration(interface, integration, plugged(interface.mac, tap, ovs_bridges[node]))
     if found is None and links[node].get(tap) is not None and links[node][tap].master:
         return  # a hybrid plug whose Open vSwitch side does not tell the MAC
     if found is None or found[0].name != known.integration_bridge:
         where = f"a port of {found[0].name}" if found else "no port of Open vSwitch"
+        bridge = trunk_of(interface.mac, ovs_bridges[node]) or integration
         raise Wrong(
-            "tap.not_in_bridge", f"{node}: {interface}'s tap {tap} is {where}, expected one of {known.integration_bridge}", place=node.name,
-            breaks=_BREAKS, remedy=f"ovs-vsctl add-port {known.integration_bridge} {tap} with the external_ids of its Neutron port, or "
+            "tap.not_in_bridge", f"{node}: {interface}'s tap {tap} is {where}, expected one of {bridge.name}", place=node.name,
+            breaks=_BREAKS, remedy=f"ovs-vsctl add-port {bridge.name} {tap} with the external_ids of its Neutron port, or "
             "hard-reboot the instance",
         )
     port = found[1]
     side = seen_side(interface.network, node, ovs_bridges, neutron_configs)
     tables = seen_tables(node, side, openflow_tables, ovs_daemons)
     _has_tag(interface, port, local_vlan(side, tables, macs_of(interface.network, node, inventory, without=interface)))
+
+
+def _at_integration(
+    interface: Interface, integration: OvsBridge, found: tuple[OvsBridge, OvsPort] | None,
+) -> tuple[OvsBridge, OvsPort] | None:
+    """Give the port that stands for the guest's: of a trunk's parent it is the patch port behind which the trunk's bridge is."""
+    if found is None or not is_trunk(found[0]):
+        return found
+    outer = behind_trunk(found[0], integration)
+    if outer is None:
+        raise Wrong(
+            "patch.missing", f"{interface.node}: {interface} is the parent of a trunk, and no pair of patch ports (tpt-..., tpi-...) joins "
+            f"its bridge {found[0].name} with {integration.name}", place=interface.node.name, breaks=_BREAKS,
+            remedy="systemctl restart neutron-openvswitch-agent, which wires its trunks anew",
+        )
+    return integration, outer
 
 
 def _has_tag(interface: Interface, port: OvsPort, wanted: int | None) -> None:

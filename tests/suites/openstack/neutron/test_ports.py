@@ -5,7 +5,8 @@ import pytest
 from netchecks.errors import NotSeen
 from netchecks.models.domains import Domain, DomainInterface
 from netchecks.models.links import Link
-from netchecks.models.openvswitch import wires
+from netchecks.models.neutron_sides import side_of
+from netchecks.models.openvswitch import plugged, wires
 from netchecks.models.ovs_traces import Output, OvsTrace, OvsWay, Step
 from netchecks.models.table import Table
 from suites.openstack.neutron import test_ports as checks
@@ -14,9 +15,11 @@ from tests.suites.openstack.neutron.given import (
     CONFIG,
     DEAD,
     MAC,
+    NET_A,
     SITE,
     TAP,
     VM42,
+    B,
     added,
     both,
     bridges,
@@ -84,8 +87,46 @@ def test_the_parent_port_of_a_trunk_is_behind_a_bridge_of_its_own():
         added("br-int", "tpi-4242c9d1-7a", "patch", tag=1, options={"peer": "tpt-4242c9d1-7a"}),
     )
     assert tagged(trunk) == []
+    with wrong("patch.missing", "joins its bridge tbr-1a2b3c4d-5 with br-int", place="node1", breaks=BREAKS):
+        tagged(both(trunk, gone("tpt-4242c9d1-7a")))
+    with wrong("patch.missing", place="node1", breaks=BREAKS):
+        tagged(both(trunk, gone("tpi-4242c9d1-7a"), added("br-int", "tpi-4242c9d1-7a", "patch", tag=1, options={"peer": "tpt-old"})))
     with wrong("tap.wrong_tag", "port tpi-4242c9d1-7a has the tag 5", place="node1", breaks=BREAKS):
         tagged(both(trunk, port("tpi-4242c9d1-7a", tag=5)))
+
+
+def of_trunk(sub=MAC):
+    """Give a trunk as Neutron makes it: the tap and both ends of both pairs name whose they are; the subport is in net-b."""
+    other, bridge = {"attached-mac": sub, "iface-id": "9b9b0101-5c11-4d2e-8f3a-1b2c3d4e5f60"}, "tbr-1a2b3c4d-5"
+    return both(
+        gone(TAP), added(bridge, TAP, external_ids=HYBRID),
+        added(bridge, "spt-9b9b0101-5c", "patch", tag=101, options={"peer": "spi-9b9b0101-5c"}, external_ids=other),
+        added(bridge, "tpt-4242c9d1-7a", "patch", options={"peer": "tpi-4242c9d1-7a"}, external_ids=HYBRID),
+        added("br-int", "spi-9b9b0101-5c", "patch", tag=2, options={"peer": "spt-9b9b0101-5c"}, external_ids=other),
+        port("spi-9b9b0101-5c", other_config={"net_uuid": B, "tag": "2"}),
+        added("br-int", "tpi-4242c9d1-7a", "patch", tag=1, options={"peer": "tpt-4242c9d1-7a"}, external_ids=HYBRID),
+    )
+
+
+@pytest.mark.parametrize("sub", [MAC, "fa:16:3e:00:00:99"])
+def test_a_subport_is_not_the_parent_whatever_mac_it_has(sub):
+    assert tagged(of_trunk(sub)) == []
+    bridge, found = plugged(MAC, "", bridges(of_trunk(sub)))
+    assert (bridge.name, found.name) == ("tbr-1a2b3c4d-5", TAP), "patch ports name the MAC, and no guest is at one"
+    with wrong("tap.wrong_tag", "port tpi-4242c9d1-7a has the tag 2, expected 1", place="node1", breaks=BREAKS):
+        tagged(both(of_trunk(sub), port("tpi-4242c9d1-7a", tag=2)))
+    votes = side_of(NET_A.neutron, "eth1", None, bridges(of_trunk(sub))).local_ports([MAC])
+    assert [one.name for one in votes] == ["tpi-4242c9d1-7a"], "the subport is in another network"
+
+
+def test_a_tap_that_its_trunks_bridge_does_not_have_is_named_with_that_bridge():
+    with wrong("tap.not_in_bridge", f"vm42's tap {TAP} is no port of Open vSwitch, expected one of tbr-1a2b3c4d-5", place="node1", breaks=BREAKS):
+        tagged(both(of_trunk(), gone(TAP)))
+
+
+def test_of_several_ports_with_the_mac_the_tap_is_the_guests():
+    left_over = both(port(TAP, tag=1), added("br-int", "qvo4242c9d1-7a", tag=9, external_ids=HYBRID))
+    assert plugged(MAC, TAP, bridges(left_over))[1].name == TAP
 
 
 def test_ovn_gives_no_tags():
