@@ -11,7 +11,7 @@ from netchecks.world import KINDS
 
 @dataclass(frozen=True, slots=True)
 class CauseRule:
-    """``tell`` gets the failed check's subjects and the facts it names; it raises Wrong with the better cause, or not."""
+    """``tell`` gets the failed check's subjects and the facts it names; it raises Wrong with the better cause, Harmless, Blind, or not."""
 
     name: str
     check: str

@@ -104,6 +104,10 @@ class Harmless(NetchecksError):
         self.code = code
 
 
+class Blind(NotSeen):
+    """What looked like a failure tells nothing, as the check looked where there is nothing to see: raised by causes only."""
+
+
 class Lacks(AssertionError, KeyError):
     """What a fact was asked for is not in it: a failure of the claim, not of the tool."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 from netchecks import seen
 from netchecks.cause import CAUSES
 from netchecks.diagnose import Judged
-from netchecks.errors import Lacks, NotSeen, Wrong
+from netchecks.errors import Blind, Lacks, NotSeen, Wrong
 from netchecks.facts import Facts
 from netchecks.models.subjects import Flow, Node, Waiver
 from netchecks.observe import OBSERVATIONS
@@ -109,15 +108,19 @@ def _with(base: Judged, wrong: Wrong) -> Judged:
 def refine(info: CheckInfo, facts: Facts) -> None:
     """Ask the causes that know this check better; what they cannot see leaves the check's own cause.
 
-    Raises Wrong with a more precise cause, or Harmless where it is no failure after all.
+    Raises Wrong with a more precise cause, Harmless where it is no failure after all, or Blind where that cannot be told.
     """
     full = complete(info.row) if info.row else {}
     for rule in CAUSES.get(info.check, ()):
         if not set(rule.subjects) <= set(full):
             continue
         arguments = {name: full[name] for name in rule.subjects} | {need: facts.by(need) for need in rule.needs}
-        with contextlib.suppress(NotSeen, Lacks):
+        try:
             rule.tell(**arguments)
+        except Blind:
+            raise
+        except (NotSeen, Lacks):
+            continue
 
 
 def unknown(info: CheckInfo, reason: NotSeen) -> Judged:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netchecks.errors import NotSeen
-from netchecks.models.domains import Domain
+from netchecks.models.domains import Domain, DomainInterface
 from netchecks.models.openvswitch import OvsBridge, wires
 from netchecks.models.subjects import Interface, Network, Node
 from netchecks.models.table import Table
@@ -23,9 +23,25 @@ def tap_of(interface: Interface, domains: By[Node, Table[Domain]]) -> str:
         raise
     if interface.vm.domain not in known:
         return ""
-    domain = known[interface.vm.domain]
-    nic = next((nic for nic in domain.interfaces if nic.mac == interface.mac), None)
-    return (nic.target or interface.tap) if nic and domain.state not in {"shut off", "crashed"} else ""
+    nic = _nic(interface, known)
+    return (nic.target or interface.tap) if nic and known[interface.vm.domain].state not in {"shut off", "crashed"} else ""
+
+
+def is_vhost_user(interface: Interface, domains: By[Node, Table[Domain]]) -> bool:
+    """Tell whether the interface is a socket between QEMU and a switch in user space, as with DPDK: the node has no device of it.
+
+    Source: libvirt's formatdomain, vhost-user interface.
+    """
+    try:
+        nic = _nic(interface, domains[interface.node])
+    except NotSeen:
+        return False
+    return nic is not None and nic.kind == "vhostuser"
+
+
+def _nic(interface: Interface, known: Table[Domain]) -> DomainInterface | None:
+    domain = known.get(interface.vm.domain)
+    return next((nic for nic in domain.interfaces if nic.mac == interface.mac), None) if domain else None
 
 
 def uplink_devices(network: Network, node: Node, ovs_bridges: By[Node, Table[OvsBridge]]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netchecks.cause import cause
-from netchecks.errors import Wrong
+from netchecks.errors import Blind, Harmless, Why, Wrong
 from netchecks.models.answers import Answer, Row
 from netchecks.models.openflow import FlowTable, invalid
 from netchecks.models.openvswitch import OvsBridge, bridge_of
@@ -82,6 +82,31 @@ def uplink_is_bond(link: Link, ovs_bridges: By[Node, Table[OvsBridge]]) -> None:
             "and no device of its own that could be looked at", place=link.node.name, hop="uplink", layer="exists",
             remedy=f"name one of its members in the inventory (uplink: {port.devices[0]}); the others follow from Open vSwitch",
         )
+
+
+@cause("node.link_is_up", kinds=("neutron",))
+def uplink_is_of_dpdk(link: Link, ovs_bridges: By[Node, Table[OvsBridge]]) -> None:
+    """The uplink is a port of DPDK, which takes the NIC away from the kernel: only Open vSwitch can tell whether it has a link."""
+    bridge, node, name = bridge_of(link.device, ovs_bridges[link.node]), link.node, link.device
+    port = bridge.port_of(name) if bridge else None
+    own = next((one for one in port.interfaces if one.name == name and one.kind.startswith("dpdk")), None) if port else None
+    if bridge is None or own is None:
+        return
+    what = f"{node}: {name} is a port of {bridge.name} of the type {own.kind}, and no device of the node"
+    if own.error or not own.link_state:
+        raise Blind(Why.NOT_POSSIBLE, f"{what}; Open vSwitch does not tell its link{f': {own.error}' if own.error else ''}")
+    if own.admin_state == "down":
+        raise Wrong(
+            "uplink.down", f"{what}; by Open vSwitch it is switched off", place=node.name, hop="uplink", layer="up",
+            remedy=f"ovs-ofctl mod-port {bridge.name} {name} up",
+        )
+    if own.link_state != "up":
+        raise Wrong(
+            "uplink.no_carrier", f"{what}; by Open vSwitch its link is {own.link_state}", place=node.name, hop="uplink", layer="up",
+            owner="network engineer", remedy=f"look at the cable, the optics and the switch port of {node}'s {name}; ovs-vsctl get "
+            f"Interface {name} status statistics",
+        )
+    raise Harmless("uplink.is_dpdk", f"{what}; by Open vSwitch its link is up; what passes it cannot be captured")
 
 
 @cause("vmhost.packets_are_not_lost", kinds=("neutron",))

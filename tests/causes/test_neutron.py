@@ -4,10 +4,29 @@ from dataclasses import replace
 
 import pytest
 
+from netchecks import judge
 from netchecks.causes import neutron as causes
+from netchecks.errors import Blind
 from netchecks.models.answers import Row
 from netchecks.seen import Pair
-from tests.suites.openstack.neutron.given import NODE1, UNSEEN, WORLD, _by, answered, answers, flow_of, of_node, recorded, silent, wrong
+from tests.suites.openstack.neutron.given import (
+    NODE1,
+    UNSEEN,
+    WORLD,
+    _by,
+    added,
+    answered,
+    answers,
+    both,
+    bridges,
+    flow_of,
+    gone,
+    harmless,
+    of_node,
+    recorded,
+    silent,
+    wrong,
+)
 
 NET1, FIRST, SECOND = (flow_of(f"{node}-to-gateway-net-a-arp-ipv4") for node in ("net1", "node1", "node2"))
 FROM_AGENT = flow_of("net1-dhcp-to-vm42-icmp-ipv4")
@@ -36,6 +55,57 @@ def test_a_bond_that_the_inventory_names_is_no_device():
     causes.uplink_is_bond(uplink, there)
     with wrong("uplink.is_bond", "bond0 is a bond of Open vSwitch with eth2 and eth1, on br-provider", place="node1", hop="uplink", layer="exists"):
         causes.uplink_is_bond(replace(uplink, device="bond0"), there)
+
+
+def of_dpdk(**fields):
+    """Ask about eth1 as a port of br-provider of a type of DPDK."""
+    uplink = next(link for link in WORLD.links if link.name == "node1:eth1")
+    known = {"link_state": "up", "admin_state": "up"} | fields
+    change = both(gone("eth1"), added("br-provider", "eth1", known.pop("kind", "dpdk"), **known))
+    causes.uplink_is_of_dpdk(uplink, of_node("ovs_bridges", bridges(change)))
+
+
+def test_a_nic_of_dpdk_is_no_device_and_open_vswitch_tells_its_link():
+    with harmless("uplink.is_dpdk", "node1: eth1 is a port of br-provider of the type dpdk, and no device of the node", "its link is up"):
+        of_dpdk()
+    with wrong("uplink.no_carrier", "by Open vSwitch its link is down", place="node1", hop="uplink", layer="up", owner="network engineer"):
+        of_dpdk(link_state="down")
+    with wrong("uplink.down", "it is switched off", place="node1", hop="uplink", layer="up") as caught:
+        of_dpdk(link_state="down", admin_state="down")
+    assert caught.value.remedy == "ovs-ofctl mod-port br-provider eth1 up"
+
+
+@pytest.mark.parametrize(("fields", "said"), [({"link_state": ""}, "does not tell its link"), ({"error": "not found"}, "its link: not found")])
+def test_a_nic_of_dpdk_of_which_nothing_is_told_is_unknown(fields, said):
+    with pytest.raises(Blind, match=said):
+        of_dpdk(**fields)
+
+
+def test_a_nic_of_the_kernel_is_another_checks():
+    of_dpdk(kind="")
+
+
+class Facts:
+    """The facts of one check, as a run has them."""
+
+    def __init__(self, **known):
+        self.known = known
+
+    def by(self, fact):
+        return self.known[fact]
+
+
+def refined(there):
+    uplink = next(link for link in WORLD.links if link.name == "node1:eth1")
+    info = judge.CheckInfo("suites/node/test_links.py::test_link_is_up[x]", "node.link_is_up", {"link": uplink}, judge.Doc())
+    judge.refine(info, Facts(ovs_bridges=of_node("ovs_bridges", there)))
+
+
+def test_what_a_cause_takes_for_unknown_is_and_what_it_cannot_see_leaves_the_failure():
+    refined(UNSEEN)
+    refined(bridges())
+    with pytest.raises(Blind):
+        refined(bridges(both(gone("eth1"), added("br-provider", "eth1", "dpdk"))))
 
 
 def test_the_vlan_is_blocked_where_no_node_hears_another():

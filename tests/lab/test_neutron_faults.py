@@ -27,6 +27,7 @@ BREAKS = {
         **dict.fromkeys((
             "nic-not-in-bridge", "nic-down", "patch-missing", "patch-wrong-peer", "mapping-wrong", "vswitchd-dead", "flows-gone",
             "ovs-agent-dead-since-boot", "port-set-down-by-openflow", "bond-members-down",
+            "dpdk-nic-unusable",
         ), ways(*OUT, AGENT, vms=NODE1)),
         "vlan-not-allowed": ways(*OUT, AGENT, vms=NET_A),
         **dict.fromkeys((

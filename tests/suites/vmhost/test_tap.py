@@ -71,6 +71,18 @@ def test_nothing_is_asked_for_that_does_not_matter():
     assert run("port_takes_unicast", links=UNSEEN, fdb=UNSEEN) == []
 
 
+VHOST_USER = domains(tap="vhu4242c9d1-7a").replace("<interface type='bridge'>", "<interface type='vhostuser'>")
+
+
+def test_a_vhost_user_socket_is_no_device_of_the_node():
+    assert "vhostuser" in VHOST_USER
+    is_unknown(lambda: run("tap_is_up", known=VHOST_USER))
+    neutron = replace(VM42, network=replace(VM42.network, kind="neutron"))
+    assert run("tap_is_up", interface=neutron, known=VHOST_USER) == [], "Open vSwitch is asked"
+    with wrong("tap.missing", "tap vhu4242c9d1-7a is not there", layer="exists"):
+        run("tap_is_up", interface=neutron, known=domains(tap="vhu4242c9d1-7a"))
+
+
 # -- the domain ------------------------------------------------------------------------------------------------------
 
 
