@@ -76,9 +76,13 @@ class Row:
         return found
 
 
+#: The rcode of a name that did not resolve, where it is not told whether its resolver said so, or said nothing.
+UNTOLD = -2
+
+
 @dataclass(frozen=True, slots=True)
 class NameAnswer:
-    """One resolver's answer to one name. ``rcode`` is -1 where nothing came; ``seconds`` until the answer."""
+    """One resolver's answer to one name. ``rcode`` is -1 where nothing came, UNTOLD; ``seconds`` until the answer."""
 
     server: Address
     name: str

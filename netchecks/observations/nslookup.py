@@ -1,25 +1,33 @@
-"""What each resolver of a guest answers, asked inside it: ``dig``, else ``nslookup`` of BIND or busybox; names and reverse."""
+"""What each resolver of a guest answers, asked inside it: ``dig``, ``nslookup`` of BIND or busybox, ``host``; names and reverse.
+
+Where a guest has none of them and one resolver, ``ping`` tells whether a name becomes an address, and of a name that does not no reason.
+"""
 
 from __future__ import annotations
 
 import re
 
 from netchecks.errors import Unreadable
-from netchecks.models.answers import NameAnswer
-from netchecks.models.subjects import Interface
+from netchecks.models.answers import UNTOLD, NameAnswer
+from netchecks.models.subjects import Address, Interface
 from netchecks.observe import observation
 from netchecks.parsing import address, blocks, decimal
 
 #: Each of the first three name servers, as the C library asks no more (resolv.conf(5)); all questions at the same time.
 _SCRIPT = r"""
-tool=$(command -v dig || command -v nslookup) || exit 127
-for s in $(sed -n 's/^[[:space:]]*nameserver[[:space:]]\{1,\}\([0-9a-fA-F:.]\{1,\}\).*/\1/p' /etc/resolv.conf | head -n 3); do
+servers=$(sed -n 's/^[[:space:]]*nameserver[[:space:]]\{1,\}\([0-9a-fA-F:.]\{1,\}\).*/\1/p' /etc/resolv.conf | head -n 3)
+tool=$(command -v dig || command -v nslookup || command -v host) ||
+  { [ "$(echo $servers | wc -w)" = 1 ] && tool=$(command -v ping); } || exit 127
+for s in $servers; do
   for n in "$@"; do
     ( x=; case $n in *:*|*[!0-9.]*) ;; *) x=-x ;; esac; case $n in *:*) x=-x ;; esac
+      case $tool$x in *ping-x) exit 0 ;; esac
       read -r b _ </proc/uptime
       case $tool in
         *dig) o=$(dig +time=4 +tries=1 +noall +comments +answer "@$s" $x "$n" 2>&1); r=$? ;;
-        *) o=$(timeout 4 nslookup "$n" "$s" 2>&1); r=$? ;;
+        *nslookup) o=$(timeout 4 nslookup "$n" "$s" 2>&1); r=$? ;;
+        *host) t="-t A"; [ -z "$x" ] || t=; o=$(timeout 4 host -R 1 -W 3 $t "$n" "$s" 2>&1); r=$? ;;
+        *) o=$(LC_ALL=C timeout 4 ping -c 1 -W 1 "$n" 2>&1); r=$? ;;
       esac
       read -r e _ </proc/uptime
       printf '@ %s %s %s %s %s\n%s\n' "$s" "$n" "$b" "$e" "$r" "$o" ) &
@@ -30,18 +38,26 @@ echo @end
 """
 #: RFC 1035 section 4.1.1; the words are those of both tools.
 _CODES = {"NOERROR": 0, "FORMERR": 1, "SERVFAIL": 2, "NXDOMAIN": 3, "NOTIMP": 4, "REFUSED": 5}
-_CODE = re.compile(r"status: ([A-Z]+)|(?:can't find|server failed|find) [^\n]{0,300}?: ([A-Z]+)")
+_CODE = re.compile(r"status: ([A-Z]+)|(?:can't find|server failed|find) [^\n]{0,300}?: ([A-Z]+)|not found: [0-9]{1,2}\(([A-Z]+)\)")
 _SILENT = re.compile(r"timed out|no servers could be reached|no response from server")
 _REFUSED = re.compile(r"[Cc]onnection refused|host unreachable|[Nn]etwork (?:is )?unreachable|No route to host")
-#: Whom nslookup asks: no part of the answer.
-_HEADER = re.compile(r"(?m)^Server:.*\nAddress:.*\n?")
-#: ``gw.lab.test. 0 IN A 10.20.0.1`` of dig; ``Address: 10.20.0.1`` and ``x name = y`` of nslookup.
+#: Whom nslookup and host ask: no part of the answer.
+_HEADER = re.compile(r"(?m)^(?:Server:|Using domain server:\nName:).*\nAddress:.*\n?")
+#: ``gw.lab.test. 0 IN A 10.20.0.1`` of dig; ``Address: 10.20.0.1`` and ``x name = y`` of nslookup; ``x has address 10.20.0.1`` and
+#: ``x domain name pointer y`` of host.
 _RECORD = re.compile(
-    r"(?m)^(?:\S+\s+[0-9]+\s+IN\s+(?:A|AAAA|PTR)\s+(\S+)|Address(?: [0-9]+)?:\s+([0-9a-fA-F:.]+)(?: .*)?|\S+\s+name = (\S+))$",
+    r"(?m)^(?:\S+\s+[0-9]+\s+IN\s+(?:A|AAAA|PTR)\s+(\S+)|Address(?: [0-9]+)?:\s+([0-9a-fA-F:.]+)(?: .*)?|\S+\s+name = (\S+)"
+    r"|\S+ has (?:IPv6 )?address (\S+)|\S+ domain name pointer (\S+))$",
+)
+#: ``PING openstack.org (174.143.194.225): 56 data bytes``: it was resolved, whether or not anybody answers then.
+_PINGED = re.compile(r"PING [^\n]{1,300}?\(([0-9a-fA-F]{0,4}[:.][0-9a-fA-F:.]{1,43})\)")
+#: ``ping: bad address 'openstack.org'`` of busybox, and iputils' words.
+_NOT_PINGED = re.compile(
+    r"(?:ping6?|busybox): (bad address[^\n]{0,200}|[^\n]{0,200}(?:not known|name resolution|No address associated)[^\n]{0,80})"
 )
 
 
-@observation("{interface.queries}", of=Interface, inside=True, shell=_SCRIPT, tool="dig or nslookup", late=True, seconds=10.0)
+@observation("{interface.queries}", of=Interface, inside=True, shell=_SCRIPT, tool="dig, nslookup, host or ping", late=True, seconds=10.0)
 def guest_name_answers(text: str) -> tuple[NameAnswer, ...]:
     """What each of the guest's resolvers answers to the VM's declared names and to its own addresses (reverse).
 
@@ -57,16 +73,28 @@ def _answer(head: list[str], said: str) -> NameAnswer:
     if len(head) != 5:  # noqa: PLR2004 - server, name, begin, end, exit status
         raise Unreadable("'@ SERVER NAME BEGIN END STATUS'", " ".join(head))
     server, name, seconds = address(head[0]), head[1], max(0.0, round(decimal(head[3]) - decimal(head[2]), 2))
+    if said.startswith(("PING ", "ping", "busybox: ")):
+        return _pinged(server, name, said)
     said = _HEADER.sub("", said)
     told = _CODE.search(said)
     if told is not None:
-        rcode = _CODES.get(told[1] or told[2], -1)
+        rcode = _CODES.get(told[1] or told[2] or told[3], -1)
     elif head[4] == "0":
         rcode = 0
     else:
         return NameAnswer(server, name, -1, (), seconds, _trouble(said))
     values = [value for row in _RECORD.findall(said) for value in row if value]
     return NameAnswer(server, name, rcode, tuple(value.rstrip(".") for value in values), seconds)
+
+
+def _pinged(server: Address, name: str, said: str) -> NameAnswer:
+    """Read ping's first line. How long the resolver took is not told: ping waits for an answer to its own packet too."""
+    found, failed = _PINGED.match(said), _NOT_PINGED.match(said)
+    if found is None and failed is None:
+        raise Unreadable("'PING gw.lab.test (10.20.0.1)', or that its name has no address", said)
+    if found is not None:
+        return NameAnswer(server, name, 0, (found[1],))
+    return NameAnswer(server, name, UNTOLD, error=f"ping: {failed[1]}" if failed else "")
 
 
 def _trouble(said: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from netchecks.errors import NotSeen, Why, Wrong
-from netchecks.models.answers import NameAnswer
+from netchecks.models.answers import UNTOLD, NameAnswer
 from netchecks.models.guests import AgentAddress, Ping, devices_of, gateway_trouble
 from netchecks.models.links import Link as Device
 from netchecks.models.routes import InterfaceAddress, Route
@@ -338,6 +338,13 @@ def _judge(
     names = [answer for answer in answers if answer.name in vm.names]
     reverse = [answer for answer in answers if answer.name not in vm.names]
     declared, breaks, remedy = interface.network.resolvers, frozenset({"names"}), f"dig @{server} {answers[0].name} inside {vm}"
+    untold = [answer for answer in answers if answer.rcode == UNTOLD]
+    if untold:
+        shown, place = ", ".join(f"{answer.name} ({answer.error})" for answer in untold), _place(vm, interface, real, everywhere, _is_late)
+        raise Wrong(
+            "resolver.does_not_resolve", f"{vm}: {server}, its only resolver, does not resolve {shown}; whether it says so, or nothing, "
+            "is not told there", breaks=breaks, place=place, remedy=f"dig @{server} {untold[0].name} on {interface.node}",
+        )
     if all(answer.rcode < 0 for answer in answers):
         said = answers[0].error or "silent"
         if declared and not server.is_loopback and server not in declared:

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_interface
 
 import pytest
 
-from netchecks.models.answers import NameAnswer
+from netchecks.models.answers import UNTOLD, NameAnswer
 from netchecks.models.system import Resolver, Resolvers
 from netchecks.models.table import Table
 from suites.vmhost import test_guest as checks
@@ -274,6 +274,13 @@ def test_a_stub_is_as_dead_as_those_behind_it(behind, place):
 def test_a_name_that_is_not_known():
     with wrong("resolver.wrong_answer", "10.20.0.53 answers gw.lab.test NXDOMAIN", breaks={"names"}):
         names(("10.20.0.53", "gw.lab.test", 3, 0.01), GOOD[1])
+
+
+@pytest.mark.parametrize(("others", "place"), [((), "lan"), (((VM43, GOOD),), "vm42")])
+def test_a_name_that_ping_does_not_resolve_is_named_without_a_reason(others, place):
+    with wrong("resolver.does_not_resolve", "10.20.0.53, its only resolver, does not resolve gw.lab.test", breaks={"names"}, place=place):
+        names(("10.20.0.53", "gw.lab.test", UNTOLD, 0.0), others=others)
+    assert names(GOOD[0]) == [], "ping asks no reverse look-up"
 
 
 @pytest.mark.parametrize("late", [("10.20.0.53", "10.20.0.142", -1, 4.0), ("10.20.0.53", "10.20.0.142", 0, 2.5)])
