@@ -81,9 +81,11 @@ class OvsTrace:
 class OvsWay:
     """What the node's bridges would do with what a guest sends, and with what comes for it. ``port``: the guest's, on ``bridge``.
 
-    ``out``: an ARP request of the guest for its gateway. ``back``: an ARP request for the guest that comes by the NIC, None where there
-    is no such NIC. ``asked``: each question that it shall answer, as if it came in now, by its name: ``icmp from 10.19.43.2``,
-    ``tcp/22 from elsewhere``; ``failed``: those of which it said nothing. ``why``: why there is nothing, as "no port has the MAC".
+    ``out``: an ARP request of the guest for its gateway. ``out6``: a neighbour advertisement of its IPv6 address, None where it has
+    none; ``out`` is that too where it has no IPv4. ``back``: an ARP request for the guest that comes by the NIC, or a neighbour
+    solicitation, None where there is no such NIC. ``asked``: each question that it shall answer, as if it came in now, by its name:
+    ``icmp from 10.19.43.2``, ``tcp/22 from elsewhere``, of IPv6 ``icmp6`` and ``tcp6/22``; ``failed``: those of which it said nothing.
+    ``why``: why there is nothing, as "no port has the MAC".
     """
 
     port: str = ""
@@ -93,3 +95,4 @@ class OvsWay:
     asked: Mapping[str, OvsTrace] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
     why: str = ""
+    out6: OvsTrace | None = None

@@ -14,12 +14,13 @@ from netchecks.models.subjects import Interface
 from netchecks.observe import observation
 from netchecks.parsing import blocks, split_outside
 
-#: What the guest would send, and what would come for it: an ARP request each. Nothing is sent, and no bridge learns from it.
+#: What the guest would send, and what would come for it: an ARP request each, of IPv6 a neighbour's advertisement and solicitation.
+#: Nothing is sent, and no bridge learns from it.
 #: Then each question that it shall answer, by the NIC or out of a tunnel: from each DHCP server of the network, and from elsewhere.
 #: The guest's port is found by its MAC: of a hybrid plug it is not the tap. The patch ports of a trunk, and of a subport with the same
 #: MAC, name it as well, at both ends (Neutron, trunk_manager.py): none of them is where the guest is, and the database has no order.
 _WAYS = r"""
-mac=$1 address=$2 gateway=$3 tap=$4 nic=$5 vlan=$6 key=$7 questions=$8 servers=$9
+mac=$1 address=$2 gateway=$3 tap=$4 nic=$5 vlan=$6 key=$7 questions=$8 servers=$9 address6=${10}
 kind=${key#* } key=${key%% *} tunnel=${kind#* } kind=${kind%% *}
 bare() { ovs-vsctl --timeout=4 --bare --no-headings "$@"; }
 number() { n=$(ovs-vsctl --timeout=4 get Interface "$1" ofport 2>/dev/null) || n=; case $n in ''|-*|*[!0-9]*) return 1 ;; esac; }
@@ -37,7 +38,7 @@ in_use() {
 $(ovs-appctl --timeout=4 -t ovs-vswitchd bond/show 2>/dev/null)
 END
 }
-case $address in ''|*:*) echo '@none it has no IPv4 address to ask with'; exit 0 ;; esac
+[ -n "$address$address6" ] || { echo '@none it has no address to ask with'; exit 0; }
 found=$(bare --columns=name find Interface "external_ids:attached-mac=\"$mac\"" 'type!=patch') || exit
 port=
 for one in $found; do if number "$one" && { [ -z "$port" ] || [ "$one" = "$tap" ]; }; then port=$one; fi; done
@@ -45,15 +46,26 @@ for one in $found; do if number "$one" && { [ -z "$port" ] || [ "$one" = "$tap" 
 [ -n "$port" ] || { [ -n "$tap" ] && number "$tap" && port=$tap; } || { echo "@none no port of Open vSwitch has the MAC $mac"; exit 0; }
 bridge=$(ovs-vsctl --timeout=4 iface-to-br "$port") || exit
 printf '@port %s %s\n' "$port" "$bridge"
+arp=arp,dl_dst=ff:ff:ff:ff:ff:ff,arp_op=1 own=02:6e:63:00:00:01 to=$address6
+nd=icmp6,dl_dst=33:33:00:00:00:01,ipv6_dst=ff02::1,nw_ttl=255
+says="in_port=$n,dl_src=$mac,$nd,ipv6_src=$to,icmpv6_type=136,nd_target=$to,nd_tll=$mac"
+comes=$nd,dl_src=$own,ipv6_src=fe80::6e:63ff:fe00:1,icmpv6_type=135,nd_target=$to,nd_sll=$own
 echo @out
-arp=arp,dl_dst=ff:ff:ff:ff:ff:ff,arp_op=1
-trace "$bridge" "in_port=$n,$arp,dl_src=$mac,arp_sha=$mac,arp_spa=$address,arp_tpa=${gateway:-$address}"
+if [ -n "$address" ]; then
+  trace "$bridge" "in_port=$n,$arp,dl_src=$mac,arp_sha=$mac,arp_spa=$address,arp_tpa=${gateway:-$address}"
+  comes=$arp,dl_src=$own,arp_sha=$own,arp_spa=${gateway:-$address},arp_tpa=$address
+  if [ -n "$to" ]; then
+    if said=$(ovs-appctl --timeout=4 -t ovs-vswitchd ofproto/trace "$bridge" "$says"); then printf '@out6\n%s\n' "$said"; else echo '@failed out6'; fi
+  fi
+else
+  trace "$bridge" "$says"
+fi
 [ -z "$nic" ] || in_use "$nic"
 if [ -n "$nic" ] && number "$used"; then
   outer=$(ovs-vsctl --timeout=4 iface-to-br "$used") || exit
   echo @back
-  own=02:6e:63:00:00:01; [ "$vlan" = 0 ] || arp="dl_vlan=$vlan,$arp"
-  trace "$outer" "in_port=$n,$arp,dl_src=$own,arp_sha=$own,arp_spa=${gateway:-$address},arp_tpa=$address"
+  [ "$vlan" = 0 ] || comes="dl_vlan=$vlan,$comes"
+  trace "$outer" "in_port=$n,$comes"
 fi
 # enters: the port by which packets for the guest come in, with what tells their network.
 enters() {
@@ -66,24 +78,29 @@ enters() {
   done
   return 1
 }
-if [ -n "$questions" ] && enters && outer=$(ovs-vsctl --timeout=4 iface-to-br "$from"); then
-  for asker in $servers elsewhere; do
-    source=$asker
-    [ "$asker" != elsewhere ] || source=192.0.2.1
-    for question in $questions; do
-      case $question in
-        icmp) what=icmp,icmp_type=8 ;;
-        tcp/*) what=tcp,tp_src=40000,tcp_flags=0x002,tp_dst=${question#*/} ;;
-        udp/*) what=udp,tp_src=40000,tp_dst=${question#*/} ;;
-      esac
-      packet="in_port=$n,$tag,$what,dl_src=02:6e:63:00:00:01,dl_dst=$mac,nw_src=$source,nw_dst=$address,nw_ttl=64"
-      if said=$(ovs-appctl --timeout=4 -t ovs-vswitchd ofproto/trace "$outer" "$packet"); then
-        printf '@asked %s from %s\n%s\n' "$question" "$asker" "$said"
-      else
-        printf '@failed %s from %s\n' "$question" "$asker"
-      fi
-    done
+# ask FAMILY ASKER ENDS: each question from one sender. FAMILY: 6, or nothing for IPv4.
+ask() {
+  for question in $questions; do
+    case $question in
+      icmp) what=icmp$1,icmp_type=8; [ -z "$1" ] || what=icmp6,icmpv6_type=128 ;;
+      tcp/*) what=tcp$1,tp_src=40000,tcp_flags=0x002,tp_dst=${question#*/} ;;
+      udp/*) what=udp$1,tp_src=40000,tp_dst=${question#*/} ;;
+    esac
+    case $question in */*) name=${question%/*}$1/${question#*/} ;; *) name=$question$1 ;; esac
+    packet="in_port=$n,$tag,$what,dl_src=$own,dl_dst=$mac,$3,nw_ttl=64"
+    if said=$(ovs-appctl --timeout=4 -t ovs-vswitchd ofproto/trace "$outer" "$packet"); then
+      printf '@asked %s from %s\n%s\n' "$name" "$2" "$said"
+    else
+      printf '@failed %s from %s\n' "$name" "$2"
+    fi
   done
+}
+if [ -n "$questions" ] && enters && outer=$(ovs-vsctl --timeout=4 iface-to-br "$from"); then
+  if [ -n "$address" ]; then
+    for asker in $servers; do ask "" "$asker" "nw_src=$asker,nw_dst=$address"; done
+    ask "" elsewhere "nw_src=192.0.2.1,nw_dst=$address"
+  fi
+  [ -z "$address6" ] || ask 6 elsewhere "ipv6_src=2001:db8:ffff::1,ipv6_dst=$address6"
 fi
 echo @ports
 ovs-appctl --timeout=4 -t ovs-vswitchd dpif/show || exit
@@ -92,7 +109,7 @@ ovs-appctl --timeout=4 -t ovs-vswitchd dpif/show || exit
 
 @observation(
     "{interface.mac} '{interface.first_address}' '{interface.first_gateway}' '{interface.tap}' '{interface.uplink}' {interface.segment} "
-    "'{interface.tunnel}' '{interface.questions}' '{interface.servers}'",
+    "'{interface.tunnel}' '{interface.questions}' '{interface.servers}' '{interface.first_ipv6}'",
     of=Interface, shell=_WAYS, tool="ovs-appctl", root=True, seconds=10.0,
 )
 def ovs_ways(text: str) -> OvsWay:
@@ -113,7 +130,8 @@ def ovs_ways(text: str) -> OvsWay:
                 asked[rest] = _trace(body, devices)
             except Unreadable:  # what is asked beside the rest must not take that away
                 failed.add(rest)
-    return OvsWay(port, bridge, _trace(parts["out"][1], devices), back, asked, frozenset(failed))
+    out6 = _trace(parts["out6"][1], devices) if "out6" in parts else None
+    return OvsWay(port, bridge, _trace(parts["out"][1], devices), back, asked, frozenset(failed), out6=out6)
 
 
 _DATAPATH_PORT = re.compile(r"\s+(\S{1,64}) (?:\d{1,10})/(\d{1,10}|none): ?.*")

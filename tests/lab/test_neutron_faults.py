@@ -41,7 +41,8 @@ BREAKS = {
         **dict.fromkeys((
             "inbound-translation-missing-at-agent", "inbound-translation-missing-at-agent-of-one-instance", "namespace-missing", "namespace-without-address",
         ), ways(AGENT, vms=NET_A)),
-        "security-group-lacks-icmp": ways("4", AGENT),
+        **dict.fromkeys(("security-group-lacks-icmp", "hybrid-security-group-lacks-icmp"), ways("4", AGENT)),
+        **dict.fromkeys(("security-group-knows-another-address", "hybrid-port-security-drops"), ways(*OUT, AGENT)),
         "security-group-of-its-network-alone": ways(*OUT),
         **dict.fromkeys(("hybrid-plug-filtered", "unicast-dropped", "conntrack-full"), ways(*OUT, AGENT)),
         **dict.fromkeys((
@@ -64,6 +65,8 @@ BREAKS = {
 
 #: What the tunnel bridge has learned again of what comes in decides which ways these break, and for how long.
 AS_IT_HAPPENS = {"tunnel-wrong-key"}
+#: What these change stands in a log alone, which is in no snapshot.
+LOGGED = {"ovs-agent-cut-off"}
 
 
 def silent(lab):
@@ -77,6 +80,11 @@ def silent(lab):
         if lab.exec("net1", asked, capture_output=True).returncode:
             found.add(f"{AGENT}:{name}")
     return found
+
+
+def changes(before, after):
+    """Give what differs, but the groups that a device is in: one that has had IPv6 once has left those that it was made with."""
+    return [line for line in difference(before, after) if '"mac": "33:33:' not in line]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +101,7 @@ def neutron_lab(request, tmp_path_factory):
 def test_a_healthy_lab_looks_the_same_twice(neutron_lab):
     lab, as_built = neutron_lab
     assert silent(lab) == set()
-    assert difference(as_built, snapshot(lab)) == []
+    assert changes(as_built, snapshot(lab)) == []
 
 
 @pytest.mark.parametrize(("neutron_lab", "fault"), [
@@ -103,11 +111,11 @@ def test_a_healthy_lab_looks_the_same_twice(neutron_lab):
 def test_a_fault_breaks_and_is_undone(neutron_lab, fault):
     lab, as_built = neutron_lab
     with lab.fault(fault.name):
-        counted = fault.healthy and fault.breaks  # flows that were learned or counted are in no snapshot
+        counted = (fault.healthy and fault.breaks) or fault.name in LOGGED  # flows that were learned or counted are in no snapshot
         touched = set() if counted else {step.at for step in (*fault.breaks, *fault.undo)} - {"lab", "fabric"}
         assert not touched or any(difference({at: as_built[at]}, {at: look(lab, at)}) for at in touched), "nothing is different"
         expected = BREAKS[lab.topology.name].get(fault.name, set())
         found = broken(silent, lab, expected)
         assert fault.name in AS_IT_HAPPENS or found == expected, sorted(found)
     assert lab.broken == []
-    assert difference(as_built, snapshot(lab)) == []
+    assert changes(as_built, snapshot(lab)) == []

@@ -107,6 +107,11 @@ class Interface(Named):
         return next((str(address) for address in self.addresses if address.version == 4), "")  # noqa: PLR2004 - IPv4
 
     @property
+    def first_ipv6(self) -> str:
+        """Its first IPv6 address; empty where it has none."""
+        return next((str(address) for address in self.addresses if address.version == 6), "")  # noqa: PLR2004 - IPv6
+
+    @property
     def fixed(self) -> str:
         """Its IPv4 addresses, apart by blanks."""
         return " ".join(str(address) for address in self.addresses if address.version == 4)  # noqa: PLR2004 - IPv4

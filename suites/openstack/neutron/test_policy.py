@@ -30,6 +30,8 @@ _BREAKS = frozenset({"switched"})
 _GROUPS = frozenset({81, 82})
 _LEAVING = frozenset({71, 72, 73})
 _IPV4 = 4
+#: Where a rule names its sender, by family.
+_FROM = {4: "nw_src", 6: "ipv6_src"}
 _SENT: tuple[Kind, ...] = ("request",)
 _BACK: tuple[Kind, ...] = ("reply", "error")
 
@@ -82,13 +84,14 @@ def test_security_group_lets_in(
 
 
 def _is_asked(flow: Flow) -> bool:
-    """Tell whether it is one of those that Open vSwitch is asked about: for the first address, of IPv4."""
+    """Tell whether it is one of those that Open vSwitch is asked about: for the first address of its family."""
     assert flow.interface is not None
-    return str(flow.translated or flow.target) == flow.interface.first_address and flow.family == _IPV4
+    own = flow.interface.first_address if flow.family == _IPV4 else flow.interface.first_ipv6
+    return str(flow.translated or flow.target) == own
 
 
 def _is_unfiltered(flow: Flow, table: FlowTable | None) -> None:
-    """Raise NotSeen where flows are a security group: of IPv6, and of a further address, Open vSwitch was not asked."""
+    """Raise NotSeen where flows are a security group: of a further address Open vSwitch was not asked."""
     if table is not None and any(flows for number, flows in table.tables.items() if number in _GROUPS):
         what = f"{flow.protocol.upper()} to {flow.translated or flow.target}"
         raise NotSeen(Why.NOT_POSSIBLE, f"{end_of(flow)}: Open vSwitch was not asked what it does with {what}")
@@ -114,7 +117,8 @@ def _drop(flow: Flow, way: OvsWay) -> OvsTrace | None:
 
 def _asked(flow: Flow) -> str:
     """Give the name of what Open vSwitch was asked that is this flow."""
-    question = f"{flow.protocol}/{flow.port}" if flow.port else flow.protocol
+    protocol = flow.protocol if flow.family == _IPV4 else f"{flow.protocol}6"
+    question = f"{protocol}/{flow.port}" if flow.port else protocol
     return f"{question} from {_agent_address(flow) or 'elsewhere'}"
 
 
@@ -138,7 +142,7 @@ def _same_for_the_sender(flow: Flow, route_lookups: By[Flow, Lookup], table: Flo
     """Raise NotSeen where a rule for the flow's own sender may let it in: Open vSwitch was asked as if somebody else sent it."""
     sender, register = _sender(flow, route_lookups), _REGISTER.search(step.flow)
     for rule in table.tables.get(step.table, ()) if table else ():
-        if not rule.drops and "nw_src" in rule.match and _may_be_for(rule, flow, sender, register[1] if register else ""):
+        if not rule.drops and _FROM[flow.family] in rule.match and _may_be_for(rule, flow, sender, register[1] if register else ""):
             who = sender or flow.source
             raise NotSeen(Why.NOT_POSSIBLE, f"{end_of(flow)}: whether {who} may ask depends on more than its address: {rule}")
 
@@ -148,13 +152,14 @@ _REGISTER = re.compile(r"\breg5=(0x[0-9a-f]{1,8}|[0-9]{1,10})\b")
 
 def _may_be_for(rule: OpenFlow, flow: Flow, sender: str, register: str) -> bool:
     """Tell whether a rule may be for a flow from an address (empty: any) to the port of a register."""
-    protocols = rule.match.keys() & {"icmp", "tcp", "udp"}
-    if (protocols and flow.protocol not in protocols) or (register and rule.match.get("reg5", register) != register):
+    protocols = rule.match.keys() & {f"{name}{family}" for name in ("icmp", "tcp", "udp") for family in ("", "6")}
+    own = flow.protocol if flow.family == _IPV4 else f"{flow.protocol}6"
+    if (protocols and own not in protocols) or (register and rule.match.get("reg5", register) != register):
         return False
     port, _, mask = rule.match.get("tp_dst", "").partition("/")
     if port and flow.port is not None and int(port, 0) != flow.port & int(mask or "0xffff", 0):
         return False
-    return not sender or ip_address(sender) in ip_network(rule.match["nw_src"], strict=False)
+    return not sender or ip_address(sender) in ip_network(rule.match[_FROM[flow.family]], strict=False)
 
 
 @pytest.mark.kind("neutron")

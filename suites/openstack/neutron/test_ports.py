@@ -18,7 +18,7 @@ from netchecks.platforms.neutron import macs_of, seen_side, seen_tables
 from netchecks.seen import By
 from netchecks.taps import tap_of, uplink_devices
 
-_BREAKS = frozenset({"switched"})
+_BREAKS, _IPV6 = frozenset({"switched"}), frozenset({"switched", "ipv6"})
 #: Tables of the integration bridge in which what a guest may send is decided: ARP and MAC spoofing, and the Open vSwitch firewall's
 #: base table of what leaves (neutron, plugins/ml2/drivers/openvswitch/agent/common/constants.py).
 _SPOOFING = frozenset({24, 25, 71})
@@ -118,12 +118,16 @@ def test_port_security_lets_instance_send(
     if not interface.vm.runs or not ovs_daemons[interface.node].answers:
         return
     way = _way(interface, ovs_ways)
-    step = _dropped(way.out) if way.out else None
-    if step is not None and step.bridge in {"", way.bridge} and step.table in _SPOOFING:
-        raise Wrong(
-            "port.security_drops", f"{interface.node}: {way.bridge} drops what {interface} sends as {interface.first_address} "
-            f"({interface.mac}): {step}", place=interface.node.name, breaks=_BREAKS,
-        )
+    first, second = interface.first_address or interface.first_ipv6, interface.first_ipv6
+    for trace, address, breaks in ((way.out, first, _BREAKS), (way.out6, second, _IPV6)):
+        step = _dropped(trace) if trace else None
+        if step is not None and step.bridge in {"", way.bridge} and step.table in _SPOOFING:
+            raise Wrong(
+                "port.security_drops", f"{interface.node}: {way.bridge} drops what {interface} sends as {address} ({interface.mac}): "
+                f"{step}", place=interface.node.name, breaks=breaks,
+            )
+    if "out6" in way.failed:
+        raise NotSeen(Why.NOT_POSSIBLE, f"{interface.node}: Open vSwitch does not say what becomes of what {interface} sends as {second}")
 
 
 @pytest.mark.kind("neutron")
