@@ -115,13 +115,15 @@ class FloatingNamespace:
     """The namespace of an external network by which a part of a distributed router is reached (``fip-UUID``).
 
     ``name``: empty where no namespace of the node is joined to the router; then ``others`` inside are those of other routers.
-    ``forwards``: IPv4. ``proxy_arp``: devices that answer for addresses that are elsewhere.
+    ``forwards``: IPv4. ``proxy_arp``: devices that answer for addresses that are elsewhere. ``leads``: what its routes lead to the
+    router: floating addresses, and the prefix of the pair of devices.
     """
 
     name: str
     inside: Namespace
     forwards: bool = False
     proxy_arp: frozenset[str] = frozenset()
+    leads: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

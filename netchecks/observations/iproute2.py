@@ -266,6 +266,7 @@ for space in $(printf '%s\n' "$known" | cut -d' ' -f1); do
     [ "$answers" != 1 ] || echo "@proxy_arp $d"
   done
   echo "@inside $space"; ip netns exec "$space" ip address show || exit
+  echo "@routes $joint"; ip netns exec "$space" ip -4 route show dev "$joint" || exit
 done
 echo @end
 """
@@ -275,11 +276,11 @@ echo @end
 def floating_namespaces(text: str) -> FloatingNamespace:
     """The network namespace by which floating addresses come to a node's part of a distributed router, with its devices and addresses.
 
-    Source: neutron, agent/l3/dvr_fip_ns.py.
+    And those that a route of the main table leads to the router. Source: neutron, agent/l3/dvr_fip_ns.py.
     """
     parts = [(head.partition(" ")[0], head.partition(" ")[2], body) for head, body in blocks(text, "@")]
     if not parts or parts[-1][0] != "end":
-        raise Unreadable("'@inside fip-...', '@other fip-...' and '@end'", clean(text)[-100:])
+        raise Unreadable("'@inside fip-...', '@routes fpr-...', '@other fip-...' and '@end'", clean(text)[-100:])
     others, proxies = (tuple(name for word, name, _ in parts if word == one) for one in ("other", "proxy_arp"))
     found = next(((name, body) for word, name, body in parts if word == "inside"), None)
     if found is None:
@@ -288,7 +289,8 @@ def floating_namespaces(text: str) -> FloatingNamespace:
     if told not in (["0"], ["1"]):
         raise Unreadable("'@forward 0' or '@forward 1'", clean(text)[:100])
     inside = _namespace("\n".join(["@inside", *found[1]]))
-    return FloatingNamespace(found[0], inside, told == ["1"], frozenset(proxies))
+    routes = (line.split()[0] for word, _, body in parts if word == "routes" for line in body if line.strip())
+    return FloatingNamespace(found[0], inside, told == ["1"], frozenset(proxies), frozenset(routes))
 
 
 def _namespace(text: str) -> Namespace:

@@ -66,6 +66,7 @@ BREAKS = {
         **dict.fromkeys(("router-namespace-missing", "router-gateway-address-missing"), ways(*FLOAT, vms=("vm52",)) | ways(OUT, vms=("vm52", "vm53"))),
         **dict.fromkeys(("snat-namespace-missing", "snat-rule-missing", "snat-default-route-missing", "snat-missing"), ways(OUT, vms=("vm53",))),
         "tap-untagged": ways(*FLOAT, AGENT, OUT, vms=("vm52",)),
+        "floating-address-twice": ways(*FLOAT, OUT, vms=("vm52",)),
     },
 }
 #: Two with the same MAC and addresses: which of them a packet meets changes with what the other sends.

@@ -127,7 +127,7 @@ def test_its_way_goes_in_by_the_external_network_through_the_router_and_out_in_t
     inside = [("integration", "net1"), ("tunnel", "net1"), ("switch", "net1"), ("uplink", "net1")]
     at_vm = [("uplink", "node1"), ("switch", "node1"), ("tunnel", "node1"), ("integration", "node1"), ("tap", "node1"), ("guest", "vm52")]
     assert routed_way("controller-to-vm52-floating-icmp") == [
-        ("sender", "controller"), ("gateway", "public"), ("fabric", "public"), *outside, ("router", "net1"), *inside, ("fabric", "tenant"), *at_vm,
+        ("sender", "controller"), ("gateway", "public"), ("fabric", "public"), ("floating", "public"), *outside, ("router", "net1"), *inside, ("fabric", "tenant"), *at_vm,
     ]
 
 
@@ -176,7 +176,7 @@ def test_a_packet_for_a_floating_address_is_looked_for_inside_the_router():
 def test_of_a_distributed_router_a_floating_address_comes_by_the_instances_own_node():
     outside = [("uplink", "node1"), ("switch", "node1"), ("provider", "node1"), ("patch", "node1"), ("integration", "node1")]
     assert routed_way("controller-to-vm52-floating-icmp", distributed.WORLD) == [
-        ("sender", "controller"), ("gateway", "public"), ("fabric", "public"), *outside, ("router", "node1"), ("switch", "node1"),
+        ("sender", "controller"), ("gateway", "public"), ("fabric", "public"), ("floating", "public"), *outside, ("router", "node1"), ("switch", "node1"),
         ("integration", "node1"), ("tap", "node1"), ("guest", "vm52"),
     ]
     flow = next(flow for flow in distributed.WORLD.flows if flow.name == "controller-to-vm52-floating-icmp")

@@ -38,8 +38,10 @@ def _outside(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     outer = _outer(flow)
     yield gateway_hop(outer, flows_of)
     yield _fabric(outer)
+    if flow.interface is not None:  # who answers for the floating address there
+        yield make_hop("floating", flow.external.name, outer, ("interface", flow.interface.name))
     for node in nodes if len(nodes) == 1 else ():  # those of several come later
-        yield from _inside_outer(node, outer, flows_of)
+        yield from _inside_outer(node, outer, flows_of, flow.interface.node if flow.interface else None)
 
 
 def _outer(flow: Flow) -> Flow:
@@ -49,9 +51,10 @@ def _outer(flow: Flow) -> Flow:
     return replace(flow, network=flow.external, interface=None, target=gateway)
 
 
-def _inside_outer(node: Node, outer: Flow, flows_of: Flows) -> Iterator[Hop]:
+def _inside_outer(node: Node, outer: Flow, flows_of: Flows, at: Node | None = None) -> Iterator[Hop]:
     """Give what a packet passes that comes into a router's node by the external network."""
-    own = frozenset({("flow", outer.name)})  # what is judged of the flow itself by a hop's name is judged at the VM's node
+    # what is judged of the flow itself by a hop's name is judged at the VM's node
+    own = frozenset({("flow", outer.name)} if node != at else ())
     inside = _inside(node, outer, flows_of) if attached(node, outer.network) else ()
     yield from (replace(hop, about=hop.about - own) for hop in inside)
 

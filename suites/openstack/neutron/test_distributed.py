@@ -149,6 +149,31 @@ def test_floating_address_is_answered_for(
 
 
 @pytest.mark.kind("neutron")
+@pytest.mark.hop("floating", "address")
+def test_floating_address_is_at_one_node(
+    interface: Interface, inventory: Inventory, router_states: States, snat_namespaces: Spaces, floating_namespaces: Floating,
+) -> None:
+    """No other node's part of the distributed router answers ARP for a floating address that the instance's own part leads to it.
+
+    Why: where two nodes answer for one address, as after a migration, who asks believes one of them: for some the instance is lost.
+    Remedy: node administrator: restart the L3 agent of the other node; ip netns exec the namespace ip route del the address
+    Source: neutron, agent/l3/dvr_local_router.py, floating_ip_removed_dist; Linux Documentation/networking/ip-sysctl, proxy_arp
+    """
+    for router in _parts(interface, inventory, router_states, snat_namespaces):
+        own = floating_namespaces[router]
+        others = [one for one in floating_namespaces if (one.id, one.network) == (router.id, router.network) and one != router]
+        for other, found in ((one, floating_namespaces[one]) for one in others):
+            twice = sorted({str(address) for address in interface.floating} & own.leads & found.leads)
+            if twice and any(device == "all" or device.startswith("fg-") for device in found.proxy_arp):
+                raise Wrong(
+                    "router.floating_address_twice", f"{other.node}: {found.name} leads {' and '.join(twice)} to {router.namespace}, and "
+                    f"answers ARP for it, as that of {router.node} does, where {interface} is; expected {router.node} alone",
+                    place=other.node.name, breaks=_FLOATING,
+                    remedy=f"on {other.node}: {RESTART}; if it stays, ip netns exec {found.name} ip route del {twice[0]}",
+                )
+
+
+@pytest.mark.kind("neutron")
 @pytest.mark.hop("router", "forwards")
 def test_floating_answers_find_back(
     interface: Interface, inventory: Inventory, router_states: States, snat_namespaces: Spaces, floating_namespaces: Floating,

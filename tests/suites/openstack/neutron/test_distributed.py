@@ -98,6 +98,27 @@ def test_devices_that_are_down_or_missing_are_named():
         fip(checks.test_floating_devices_are_up, bare)
 
 
+def at_one_node(there, own=FLOATING, interface=VM52):
+    """Judge with what the part of the network node says."""
+    spaces = _by("floating_namespaces", {ON_NET1.name: (ON_NET1, there), ON_NODE1.name: (ON_NODE1, own)})
+    return notes_of(checks.test_floating_address_is_at_one_node, interface, SITE, states(), snats(), spaces)
+
+
+def test_a_floating_address_that_another_node_leads_to_the_router_too_is_named_with_that_node():
+    with wrong("router.floating_address_twice", "net1: fip-e4b0", "leads 203.0.113.52 to qrouter-", "as that of node1 does, where vm52 is",
+               place="net1", breaks={"floating"}) as caught:
+        at_one_node(FLOATING)
+    assert "ip route del 203.0.113.52" in caught.value.remedy
+
+
+def test_nodes_that_lead_others_or_nothing_or_answer_for_nobody_are_right():
+    others = replace(FLOATING, leads=frozenset({"169.254.106.114/31", "203.0.113.54"}))
+    assert at_one_node(NONE) == at_one_node(others) == at_one_node(replace(FLOATING, proxy_arp=frozenset())) == []
+    assert at_one_node(FLOATING, own=others) == [], "that the own part does not lead it is another check's"
+    assert at_one_node(FLOATING, interface=VM53) == [], "it has no floating address"
+    is_unknown(lambda: at_one_node(UNSEEN))
+
+
 def tagged(tag, bridge="br-int"):
     port = OvsPort(FG, tag, interfaces=(OvsInterface(FG, "internal", 7, external_ids={"attached-mac": "fa:16:3e:00:cb:21"}),))
     there = Table("bridge", {bridge: OvsBridge(bridge, Table("port", {FG: port}))} if bridge else {})
