@@ -12,7 +12,7 @@ from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
 from netchecks.models.domains import Domain
 from netchecks.models.neutron import AgentConfig
-from netchecks.models.neutron_sides import Side, comes_by, is_ovn
+from netchecks.models.neutron_sides import Side, behind_trunk, comes_by, is_ovn
 from netchecks.models.openflow import FlowTable, OpenFlow, counted
 from netchecks.models.openvswitch import OvsBridge, OvsDaemon, plugged
 from netchecks.models.ovs_traces import OvsTrace, OvsWay, Step
@@ -191,7 +191,8 @@ def test_flows_carry_traffic(
     if not interface.tunnel:
         _translated(node, lost, side, pair)
     plug = plugged(interface.mac, tap_of(interface, domains), ovs_bridges[node])
-    _none_drops(interface, lost, pair, plug[1].number if plug else None)
+    outer = behind_trunk(plug[0], side.integration) if plug and side.integration else None
+    _none_drops(interface, lost, pair, (outer or plug[1]).number if plug else None)
 
 
 def _is_told(flow: Flow, way: OvsWay) -> bool:

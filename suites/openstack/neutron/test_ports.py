@@ -117,13 +117,13 @@ def test_port_security_lets_instance_send(
     """
     if not interface.vm.runs or not ovs_daemons[interface.node].answers:
         return
-    way = _way(interface, ovs_ways)
+    way, integration = _way(interface, ovs_ways), _known(interface).integration_bridge  # a trunk's parent is on a bridge of its own
     first, second = interface.first_address or interface.first_ipv6, interface.first_ipv6
     for trace, address, breaks in ((way.out, first, _BREAKS), (way.out6, second, _IPV6)):
         step = _dropped(trace) if trace else None
-        if step is not None and step.bridge in {"", way.bridge} and step.table in _SPOOFING:
+        if step is not None and step.bridge in {"", way.bridge, integration} and step.table in _SPOOFING:
             raise Wrong(
-                "port.security_drops", f"{interface.node}: {way.bridge} drops what {interface} sends as {address} ({interface.mac}): "
+                "port.security_drops", f"{interface.node}: {integration} drops what {interface} sends as {address} ({interface.mac}): "
                 f"{step}", place=interface.node.name, breaks=breaks,
             )
     if "out6" in way.failed:
