@@ -1,11 +1,13 @@
 # Stand-in for neutron-openvswitch-agent: at its start it does to the bridges what the agent does; then it only stays alive.
 # /etc/lab/networks: UUID, local VLAN, type, physical network, segment. /etc/lab/ports: device, network, MAC, address, "trusted".
+# /etc/lab/where: with l2_population what the server would tell: device, end of the tunnels of the node that it is on.
 # /etc/lab/dvr: with enable_distributed_routing the MACs of all nodes, its own one first. /etc/lab/peers: the other ends of tunnels. /etc/lab/style: "classic" for the flows of older releases, without a cookie.
 log=openvswitch-agent.log
 . /etc/lab/agent.sh
 option() { sed -n "s/^$1 *= *//p" "$ini"; }
 mapping=$(option bridge_mappings) tunnels=$(option tunnel_types) own=$(option local_ip)
 dvr= hosts=
+population=$(option l2_population) responder=$(option arp_responder)
 [ "$(option enable_distributed_routing)" != True ] || { set -- $(cat /etc/lab/dvr); dvr=$1; shift; hosts=$*; }
 physnet=${mapping%%:*} bridge=${mapping#*:}
 if [ -n "$mapping" ] && ! ovs-vsctl br-exists "$bridge"; then
@@ -105,10 +107,39 @@ provider() {
   done </etc/lab/networks
 }
 
+# elsewhere NETWORK: with l2population its ports on other nodes: end of the tunnels there, MAC, address.
+elsewhere() {
+  awk -v n="$1" -v own="$own" 'NR == FNR { at[$1] = $2; next } $2 == n && at[$1] != "" && at[$1] != own { print at[$1], $3, $4 }' \
+    /etc/lab/where /etc/lab/ports
+}
+# has NETWORK: a port of it is on this node; of others an agent with l2population learns nothing.
+has() { awk -v n="$1" -v own="$own" 'NR == FNR { at[$1] = $2; next } $2 == n && at[$1] == own { found = 1 } END { exit !found }' /etc/lab/where /etc/lab/ports; }
+# peers: the ends to which there are tunnels: all, or with l2population those of nodes that have ports of the same networks.
+peers() {
+  [ -n "$population" ] || { cat /etc/lab/peers; return; }
+  while read -r net rest; do ! has "$net" || elsewhere "$net"; done </etc/lab/networks | awk '{ print $1 }' | sort -u
+}
+device() { echo "vxlan-$(printf '%02x%02x%02x%02x' $(echo "$1" | tr . ' '))"; }
+# populated NETWORK VLAN SEGMENT: what l2population has the agent write: a flow for each port on another node, the answer to ARP requests
+# for it, the flood to nodes with ports of the network. Source: neutron/plugins/ml2/drivers/openvswitch/agent/openflow/native/br_tun.py,
+# install_unicast_to_tun, install_arp_responder, install_flood_to_tun.
+populated() {
+  has "$1" || return 0
+  to=$(elsewhere "$1" | awk '{ print $1 }' | sort -u | while read -r peer; do printf ',output:%s' "$(number "$(device "$peer")")"; done)
+  [ -z "$to" ] || echo "table=22,priority=1,dl_vlan=$2,actions=strip_vlan,set_tunnel:$3$to"
+  elsewhere "$1" | while read -r peer mac address; do
+    echo "table=20,priority=2,dl_vlan=$2,dl_dst=$mac,actions=strip_vlan,set_tunnel:$3,output:$(number "$(device "$peer")")"
+    [ -n "$responder" ] || continue
+    answer="load:0x2->NXM_OF_ARP_OP[],move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]"
+    answer="$answer,load:0x$(echo "$mac" | tr -d :)->NXM_NX_ARP_SHA[],load:0x$(printf '%02x%02x%02x%02x' $(echo "$address" | tr . ' '))->NXM_OF_ARP_SPA[]"
+    echo "table=21,priority=1,arp,dl_vlan=$2,arp_tpa=$address,actions=$answer,move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],mod_dl_src:$mac,IN_PORT"
+  done
+}
+
 tunnel() {
   t=$(number patch-int) out=
-  for peer in $(cat /etc/lab/peers); do
-    name=vxlan-$(printf '%02x%02x%02x%02x' $(echo "$peer" | tr . ' '))
+  for peer in $(peers); do
+    name=$(device "$peer")
     ovs-vsctl --timeout=20 --may-exist add-port br-tun "$name" -- set Interface "$name" type=vxlan options:in_key=flow \
       options:out_key=flow options:local_ip="$own" options:remote_ip="$peer" options:df_default=true
     n=$(number "$name")
@@ -130,6 +161,10 @@ tunnel() {
   echo "table=0,priority=1,in_port=$t,actions=resubmit(,$from)"
   echo "table=2,priority=0,dl_dst=00:00:00:00:00:00/01:00:00:00:00:00,actions=resubmit(,20)"
   echo "table=2,priority=0,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=resubmit(,22)"
+  [ -z "$responder" ] || {
+    echo "table=2,priority=1,arp,dl_dst=ff:ff:ff:ff:ff:ff,actions=resubmit(,21)"
+    echo "table=21,priority=0,actions=resubmit(,22)"
+  }
   for drop in 0 3 4 6 22; do echo "table=$drop,priority=0,actions=drop"; done
   learned='table=20,hard_timeout=300,priority=1,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:0->NXM_OF_VLAN_TCI[]'
   echo "table=10,priority=1,actions=learn($learned,load:NXM_NX_TUN_ID[]->NXM_NX_TUN_ID[],output:OXM_OF_IN_PORT[]),output:$t"
@@ -137,6 +172,7 @@ tunnel() {
   while read -r net local type physical segment; do
     [ "$type" = vxlan ] || continue
     echo "table=4,priority=1,tun_id=$segment,actions=mod_vlan_vid:$local,resubmit(,$learns)"
+    [ -z "$population" ] || { populated "$net" "$local" "$segment"; continue; }
     echo "table=22,priority=1,dl_vlan=$local,actions=strip_vlan,set_tunnel:$segment$out"
   done </etc/lab/networks
 }

@@ -85,10 +85,19 @@ def _behind_router(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
 
 def _out_of(node: Node, flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     """Give what a packet passes on its way from a router's node, where that is not the VM's own."""
-    own = frozenset({("flow", flow.name)})
     if flow.interface is not None and node != flow.interface.node:
-        yield from (replace(hop, about=hop.about - own) for hop in _inside(node, flow, flows_of)[::-1])
+        yield from _sending(node, flow, flows_of)
         yield _fabric(flow)
+
+
+def _sending(node: Node, flow: Flow, flows_of: Flows) -> Iterator[Hop]:
+    """Give what a packet passes on its way out of a node.
+
+    What is judged of the flow itself by a hop's name is judged at the VM's node, not here; but which tunnel it goes into is here.
+    """
+    own = frozenset({("flow", flow.name)})
+    for hop in _inside(node, flow, flows_of)[::-1]:
+        yield hop if hop.name == "tunnel" else replace(hop, about=hop.about - own)
 
 
 def _through(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
@@ -97,10 +106,7 @@ def _through(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     local = flow.namespace and (interface.node == source if interface is not None else routers_of(flow) == (source,))
     if flow.namespace:
         yield make_hop("namespace", source.name, flow, ("node", source.name), ("dhcp_server", f"{flow.network}@{source}"))
-        # what is judged of the flow itself by a hop's name is judged at the VM's node, not here
-        own = frozenset({("flow", flow.name)})
-        inside = (replace(hop, about=hop.about - own) for hop in _inside(source, flow, flows_of)[::-1])
-        yield from inside if not local else ()
+        yield from _sending(source, flow, flows_of) if not local else ()
     else:
         yield gateway_hop(flow, flows_of)
     if not local:

@@ -10,21 +10,24 @@ import pytest
 from netchecks.errors import NotSeen, Why, Wrong
 from netchecks.models.answers import Answer
 from netchecks.models.links import Link as Device
-from netchecks.models.neutron import AgentConfig, NeutronNetwork
+from netchecks.models.neutron import AgentConfig, Namespace, NeutronNetwork, RouterState
 from netchecks.models.neutron_sides import local_vlan, peer_of
 from netchecks.models.openflow import FlowTable, OpenFlow
 from netchecks.models.openvswitch import OvsBridge, OvsDaemon, OvsPort, PortCounts
 from netchecks.models.ovs_traces import OvsWay
 from netchecks.models.routes import InterfaceAddress
-from netchecks.models.subjects import Flow, Interface, Inventory, Network, Node
+from netchecks.models.subjects import Flow, Interface, Inventory, Network, Node, VirtualRouter
 from netchecks.models.table import Table
 from netchecks.platforms.neutron import macs_of, seen_side, seen_tables
+from netchecks.platforms.neutron.ends import Seen, answering, has_ports, reached, working
 from netchecks.seen import By, Pair
 
 Bridges = By[Node, Table[OvsBridge]]
 Configs = By[Node, AgentConfig]
 Flows = By[Node, Table[FlowTable]]
 Counts = By[Node, Pair[Table[Table[PortCounts]]]]
+States = By[VirtualRouter, RouterState]
+Spaces = By[VirtualRouter, Namespace]
 _BREAKS = frozenset({"switched"})
 #: Bytes that a tunnel adds to a packet over IPv4: Ethernet 14, IPv4 20, UDP 8 and VXLAN 8 (RFC 7348); or GRE with a key 8 (RFC 2890).
 _ADDS = {"vxlan": 50, "gre": 42}
@@ -37,25 +40,24 @@ def _known(network: Network) -> NeutronNetwork:
     return network.neutron
 
 
-def _uses(network: Network, node: Node, inventory: Inventory) -> bool:
-    """Tell whether a node has a port of the network: without one the agent makes no flows and, with l2population, no tunnels."""
-    serves = network.dhcp is not None and any(server.node == node for server in network.dhcp.servers)
-    return serves or any(one.network == network and one.node == node and one.vm.runs for one in inventory.interfaces)
-
-
 @pytest.mark.kind("neutron")
 @pytest.mark.declares("tunnelled")
 @pytest.mark.hop("tunnel", "exists")
 @pytest.mark.peers("neutron_configs")
-def test_tunnel_is_up(network: Network, node: Node, inventory: Inventory, ovs_bridges: Bridges, neutron_configs: Configs) -> None:
+def test_tunnel_is_up(
+    network: Network, node: Node, inventory: Inventory, ovs_bridges: Bridges, neutron_configs: Configs, router_states: States,
+    snat_namespaces: Spaces,
+) -> None:
     """The tunnel bridge is there, joined with the integration bridge, and has a tunnel to each other node of the network.
+
+    Nodes with guests, DHCP agents and routers of it are meant; with l2population, of several agents' router the primary's.
 
     Why: what leaves the node for an instance on another one goes through a tunnel to that node alone.
     Remedy: node administrator: compare local_ip of both nodes; restart the OVS agent, which makes the tunnels
     Source: Neutron administration guide, Open vSwitch: self-service networks; RFC 7348
     """
     known = _known(network)
-    if not _uses(network, node, inventory):
+    if not has_ports(network, node, inventory, ovs_bridges):
         return
     name, bridges = known.tunnel_bridge, ovs_bridges[node]
     if name not in bridges:
@@ -70,7 +72,7 @@ def test_tunnel_is_up(network: Network, node: Node, inventory: Inventory, ovs_br
             breaks=_BREAKS, remedy="systemctl restart neutron-openvswitch-agent", layer="member",
         )
     ends = {_option(port, "remote_ip"): port for port in bridges[name].ports.values() if port.kind == known.type}
-    peers = _peers(network, node, inventory)
+    peers = reached(network, node, inventory, working(network, router_states, snat_namespaces), neutron_configs)
     known_ends = {peer: config.local_ip for peer, config in neutron_configs.seen().items() if peer in peers}
     missing = [f"{address} ({peer})" for peer, address in known_ends.items() if address and address not in ends]
     if missing:
@@ -94,11 +96,6 @@ def _option(port: OvsPort, name: str) -> str:
     return port.first.options.get(name, "") if port.first else ""
 
 
-def _peers(network: Network, node: Node, inventory: Inventory) -> list[Node]:
-    """Give the other nodes that have a port of the network."""
-    return [end.node for end in network.attachments if end.node != node and _uses(network, end.node, inventory)]
-
-
 def _local(node: Node, known: NeutronNetwork, ports: Iterable[OvsPort], local_ip: str) -> None:
     wrong = [port for port in ports if local_ip and _option(port, "local_ip") not in {"", local_ip}]
     if wrong:
@@ -113,9 +110,11 @@ def _local(node: Node, known: NeutronNetwork, ports: Iterable[OvsPort], local_ip
 @pytest.mark.hop("tunnel", "forwards")
 def test_tunnel_key_is_right(
     network: Network, node: Node, inventory: Inventory, ovs_bridges: Bridges, neutron_configs: Configs, openflow_tables: Flows,
-    ovs_daemons: By[Node, OvsDaemon],
+    ovs_daemons: By[Node, OvsDaemon], router_states: States, snat_namespaces: Spaces,
 ) -> None:
-    """The tunnel bridge gives what leaves the network's key, to every tunnel, and takes what comes with that key into the local VLAN.
+    """The tunnel bridge gives what leaves the network's key, and takes what comes with that key into the local VLAN.
+
+    Where no other node has a port of the network, nothing has to leave.
 
     Why: with another key a packet is dropped at the other end, or given to another network.
     Remedy: node administrator: restart the OVS agent, which writes the flows anew
@@ -123,7 +122,7 @@ def test_tunnel_key_is_right(
     """
     known = _known(network)
     bridge = ovs_bridges[node].get(known.tunnel_bridge)
-    if bridge is None or not _uses(network, node, inventory) or not ovs_daemons[node].answers:
+    if bridge is None or not has_ports(network, node, inventory, ovs_bridges) or not ovs_daemons[node].answers:
         return
     side = seen_side(network, node, ovs_bridges, neutron_configs)
     tables = seen_tables(node, side, openflow_tables, ovs_daemons)
@@ -135,8 +134,9 @@ def test_tunnel_key_is_right(
         has = f"{fixed[0].name} of {bridge.name} has the key {_fixed_key(fixed[0])}"
         _wrong(node, "tunnel.wrong_key", f"{has}, expected {known.segment} or flow")
     _comes_in(network, node, tables.tunnel.flows, vlan)
+    peers = reached(network, node, inventory, working(network, router_states, snat_namespaces), neutron_configs)
     if vlan is not None:
-        _goes_out(network, node, tables.tunnel.flows, vlan, bridge)
+        _goes_out(network, node, [flow for flow in tables.tunnel.flows if flow.vlan == vlan], bridge, needed=bool(peers))
 
 
 @pytest.mark.kind("neutron")
@@ -148,7 +148,8 @@ def test_tunnel_passes(
 ) -> None:
     """What goes through the tunnels between a DHCP agent's node and this one arrives.
 
-    It is judged where guests answer at their taps and none of them from there, and where by Open vSwitch's own word what they send
+    It is judged where guests answer at their taps and none of them from there (an ARP request that the bridge there answers itself is no
+    answer), and where by Open vSwitch's own word what they send
     leaves in tunnels: then only the way between the nodes is left. Where packets come out at both ends, by what the ports of the
     tunnels count, they are not lost there.
     Why: a firewall on the underlay that lets ping through, and not the tunnels, shows in no state of either node.
@@ -158,15 +159,17 @@ def test_tunnel_passes(
     known, seen, told_ways = _known(network), answers.seen(), ovs_ways.seen()
     alive = {one.interface for one, got in seen.items() if got.came_back and _is_at_tap(one, network, node) and _tunnelled(one, told_ways)}
     asked = {one: got for one, got in seen.items() if one.namespace and one.source != node and one.interface in alive}
+    sides = Seen(ovs_bridges, neutron_configs, openflow_tables)
     for source in dict.fromkeys(one.source for one in asked):
-        if any(got.came_back for one, got in asked.items() if one.source == source):
+        back = [one for one, got in asked.items() if one.source == source and got.came_back]
+        if any(one.protocol != "arp" or not answering(network, source, one.target, sides) for one in back):
             continue
         ends = neutron_configs[source].local_ip, neutron_configs[node].local_ip
         if not _takes(openflow_tables[node], known) or not _takes(openflow_tables[source], known):
             return  # other checks say so
-        there, back = (source, ends[0]), (node, ends[1])
-        carried = [_carried(known, ways, ovs_bridges, openflow_port_counts) for ways in ((there, back), (back, there))]
-        if any(one is None or not one.came for one in carried):
+        there, here = (source, ends[0]), (node, ends[1])
+        carried = [_carried(known, ways, ovs_bridges, openflow_port_counts) for ways in ((there, here), (here, there))]
+        if any(one is None or (one.put and not one.came) for one in carried):
             told = "".join(f"; {one}" for one in carried if one is not None and one.put)
             _lost_between(network, source, node, ends, pings=tunnel_pings[source].get(ends[1]), told=told)
 
@@ -217,8 +220,11 @@ def _is_at_tap(flow: Flow, network: Network, node: Node) -> bool:
 
 
 def _tunnelled(flow: Flow, ways: dict[Interface, OvsWay]) -> bool:
-    way = ways.get(flow.interface) if flow.interface else None
-    return way is not None and way.out is not None and bool(way.out.tunnels())
+    """Tell whether what a guest asks all leaves in tunnels, or gets to the tunnel bridge and is answered there (arp_responder)."""
+    way, known = ways.get(flow.interface) if flow.interface else None, _known(flow.network)
+    if way is None or way.out is None:
+        return False
+    return bool(way.out.tunnels()) or any(step.bridge == known.tunnel_bridge and "IN_PORT" in step.actions for step in way.out.steps)
 
 
 def _takes(tables: Table[FlowTable], known: NeutronNetwork) -> bool:
@@ -261,21 +267,24 @@ def _comes_in(network: Network, node: Node, flows: tuple[OpenFlow, ...], vlan: i
         _wrong(node, "tunnel.inbound_wrong_vlan", f"{takes}, expected {vlan}: {own[0]}")
 
 
-def _goes_out(network: Network, node: Node, flows: tuple[OpenFlow, ...], vlan: int, bridge: OvsBridge) -> None:
-    """Judge the flow that floods: it is for all that is not learned, and for all broadcasts."""
+def _goes_out(network: Network, node: Node, flows: list[OpenFlow], bridge: OvsBridge, *, needed: bool) -> None:
+    """Judge the flow that floods: it is for all that is not learned, and for all broadcasts. ``flows``: those for the local VLAN.
+
+    ``needed``: another node has a port of the network. Which of those are left out, others judge.
+    """
     segment = _known(network).segment
-    floods = [flow for flow in flows if flow.vlan == vlan and flow.sets_tunnel is not None and "dl_dst" not in flow.match]
-    if not floods:
-        _wrong(node, "tunnel.outbound_missing", f"{bridge.name} has no flow that gives {network}'s VLAN {vlan} the key {segment}")
+    floods = [flow for flow in flows if flow.sets_tunnel is not None and "dl_dst" not in flow.match]
+    if not floods and needed:
+        _wrong(node, "tunnel.outbound_missing", f"{bridge.name} has no flow that gives what leaves {network} the key {segment}")
     other = next((flow for flow in floods if flow.sets_tunnel != segment), None)
     if other is not None:
-        gives = f"{bridge.name} gives {network}'s VLAN {vlan} the key {other.sets_tunnel}"
+        gives = f"{bridge.name} gives {network}'s VLAN {other.vlan} the key {other.sets_tunnel}"
         _wrong(node, "tunnel.wrong_key", f"{gives}, expected {segment}: {other}")
     ports = {name: port for name, port in bridge.ports.items() if port.kind == _known(network).type}
-    reached = {word for flow in floods for word in flow.outputs}
-    left_out = sorted(name for name, port in ports.items() if not {name, str(port.number)} & reached)
-    if left_out and len(left_out) == len(ports):
-        _wrong(node, "tunnel.flood_missing", f"{bridge.name} floods {network}'s VLAN {vlan} to none of its tunnels ({', '.join(left_out)})")
+    reached_ports = {word for flow in floods for word in flow.outputs}
+    left_out = sorted(name for name, port in ports.items() if not {name, str(port.number)} & reached_ports)
+    if needed and left_out and len(left_out) == len(ports):
+        _wrong(node, "tunnel.flood_missing", f"{bridge.name} floods {network} to none of its tunnels ({', '.join(left_out)})")
 
 
 def _wrong(node: Node, code: str, message: str) -> None:

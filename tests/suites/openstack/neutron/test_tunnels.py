@@ -59,18 +59,22 @@ def bridges(change=None):
     return Table("bridge", {**found, "br-tun": replace(found["br-tun"], ports=Table("port", tunnel))})
 
 
-def is_up(made=None, network=TENANT, **local_ips):
-    return notes_of(checks.test_tunnel_is_up, network, NODE1, SITE, of_node("ovs_bridges", made or bridges(), NODE1), configs(**local_ips))
+NO_ROUTER = _by("router_states", {}), _by("snat_namespaces", {})
 
 
-def keyed(*replaced, made=None, daemon=ALIVE):
+def is_up(made=None, network=TENANT, site=SITE, **local_ips):
+    given = of_node("ovs_bridges", made or bridges(), NODE1), configs(**local_ips)
+    return notes_of(checks.test_tunnel_is_up, network, NODE1, site, *given, *NO_ROUTER)
+
+
+def keyed(*replaced, made=None, daemon=ALIVE, site=SITE):
     text = TEXT
     for old, new in replaced:
         assert old in text, old
         text = text.replace(old, new)
     return notes_of(
-        checks.test_tunnel_key_is_right, TENANT, NODE1, SITE, of_node("ovs_bridges", made or bridges()), configs(),
-        of_node("openflow_tables", text), daemon,
+        checks.test_tunnel_key_is_right, TENANT, NODE1, site, of_node("ovs_bridges", made or bridges()), configs(),
+        of_node("openflow_tables", text), daemon, *NO_ROUTER,
     )
 
 
@@ -85,17 +89,16 @@ def test_a_missing_tunnel_is_named_with_whose_end_it_is():
 
 def test_a_node_without_a_port_of_the_network_needs_no_tunnel_and_is_no_end():
     without = replace(SITE, vms=(), interfaces=())
-    given = (of_node("ovs_bridges", bridges(lambda ports: ports.clear())), configs())
-    assert notes_of(checks.test_tunnel_is_up, TENANT, NODE1, without, *given) == []
+    assert is_up(bridges(lambda ports: ports.clear()), site=without) == []
     one = bridges(lambda ports: ports.pop("vxlan-0a0a0a0c"))
-    assert notes_of(checks.test_tunnel_is_up, TENANT, NODE1, replace(SITE, interfaces=(VM52,)), of_node("ovs_bridges", one), configs()) == []
+    assert is_up(one, site=replace(SITE, interfaces=(VM52,))) == []
 
 
 def test_a_peer_whose_end_is_not_known_leaves_it_unknown():
     with pytest.raises(NotSeen, match=r"node2: its agent's configuration \(x\) names no local_ip"):
         is_up(node2="")
     own = of_node("neutron_configs", AgentConfig(("x",), local_ip="10.10.10.11", tunnel_types=("vxlan",)), NODE1)
-    is_unknown(checks.test_tunnel_is_up, TENANT, NODE1, SITE, of_node("ovs_bridges", bridges(), NODE1), own)
+    is_unknown(checks.test_tunnel_is_up, TENANT, NODE1, SITE, of_node("ovs_bridges", bridges(), NODE1), own, *NO_ROUTER)
 
 
 def test_a_missing_tunnel_counts_more_than_a_peer_that_is_not_known():
@@ -120,7 +123,7 @@ def test_without_the_tunnel_bridge_or_its_patch_ports_it_says_so():
     ("tun_id=0x11171", "tun_id=0x999", "tunnel.inbound_missing", "has no flow that takes tenant's key 70001"),
     ("tun_id=0x11171 actions=mod_vlan_vid:1,", "tun_id=0x11171 actions=mod_vlan_vid:7,", "tunnel.inbound_wrong_vlan", "into VLAN 7, expected 1"),
     ("dl_vlan=1 actions=strip_vlan,load:0x11171", "dl_vlan=1 actions=strip_vlan,load:0x11179", "tunnel.wrong_key", "the key 70009, expected 70001"),
-    ("dl_vlan=1 actions=strip_vlan", "dl_vlan=2 actions=strip_vlan", "tunnel.outbound_missing", "has no flow that gives tenant's VLAN 1 the key"),
+    ("dl_vlan=1 actions=strip_vlan", "dl_vlan=2 actions=strip_vlan", "tunnel.outbound_missing", "has no flow that gives what leaves tenant the key 70001"),
     ("NXM_NX_TUN_ID[],output:2,output:3", "NXM_NX_TUN_ID[]", "tunnel.flood_missing", "to none of its tunnels"),
 ])
 def test_a_wrong_key_is_named_by_its_flow(old, new, code, words):
