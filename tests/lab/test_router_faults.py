@@ -53,7 +53,7 @@ BREAKS = {
         "tap-untagged": ways(*FLOAT, ROUTER, AGENT, OUT, vms=("vm52",)),
     },
     "neutron-ha": {
-        **dict.fromkeys(("router-no-primary", "external-nic-not-in-bridge"), THROUGH_HA),
+        **dict.fromkeys(("router-no-primary", "external-nic-not-in-bridge", "tunnel-inbound-missing-at-router"), THROUGH_HA),
         "floating-dnat-missing": ways("floattcp", vms=("vm52",)),
     },
     "neutron-dvr": {

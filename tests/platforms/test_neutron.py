@@ -152,6 +152,23 @@ def test_the_gateway_of_a_network_with_a_router_is_that():
     assert [name for name, _ in routed_way("net1-dhcp-to-gateway-tenant-icmp-ipv4")][-2:] == ["router", "gateway"]
 
 
+def test_a_gateway_on_another_node_is_asked_through_the_tunnel_of_that():
+    elsewhere = world_of(routed.INVENTORY.replace("nodes: [net1, net2]}}", "nodes: [net2]}}"))
+    inside = [("uplink", "net2"), ("switch", "net2"), ("tunnel", "net2"), ("integration", "net2")]
+    way = routed_way("net1-dhcp-to-gateway-tenant-icmp-ipv4", elsewhere)
+    assert way[way.index(("fabric", "tenant")) + 1:] == [*inside, ("router", "net2"), ("gateway", "tenant")]
+    several = routed_way("net1-dhcp-to-gateway-tenant-icmp-ipv4", routed.WORLD)
+    assert several[several.index(("fabric", "tenant")) + 1:] == [("router", "net1"), *inside, ("gateway", "tenant")]
+
+
+def test_which_tunnel_a_packet_goes_into_is_a_state_of_where_it_is_sent_from():
+    name = "net1-dhcp-to-vm52-icmp-ipv4"
+    told = {(hop.name, hop.place): ("flow", name) in hop.about for hop in routed_hops(name)}
+    assert told["tunnel", "net1"]
+    assert told["tunnel", "node1"]
+    assert not told["switch", "net1"]
+
+
 def test_a_packet_for_a_floating_address_is_looked_for_inside_the_router():
     unseen = {"net1": routed.NET1, "node1": routed.NODE1}
     flow = routed.flow_of("controller-to-vm52-floating-icmp")

@@ -112,8 +112,7 @@ def _through(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     if not local:
         yield _fabric(flow)
     if interface is None:
-        yield from _at_once(source, flow) if local else ()
-        yield from _routers(flow)
+        yield from (*_at_once(source, flow), *_routers(flow)) if local else _to_router(flow, flows_of)
         yield gateway_hop(flow, flows_of)
         return
     about = (("interface", interface.name), ("vm", interface.vm.name))
@@ -122,6 +121,13 @@ def _through(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
     else:
         yield from _inside(interface.node, flow, flows_of, about)
     yield from guest_hops(interface, flow, flows_of)
+
+
+def _to_router(flow: Flow, flows_of: Flows) -> Iterator[Hop]:
+    """Give the router that is the gateway and what a packet passes into its node; that of several comes last: which works is not known."""
+    own, nodes = frozenset({("flow", flow.name)}), routers_of(flow)
+    inside = [replace(hop, about=hop.about - own) for node in nodes if node != flow.source for hop in _inside(node, flow, flows_of)]
+    yield from (*inside, *_routers(flow)) if len(nodes) == 1 else (*_routers(flow), *inside)
 
 
 def _at_once(node: Node, flow: Flow, about: About = ()) -> Iterator[Hop]:
