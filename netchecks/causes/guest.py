@@ -105,7 +105,12 @@ def sender_is_a_little_short(flow: Flow, answers: By[Flow, Answer], links: By[No
 
 @cause("vmhost.gateway_answers_ping")
 def gateway_drops_icmp(flow: Flow, answers: By[Flow, Answer]) -> None:
-    """The gateway resolves, and keeps silent to ping: many do."""
+    """The gateway resolves, and keeps silent to ping: many do.
+
+    For one that is asked through a tunnel the sender's own bridge may answer: that is looked at by who knows those.
+    """
+    if flow.namespace and flow.network.tunnelled is not None:
+        return
     asked = [
         answer for other, answer in answers.seen().items()
         if _is_from_there(other, flow) and other.target == flow.target and other.protocol in {"arp", "ndp"}

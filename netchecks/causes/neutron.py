@@ -5,6 +5,7 @@ from __future__ import annotations
 from netchecks.cause import cause
 from netchecks.errors import Blind, Harmless, Why, Wrong
 from netchecks.models.answers import Answer, Row
+from netchecks.models.neutron_sending import Sender
 from netchecks.models.openflow import FlowTable, invalid
 from netchecks.models.openvswitch import OvsBridge, bridge_of
 from netchecks.models.rows import stretch
@@ -41,6 +42,19 @@ def switch_blocks_vlan(flow: Flow, answers: By[Flow, Answer], ovs_bridges: By[No
         owner="network engineer", breaks=frozenset({"uplink"}), certain=True,
         remedy=f"at the switch port of {node}'s {nic}: allow {vlan} on the trunk (show interfaces trunk, show vlan)",
     )
+
+
+@cause("vmhost.gateway_answers_ping", kinds=("neutron",))
+def router_drops_icmp(flow: Flow, answers: By[Flow, Answer], openflow_tables: By[Node, Table[FlowTable]]) -> None:
+    """The gateway of a tenant network resolves, and keeps silent to ping; it is not the asker's own bridge that answers for it."""
+    known = flow.network.tunnelled
+    if not flow.namespace or known is None:
+        return
+    same = (flow.source, flow.namespace, flow.target, "arp")
+    asked = (got for one, got in answers.seen().items() if (one.source, one.namespace, one.target, one.protocol) == same)
+    table = openflow_tables[flow.source].get(known.tunnel_bridge, FlowTable({}))
+    if any(answer.came_back for answer in asked) and Sender(known, table.flows).answers(flow.target) is None:
+        raise Harmless("gateway.drops_icmp", f"the gateway {flow.target} of {flow.network} resolves, but does not answer ping")
 
 
 def _is_cut(network: Network, seen: dict[Flow, Answer], same: dict[Flow, Answer]) -> bool:

@@ -6,9 +6,10 @@ import pytest
 
 from netchecks import judge
 from netchecks.causes import neutron as causes
-from netchecks.errors import Blind
+from netchecks.errors import Blind, NotSeen
 from netchecks.models.answers import Row
 from netchecks.seen import Pair
+from tests.suites.openstack.neutron import test_population as l2pop
 from tests.suites.openstack.neutron.given import (
     NODE1,
     UNSEEN,
@@ -172,3 +173,30 @@ def test_what_is_lost_of_all_or_with_nothing_dropped_has_another_cause():
     loses(0)
     loses(20, pair=Pair(FULL.after, FULL.after, 5.8))
     loses(20, other=(True, False) * 20)
+
+
+# -- a router that drops ICMP ------------------------------------------------------------------------------------------
+
+
+def router_drops(given, *replaced, flow=None, **more):
+    ping = l2pop.flow_of("net1-dhcp-to-gateway-tenant-icmp-ipv4")
+    causes.router_drops_icmp(flow or ping, answers({ping: silent()} | given), l2pop.tables(*replaced, **more))
+
+
+ELSEWHERE = ("arp_tpa=10.20.0.152", "arp_tpa=10.20.0.1")
+
+
+def test_a_router_that_resolves_need_not_answer_ping():
+    with harmless("gateway.drops_icmp", "the gateway 10.20.0.1 of tenant resolves"):
+        router_drops({l2pop.GATEWAY: answered(GATEWAY)})
+
+
+def test_where_the_tunnel_bridge_answers_for_it_it_need_not_be_there():
+    router_drops({l2pop.GATEWAY: answered(GATEWAY)}, ELSEWHERE)
+    with pytest.raises(NotSeen):
+        router_drops({l2pop.GATEWAY: answered(GATEWAY)}, unseen=True)
+
+
+def test_a_router_that_does_not_resolve_or_is_asked_out_of_a_nic_is_no_such():
+    router_drops({l2pop.GATEWAY: silent()})
+    router_drops({l2pop.GATEWAY: answered(GATEWAY)}, flow=NET1)

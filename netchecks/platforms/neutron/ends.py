@@ -1,19 +1,17 @@
-"""Which nodes a tenant network's packets have to get to, and what a tunnel bridge does with them: floods, known MACs, answers to ARP.
+"""Which nodes a tenant network's packets have to get to, and what was seen of where tunnel bridges send them.
 
-With l2population the server tells each agent where ports are, and the agent writes that as flows: whom to flood to (table 22), which
-tunnel leads to a MAC (table 20), and, with arp_responder, answers to ARP requests (table 21). Without, and beside it, table 20 is learned.
-Source: neutron/plugins/ml2/drivers/openvswitch/agent/openflow/native/br_tun.py; neutron/plugins/ml2/drivers/l2pop/mech_driver.py.
+Source: neutron/plugins/ml2/drivers/l2pop/mech_driver.py, which tells agents where ports are.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from netchecks.errors import NotSeen, Why
-from netchecks.models.neutron import AgentConfig, Namespace, NeutronNetwork, RouterState
-from netchecks.models.openflow import VID, FlowTable, OpenFlow
-from netchecks.models.openvswitch import OvsBridge, OvsPort, plugged
+from netchecks.models.neutron import AgentConfig, Namespace, RouterState
+from netchecks.models.neutron_sending import Sender
+from netchecks.models.openflow import FlowTable, OpenFlow
+from netchecks.models.openvswitch import OvsBridge, plugged
 from netchecks.models.subjects import Address, Interface, Inventory, Network, Node, VirtualRouter
 from netchecks.models.table import Table
 from netchecks.platforms.neutron.flows import router_nodes
@@ -72,66 +70,6 @@ def _may_be_told(node: Node, configs: By[Node, AgentConfig]) -> bool:
         return True
 
 
-@dataclass(frozen=True)
-class Sender:
-    """What a node's tunnel bridge does with a network's packets, by its flows."""
-
-    known: NeutronNetwork
-    node: Node
-    bridge: OvsBridge
-    flows: tuple[OpenFlow, ...]
-
-    @cached_property
-    def vlans(self) -> frozenset[int]:
-        """The local VLAN of the network, as each flow that has its key says it."""
-        said = [flow.sets for flow in self.flows if flow.tunnel == self.known.segment]
-        said += [_vlan(flow) for flow in self.flows if flow.sets_tunnel == self.known.segment]
-        return frozenset(vlan for vlan in said if vlan)
-
-    @cached_property
-    def floods(self) -> tuple[OpenFlow, ...]:
-        """The flows for what is for all, and for MACs that are not known."""
-        sending = (flow for flow in self.flows if flow.sets_tunnel is not None and "dl_dst" not in flow.match)
-        return tuple(flow for flow in sending if _vlan(flow) in self.vlans)
-
-    @cached_property
-    def entries(self) -> dict[str, OpenFlow]:
-        """The flow that wins for each MAC that it is known where to send."""
-        found: dict[str, OpenFlow] = {}
-        for flow in self.flows:  # in a table those of high priority come first
-            if flow.sets_tunnel is not None and "dl_dst" in flow.match and _vlan(flow) in self.vlans:
-                found.setdefault(flow.match["dl_dst"].lower(), flow)
-        return found
-
-    def answers(self, target: Address) -> OpenFlow | None:
-        """Give the flow by which the bridge itself answers ARP requests for an address; None where it does not."""
-        for flow in self.flows:
-            asks = "arp" in flow.match and flow.match.get("arp_tpa") == str(target)
-            if asks and "IN_PORT" in flow.actions and (not self.vlans or _vlan(flow) in self.vlans):
-                return flow
-        return None
-
-    def tunnels(self) -> dict[str, OvsPort]:
-        """Give the ports of tunnels of the network's type, by the other end."""
-        ports = (port for port in self.bridge.ports.values() if port.kind == self.known.type and port.first)
-        return {port.first.options.get("remote_ip", ""): port for port in ports if port.first}
-
-    def leads_to(self, flow: OpenFlow) -> dict[str, OvsPort]:
-        """Give the tunnels that a flow sends into, by the other end."""
-        return {end: port for end, port in self.tunnels().items() if flow.outputs & {port.name, str(port.number)}}
-
-    def left_out(self, ends: dict[str, Node]) -> dict[str, Node]:
-        """Give those of other ends that nothing is flooded to although there is a tunnel, each with its node."""
-        reached = {end for flow in self.floods for end in self.leads_to(flow)}
-        return {end: node for end, node in ends.items() if self.floods and end in self.tunnels() and end not in reached}
-
-
-def _vlan(flow: OpenFlow) -> int | None:
-    """Give the VLAN that a flow is for; a learned one does not ask whether there is a tag: vlan_tci=0x0001/0x0fff."""
-    tci, _, mask = flow.match.get("vlan_tci", "").partition("/")
-    return int(tci, 16) & VID if mask == "0x0fff" else flow.vlan
-
-
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What was seen of nodes that have tunnels."""
@@ -145,7 +83,7 @@ class Seen:
         known = network.neutron
         assert known is not None
         bridge, table = self.bridges[node].get(known.tunnel_bridge), self.tables[node].get(known.tunnel_bridge)
-        return Sender(known, node, bridge, table.flows) if bridge is not None and table is not None and table.flows else None
+        return Sender(known, table.flows, bridge, str(node)) if bridge is not None and table is not None and table.flows else None
 
     def end(self, node: Node) -> str:
         """Give a node's own end of tunnels. Raises NotSeen where its agent's configuration does not say."""
@@ -161,7 +99,7 @@ class Seen:
         """
         flow = sender.entries.get(interface.mac)
         ends = sender.leads_to(flow) if flow is not None else {}
-        if flow is None or not ends or not interface.vm.runs or interface.node == sender.node:
+        if flow is None or not ends or not interface.vm.runs or interface.node.name == sender.node:
             return None
         if self.end(interface.node) in ends or not self._is_only_at(interface):
             return None
@@ -191,6 +129,5 @@ def answering(network: Network, node: Node, target: Address, seen: Seen) -> str:
     except NotSeen:
         may = seen.configs[node].l2_population and seen.configs[node].arp_responder
         return f"{known.tunnel_bridge} of {node} may itself answer ARP requests for {target} (arp_responder)" if may else ""
-    bridge = OvsBridge(known.tunnel_bridge, Table("port", {}))
-    flow = Sender(known, node, bridge, table.flows).answers(target) if table is not None else None
+    flow = Sender(known, table.flows).answers(target) if table is not None else None
     return f"{known.tunnel_bridge} of {node} itself answers ARP requests for {target} (table {flow.table}, arp_responder)" if flow else ""

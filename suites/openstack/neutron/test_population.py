@@ -9,11 +9,12 @@ import pytest
 from netchecks.errors import NotSeen, Wrong
 from netchecks.models.answers import Answer
 from netchecks.models.neutron import AgentConfig, Namespace, RouterState
+from netchecks.models.neutron_sending import Sender
 from netchecks.models.openflow import FlowTable, OpenFlow
 from netchecks.models.openvswitch import OvsBridge
 from netchecks.models.subjects import Flow, Interface, Inventory, Network, Node, VirtualRouter
 from netchecks.models.table import Table
-from netchecks.platforms.neutron.ends import Seen, Sender, answering, has_ports, reached, working
+from netchecks.platforms.neutron.ends import Seen, answering, has_ports, reached, working
 from netchecks.platforms.neutron.flows import is_central, router_nodes, routers_of
 from netchecks.seen import By, note
 
@@ -145,7 +146,7 @@ def _left_out(sender: Sender, left_out: dict[str, Node], *, breaks: frozenset[st
     to = ", ".join(f"{end} ({node})" for end, node in left_out.items())
     raise Wrong(
         "tunnel.flood_missing", f"{sender.node}: {sender.bridge.name} does not flood key {sender.known.segment} to {to}, "
-        f"which has ports of the network: {sender.floods[0]}", place=sender.node.name, breaks=breaks, remedy=_restart(sender.node),
+        f"which has ports of the network: {sender.floods[0]}", place=sender.node, breaks=breaks, remedy=_restart(sender.node),
     )
 
 
@@ -158,10 +159,10 @@ def _stale(seen: Seen, sender: Sender, stale: list[tuple[Interface, OpenFlow, st
     learned = "hard_timeout=" in first.raw
     forget = f"on {sender.node}: ovs-ofctl del-flows {sender.bridge.name} table={first.table},dl_dst={interface.mac}"
     raise Wrong(
-        "tunnel.stale_entry", f"{sender.node}: {sender.bridge.name} sends {'; '.join(told)}", place=sender.node.name, breaks=breaks,
+        "tunnel.stale_entry", f"{sender.node}: {sender.bridge.name} sends {'; '.join(told)}", place=sender.node, breaks=breaks,
         remedy=f"{forget}; it was learned, and goes by itself within 300 s" if learned else _restart(sender.node),
     )
 
 
-def _restart(node: Node) -> str:
+def _restart(node: str) -> str:
     return f"on {node}: systemctl restart neutron-openvswitch-agent (kolla: docker restart neutron_openvswitch_agent)"
