@@ -7,6 +7,7 @@ Source: neutron/plugins/ml2/drivers/openvswitch/agent/openflow/native/br_tun.py.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -18,6 +19,8 @@ from netchecks.models.subjects import Address
 from netchecks.models.table import Table
 
 _NOTHING = OvsBridge("", Table("port", {}))
+#: What an answer is sent from: by OpenFlow 1.0, and by later versions.
+_OWN_MAC = re.compile(r"mod_dl_src:([0-9a-fA-F:]{17})|set_field:([0-9a-fA-F:]{17})->eth_src")
 E = TypeVar("E")
 
 
@@ -59,6 +62,12 @@ class Sender:
             if asks and "IN_PORT" in flow.actions and (not self.vlans or _vlan(flow) in self.vlans):
                 return flow
         return None
+
+    def answers_with(self, target: Address) -> str:
+        """Give the MAC that the bridge itself answers with for an address; empty where it does not answer, or that is not told."""
+        flow = self.answers(target)
+        found = (match for match in map(_OWN_MAC.fullmatch, flow.actions if flow else ()) if match)
+        return next((match[1] or match[2] for match in found), "").lower()
 
     def tunnels(self) -> dict[str, OvsPort]:
         """Give the ports of tunnels of the network's type, by the other end."""

@@ -65,7 +65,7 @@ BREAKS = {
     },
     "neutron-l2pop": {
         **dict.fromkeys(("tunnel-inbound-missing", "tunnel-udp-filtered"), ways(*OUT, AGENT, vms=("vm52", "vm53"))),
-        **dict.fromkeys(("tunnel-stale-entry", "tunnel-stale-entry-of-one-instance", "tap-untagged"), ways(*OUT, AGENT, vms=("vm52",))),
+        **dict.fromkeys(("tunnel-stale-entry", "tunnel-stale-entry-of-one-instance", "tunnel-stale-answer", "tap-untagged"), ways(*OUT, AGENT, vms=("vm52",))),
     },
 }
 

@@ -105,6 +105,13 @@ class Seen:
             return None
         return flow, next(iter(ends))
 
+    def misanswered(self, sender: Sender, interface: Interface) -> list[tuple[OpenFlow, str]]:
+        """Give the flows that answer ARP requests for an instance's addresses with the MAC of another, each with that MAC."""
+        if not interface.vm.runs or interface.node.name == sender.node:
+            return []
+        told = ((sender.answers(address), sender.answers_with(address)) for address in interface.addresses)
+        return [(flow, mac) for flow, mac in told if flow is not None and mac not in {"", interface.mac}]
+
     def _is_only_at(self, interface: Interface) -> bool:
         if plugged(interface.mac, interface.tap, self.bridges[interface.node]) is None:
             return False

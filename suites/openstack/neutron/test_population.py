@@ -68,21 +68,39 @@ def test_tunnel_leads_to_instance(
     Remedy: node administrator: on the node that sends: restart the OVS agent, which writes the flows anew
     Source: Neutron developer guide, L2 population; neutron, br_tun.py: install_unicast_to_tun, install_flood_to_tun
     """
-    interface = flow.interface
-    if interface is None or answers[flow].came_back:
+    interface, answer = flow.interface, answers[flow]
+    if interface is None or (answer.came_back and (flow.protocol != "arp" or answer.macs == (interface.mac,))):
         return
     seen = Seen(ovs_bridges, neutron_configs, openflow_tables)
     for node in _senders(flow, router_states):
         sender = seen.sender(flow.network, node) if node != interface.node else None
-        if sender is None:
-            continue
-        found = seen.stale(sender, interface) if flow.protocol != "arp" else None
-        if found is not None:
-            _stale(seen, sender, [(interface, *found)], breaks=frozenset({"switched", "unicast"}))
-        left_out = sender.left_out({seen.end(interface.node): interface.node})
-        known = interface.mac in sender.entries and sender.answers(flow.target)
-        if left_out and not known:
-            _left_out(sender, left_out, breaks=frozenset({"switched"}))
+        if sender is not None:
+            _misanswers(seen, sender, [interface], breaks=frozenset({"switched"}))
+        if sender is not None and not answer.came_back:
+            _sends_elsewhere(flow, interface, seen, sender)
+
+
+def _sends_elsewhere(flow: Flow, interface: Interface, seen: Seen, sender: Sender) -> None:
+    found = seen.stale(sender, interface) if flow.protocol != "arp" else None
+    if found is not None:
+        _stale(seen, sender, [(interface, *found)], breaks=frozenset({"switched", "unicast"}))
+    left_out = sender.left_out({seen.end(interface.node): interface.node})
+    known = interface.mac in sender.entries and sender.answers(flow.target)
+    if left_out and not known:
+        _left_out(sender, left_out, breaks=frozenset({"switched"}))
+
+
+def _misanswers(seen: Seen, sender: Sender, interfaces: list[Interface], *, breaks: frozenset[str]) -> None:
+    """Judge what the bridge itself answers ARP requests with (arp_responder)."""
+    told = [
+        f"with {mac} for {one}, expected {one.mac}: {str(flow).partition(' ')[0]}"
+        for one in interfaces for flow, mac in seen.misanswered(sender, one)
+    ]
+    if told:
+        raise Wrong(
+            "tunnel.stale_entry", f"{sender.node}: {sender.bridge.name} itself answers ARP requests (arp_responder) {'; '.join(told)}",
+            place=sender.node, breaks=breaks, remedy=_restart(sender.node),
+        )
 
 
 def _senders(flow: Flow, states: States) -> Iterator[Node]:
@@ -105,7 +123,8 @@ def test_tunnels_lead_to_all(
 ) -> None:
     """The tunnel bridge floods the network to each node that has to hear it, and sends what is for an instance to its node.
 
-    Nodes with guests, DHCP agents and routers of the network have to; where there is none but this one, nothing has to be flooded.
+    Nodes with guests, DHCP agents and routers of the network have to; where there is none but this one, nothing has to be flooded. What
+    it answers ARP requests with itself is the instance's MAC.
     Why: without the flood instances do not get DHCP or find each other; with an old entry what is for one goes where it was.
     Remedy: node administrator: on {node.name}: restart the OVS agent, which writes the flows anew
     Source: Neutron developer guide, L2 population; neutron, br_tun.py: install_unicast_to_tun, install_flood_to_tun
@@ -121,7 +140,9 @@ def test_tunnels_lead_to_all(
     left_out = sender.left_out(ends)
     if left_out:
         _left_out(sender, left_out, breaks=_OTHERS)
-    _fresh(seen, sender, [one for one in inventory.interfaces if one.network == network])
+    own = [one for one in inventory.interfaces if one.network == network]
+    _misanswers(seen, sender, own, breaks=_OTHERS)
+    _fresh(seen, sender, own)
     for peer in peers:
         seen.end(peer)  # a flood to one whose end is not known cannot be told from one that is left out
 

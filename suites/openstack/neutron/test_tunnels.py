@@ -51,7 +51,6 @@ def test_tunnel_is_up(
     """The tunnel bridge is there, joined with the integration bridge, and has a tunnel to each other node of the network.
 
     Nodes with guests, DHCP agents and routers of it are meant; with l2population, of several agents' router the primary's.
-
     Why: what leaves the node for an instance on another one goes through a tunnel to that node alone.
     Remedy: node administrator: compare local_ip of both nodes; restart the OVS agent, which makes the tunnels
     Source: Neutron administration guide, Open vSwitch: self-service networks; RFC 7348
@@ -115,7 +114,6 @@ def test_tunnel_key_is_right(
     """The tunnel bridge gives what leaves the network's key, and takes what comes with that key into the local VLAN.
 
     Where no other node has a port of the network, nothing has to leave.
-
     Why: with another key a packet is dropped at the other end, or given to another network.
     Remedy: node administrator: restart the OVS agent, which writes the flows anew
     Source: Neutron administration guide, Open vSwitch: self-service networks; RFC 7348

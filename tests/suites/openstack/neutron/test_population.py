@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from netchecks.errors import NotSeen
-from netchecks.models.answers import Answer
+from netchecks.models.answers import Answer, Reply
 from netchecks.models.neutron import AgentConfig, Namespace, RouterState
 from netchecks.models.openvswitch import OvsBridge, OvsInterface, OvsPort
 from netchecks.models.table import Table
@@ -171,6 +171,22 @@ def test_what_is_flooded_has_to_get_to_the_instances_node():
     with wrong("tunnel.flood_missing", words, place="net1", breaks={"switched"}):
         leads(ARP, ONE_LEFT_OUT, *no_entries)
     assert leads(ARP, ONE_LEFT_OUT) == [], "where it is is known, and ARP is answered"
+
+
+WRONG_MAC = ("mod_dl_src:fa:16:3e:00:00:52", "mod_dl_src:fa:16:3e:00:00:99")
+
+
+@pytest.mark.parametrize(("old", "new"), [WRONG_MAC, ("mod_dl_src:fa:16:3e:00:00:52", "set_field:fa:16:3e:00:00:99->eth_src")])
+def test_an_answer_with_another_mac_is_named_although_it_is_one(old, new):
+    words = "br-tun itself answers ARP requests (arp_responder) with fa:16:3e:00:00:99 for vm52, expected fa:16:3e:00:00:52: table=21,priority=1,arp"
+    strange = Answer("answered", 1, (Reply(0.1, ARP.target, "fa:16:3e:00:00:99"),))
+    for flow, answer in ((ARP, strange), (PING, silent())):
+        with wrong("tunnel.stale_entry", words, place="net1", breaks={"switched"}, remedy=RESTART):
+            leads(flow, (old, new), answer=answer)
+    with wrong("tunnel.stale_entry", words, place="net1", breaks=OTHERS, remedy=RESTART):
+        all_of((old, new))
+    off = replace(VM52, vm=replace(VM52.vm, runs=False))
+    assert all_of((old, new), site=replace(SITE, interfaces=(off, VM54))) == []
 
 
 @pytest.mark.parametrize(("role", "named"), [("primary", True), ("standby", False)])
