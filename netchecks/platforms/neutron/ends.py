@@ -135,6 +135,6 @@ def answering(network: Network, node: Node, target: Address, seen: Seen) -> str:
         table = seen.tables[node].get(known.tunnel_bridge)
     except NotSeen:
         may = seen.configs[node].l2_population and seen.configs[node].arp_responder
-        return f"{known.tunnel_bridge} of {node} may itself answer ARP requests for {target} (arp_responder)" if may else ""
+        return f"{known.tunnel_bridge} of {node} may itself answer ARP requests (arp_responder)" if may else ""
     flow = Sender(known, table.flows).answers(target) if table is not None else None
-    return f"{known.tunnel_bridge} of {node} itself answers ARP requests for {target} (table {flow.table}, arp_responder)" if flow else ""
+    return f"{known.tunnel_bridge} of {node} itself answers ARP requests (table {flow.table}, arp_responder)" if flow else ""
