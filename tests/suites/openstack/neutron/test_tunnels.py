@@ -236,6 +236,10 @@ def test_what_comes_out_at_both_ends_is_not_lost_between_them():
     assert passes(LOST, counted=counts((9, 9), (9, 9))) == []
 
 
+def test_where_nothing_is_put_into_a_tunnel_nothing_is_lost_in_it():
+    assert passes(LOST, counted=counts((0, 0), (0, 0))) == passes(LOST, counted=counts((9, 9), (0, 0))) == []
+
+
 @pytest.mark.parametrize(("answers", "more"), [
     ({AT_TAP: ANSWERED, FROM_AGENT: ANSWERED, PING: silent()}, {}),
     ({AT_TAP: silent(), FROM_AGENT: silent()}, {}),
