@@ -55,7 +55,7 @@ if [ -n "$address" ]; then
   trace "$bridge" "in_port=$n,$arp,dl_src=$mac,arp_sha=$mac,arp_spa=$address,arp_tpa=${gateway:-$address}"
   comes=$arp,dl_src=$own,arp_sha=$own,arp_spa=${gateway:-$address},arp_tpa=$address
   if [ -n "$to" ]; then
-    if said=$(ovs-appctl --timeout=4 -t ovs-vswitchd ofproto/trace "$bridge" "$says"); then printf '@out6\n%s\n' "$said"; else echo '@failed out6'; fi
+    said=$(ovs-appctl --timeout=4 -t ovs-vswitchd ofproto/trace "$bridge" "$says") && printf '@out6\n%s\n' "$said" || echo '@failed out6'
   fi
 else
   trace "$bridge" "$says"
