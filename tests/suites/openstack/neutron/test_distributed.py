@@ -98,10 +98,12 @@ def test_devices_that_are_down_or_missing_are_named():
         fip(checks.test_floating_devices_are_up, bare)
 
 
-def at_one_node(there, own=FLOATING, interface=VM52):
-    """Judge with what the part of the network node says."""
+def at_one_node(there, own=FLOATING, interface=VM52, plugged=False):
+    """Judge with what the part of the network node says; ``plugged``: the instance has a port on that node too."""
     spaces = _by("floating_namespaces", {ON_NET1.name: (ON_NET1, there), ON_NODE1.name: (ON_NODE1, own)})
-    return notes_of(checks.test_floating_address_is_at_one_node, interface, SITE, states(), snats(), spaces)
+    tap = OvsPort("tap52", 1, interfaces=(OvsInterface("tap52", "", 9, external_ids={"attached-mac": VM52.mac}),))
+    bridges = Table("bridge", {"br-int": OvsBridge("br-int", Table("port", {"tap52": tap} if plugged else {}))})
+    return notes_of(checks.test_floating_address_is_at_one_node, interface, SITE, states(), snats(), spaces, of_node("ovs_bridges", bridges, ON_NET1.node))
 
 
 def test_a_floating_address_that_another_node_leads_to_the_router_too_is_named_with_that_node():
@@ -116,6 +118,7 @@ def test_nodes_that_lead_others_or_nothing_or_answer_for_nobody_are_right():
     assert at_one_node(NONE) == at_one_node(others) == at_one_node(replace(FLOATING, proxy_arp=frozenset())) == []
     assert at_one_node(FLOATING, own=others) == [], "that the own part does not lead it is another check's"
     assert at_one_node(FLOATING, interface=VM53) == [], "it has no floating address"
+    assert at_one_node(FLOATING, plugged=True) == [], "it is being migrated there"
     is_unknown(lambda: at_one_node(UNSEEN))
 
 
