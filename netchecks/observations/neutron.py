@@ -15,15 +15,32 @@ from netchecks.models.table import Table
 from netchecks.observe import observation
 from netchecks.parsing import blocks, clean, lines
 
-#: Where distributions and kolla-ansible have the agent's file, in the order in which the agent reads them: the last one counts.
+#: The files that the running agent was given, as it sees them in a container too; where none runs, or was given none, where
+#: distributions and kolla-ansible have them. In the order in which the agent reads them: the last one counts.
 _CONFIG = r"""
-found=
-for f in /etc/neutron/plugins/openvswitch/ovs_neutron_plugin.ini /etc/neutron/plugins/ml2/ml2_conf.ini \
+found= root= name=
+set --
+for p in $(grep -lsa '[n]eutron-openvswitch-agent' /proc/[0-9]*/cmdline); do
+  p=${p%/cmdline}
+  while IFS= read -r a; do
+    case $name$a in
+      --config-file|--config-dir) name=$a= ;;
+      --config-file=*) set -- "$@" "${p}/root${a#--config-file=}"; name= ;;
+      --config-dir=*) set -- "$@" "${p}/root${a#--config-dir=}"/*.conf; name= ;;
+      *) name= ;;
+    esac
+  done <<END
+$({ tr '\0' '\n' <"$p/cmdline"; } 2>/dev/null)
+END
+  [ $# = 0 ] || { root=$p/root; break; }
+done
+[ $# -gt 0 ] || set -- /etc/neutron/plugins/openvswitch/ovs_neutron_plugin.ini /etc/neutron/plugins/ml2/ml2_conf.ini \
   /etc/neutron/plugins/ml2/openvswitch_agent.ini /etc/neutron/conf.d/neutron-openvswitch-agent/*.conf \
-  /etc/kolla/neutron-openvswitch-agent/ml2_conf.ini /etc/kolla/neutron-openvswitch-agent/openvswitch_agent.ini; do
+  /etc/kolla/neutron-openvswitch-agent/ml2_conf.ini /etc/kolla/neutron-openvswitch-agent/openvswitch_agent.ini
+for f in "$@"; do
   [ -e "$f" ] || continue
   [ -r "$f" ] || { echo "$f: Permission denied" >&2; exit 1; }
-  found=1; printf '@file %s\n' "$f"
+  found=1; printf '@file %s\n' "${f#"$root"}"
   sed -n ':line
     s/[[:space:]]*$//; /^\[[A-Za-z_]*\]$/p
     /^bridge_mappings[[:space:]]*=/b told
