@@ -13,13 +13,14 @@ from netchecks.models.ovs_traces import Output, OvsTrace, OvsWay, Step
 from netchecks.models.subjects import Interface
 from netchecks.observe import observation
 from netchecks.parsing import blocks, split_outside
+from netchecks.reading.ovs_tools import OVS_TOOLS
 
 #: What the guest would send, and what would come for it: an ARP request each, of IPv6 a neighbour's advertisement and solicitation.
 #: Nothing is sent, and no bridge learns from it.
 #: Then each question that it shall answer, by the NIC or out of a tunnel: from each DHCP server of the network, and from elsewhere.
 #: The guest's port is found by its MAC: of a hybrid plug it is not the tap. The patch ports of a trunk, and of a subport with the same
 #: MAC, name it as well, at both ends (Neutron, trunk_manager.py): none of them is where the guest is, and the database has no order.
-_WAYS = r"""
+_WAYS = OVS_TOOLS + r"""
 mac=$1 address=$2 gateway=$3 tap=$4 nic=$5 vlan=$6 key=$7 questions=$8 servers=$9 address6=${10}
 kind=${key#* } key=${key%% *} tunnel=${kind#* } kind=${kind%% *}
 bare() { ovs-vsctl --timeout=4 --bare --no-headings "$@"; }

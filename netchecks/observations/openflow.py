@@ -14,10 +14,11 @@ from netchecks.models.openvswitch import OpenFlowPort, PortCounts
 from netchecks.models.table import Table
 from netchecks.observe import observation
 from netchecks.parsing import blocks, mac_or_none, split_outside
+from netchecks.reading.ovs_tools import OVS_TOOLS
 
 _LIMIT = 16 * 1024 * 1024
 #: A bridge that only speaks later versions refuses the first; that one alone tells how long a flow has been idle.
-_EACH = r"""
+_EACH = OVS_TOOLS + r"""
 bridges=$(ovs-vsctl --timeout=4 list-br) || exit
 for b in $bridges; do
   printf '@bridge %s\n' "$b"

@@ -12,6 +12,7 @@ from netchecks.models.openvswitch import OvsBridge, OvsDaemon, OvsFdbEntry, OvsI
 from netchecks.models.table import Table
 from netchecks.observe import command, observation
 from netchecks.parsing import blocks, clean, documents, lines, mac_or_none, mapping, number, sequence, split_outside
+from netchecks.reading.ovs_tools import OVS_TOOLS
 
 _LIMIT = 16 * 1024 * 1024
 
@@ -19,7 +20,7 @@ _LIMIT = 16 * 1024 * 1024
 
 #: A row a line, with its name first, so that a person can read what a report quotes: only a row begins with a name and its uuid. An
 #: older database without one of the columns is read by ``show``; which member of a bond is in use is known since 2.4.
-_DATABASE = r"""
+_DATABASE = OVS_TOOLS + r"""
 found=$(ovs-vsctl --timeout=4 --format=json -- --columns=name,_uuid,ports,fail_mode,datapath_type,protocols list Bridge \
   -- --columns=name,_uuid,tag,trunks,vlan_mode,other_config,interfaces list Port \
   -- --columns=name,_uuid,type,ofport,options,external_ids,admin_state,link_state,error,mtu,mac_in_use list Interface) || exit
@@ -160,7 +161,7 @@ def _bridge(row: dict[str, Any], ports: dict[str, OvsPort]) -> OvsBridge:
 
 # -- the daemon ------------------------------------------------------------------------------------------------------
 
-_DAEMON = r"""
+_DAEMON = OVS_TOOLS + r"""
 command -v ovs-appctl >/dev/null || { echo "ovs-appctl: command not found" >&2; exit 127; }
 if said=$(ovs-appctl --timeout=4 -t ovs-vswitchd version 2>&1); then echo @answers; else
   case $said in *"ermission denied"*) echo "$said" >&2; exit 1 ;; *"No such file"*)
@@ -184,7 +185,7 @@ def ovs_daemons(text: str) -> OvsDaemon:
     return OvsDaemon(head.strip() == "@answers", rest.strip()[:300])
 
 
-_FDB = r"""
+_FDB = OVS_TOOLS + r"""
 bridges=$(ovs-vsctl --timeout=4 list-br) || exit
 for b in $bridges; do printf '@bridge %s\n' "$b"; ovs-appctl --timeout=4 -t ovs-vswitchd fdb/show "$b" || exit; done
 """
@@ -208,7 +209,7 @@ def _learned(line: str) -> OvsFdbEntry:
 
 
 #: Two pings to the other end of each tunnel, of at most 64, all at the same time: the underlay without the tunnel.
-_PINGS = r"""
+_PINGS = OVS_TOOLS + r"""
 command -v ping >/dev/null || { echo 'ping: command not found' >&2; exit 127; }
 of() { ovs-vsctl --timeout=4 --bare --columns=options find Interface type="$1"; }
 vxlan=$(of vxlan) && gre=$(of gre) || exit

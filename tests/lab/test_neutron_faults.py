@@ -33,7 +33,7 @@ BREAKS = {
         "vlan-not-allowed": ways(*OUT, AGENT, vms=NET_A),
         **dict.fromkeys((
             "vlan-not-allowed-at-one-node", "vlan-not-allowed-at-one-node-of-one-instance", "bond-vlan-not-allowed",
-            "tap-untagged", "tap-wrong-tag", "tap-dead-vlan", "tap-not-in-bridge",
+            "tap-untagged", "tap-wrong-tag", "tap-dead-vlan", "tap-not-in-bridge", "inbound-translation-missing-in-a-container",
             "outbound-translation-missing", "inbound-translation-missing", "outbound-translation-wrong", "inbound-translation-wrong",
             "translation-on-wrong-port", "drop-above-translation", "stale-flows", "port-security-drops",
         ), ways(*OUT, AGENT)),
