@@ -16,6 +16,7 @@ from netchecks.seen import By, note
 _RUNS = frozenset({"active", "reloading", "refreshing", "activating"})
 #: Seconds: what was logged since then is of now; agents report every 30 s, and the queue's driver tries again as often.
 _JUST_NOW = 180.0
+_REPORTS = 600.0
 _LATELY, _DAY = 900.0, 86400.0
 
 
@@ -82,8 +83,8 @@ def test_agents_reach_neutron(
         if service is None or not _runs(service):
             continue  # other checks say so
         own = [line for line in log.lines if line.pid in {None, service.main_pid}]
-        last = next((line for line in reversed(own) if line.lost or line.found), None)
-        if last is not None and last.lost and last.ago is not None and last.ago < _JUST_NOW:
+        last = _lost(own)
+        if last is not None:
             raise Wrong(
                 "neutron.agent_cut_off",
                 f'{node}: {unit} runs, and does not reach Neutron: "{last.message[:200]}" ({log.file}{_ago(last)})', place=node.name,
@@ -94,6 +95,15 @@ def test_agents_reach_neutron(
                 "neutron.agent_errors", f'{node}: {unit} logged {len(recent)} errors in the last {_LATELY / 60:.0f} minutes, the last one '
                 f'"{recent[-1].message[:200]}" ({log.file}{_ago(recent[-1])})',
             )
+
+
+def _lost(lines: list[AgentLine]) -> AgentLine | None:
+    """Give the line that says that the agent has lost Neutron and not found it since. A report that fails once is made again."""
+    last = next((line for line in reversed(lines) if line.lost or line.found), None)
+    if last is None or not last.lost or last.ago is None or last.ago >= _JUST_NOW:
+        return None
+    again = [line for line in lines if line.lost and line.ago is not None and line.ago < _REPORTS]
+    return last if "AMQP" in last.message or len(again) > 1 else None
 
 
 def _runs(service: Service) -> bool:

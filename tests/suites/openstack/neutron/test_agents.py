@@ -169,16 +169,16 @@ def line(message, ago=20.0, pid=MAIN_PID, level="ERROR"):
     return AgentLine(level, message, ago, pid)
 
 
-@pytest.mark.parametrize("message", [LOST, UNREPORTED])
-def test_an_agent_that_has_lost_neutron_is_named_though_it_runs(message):
+@pytest.mark.parametrize("lines", [(line(LOST),), (line(UNREPORTED, 200.0), line(UNREPORTED)), (line(LOST, 300.0), line(UNREPORTED))])
+def test_an_agent_that_has_lost_neutron_is_named_though_it_runs(lines):
     with wrong("neutron.agent_cut_off", "neutron-openvswitch-agent runs, and does not reach Neutron", "(/var/log/neutron/a.log, 20 s ago)", place="node1"):
-        reaches(line("[-] something else", 900.0), line(message))
+        reaches(line("[-] something else", 900.0), *lines)
 
 
 @pytest.mark.parametrize("lines", [
     (line(LOST, 60.0), line(FOUND, 40.0, level="INFO")), (line(LOST, 60.0), line("[-] Agent has just been revived. Doing a full sync.", 1.0)),
-    (line(LOST, 60.0, pid=12),), (line(LOST, 600.0),),
-], ids=["found again", "revived", "of an earlier process", "of earlier"])
+    (line(LOST, 60.0, pid=12),), (line(LOST, 600.0),), (line(UNREPORTED),),
+], ids=["found again", "revived", "of an earlier process", "of earlier", "a report that failed once"])
 def test_one_that_has_found_it_again_is_told_of(lines):
     """Errors are evidence, and no verdict."""
     assert reaches(*lines) == ["neutron.agent_errors"]
