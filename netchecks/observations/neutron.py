@@ -22,6 +22,10 @@ found= root= name=
 set --
 for p in $(grep -lsa '[n]eutron-openvswitch-agent' /proc/[0-9]*/cmdline); do
   p=${p%/cmdline}
+  case $({ tr '\0' '\n' <"$p/cmdline" | head -n 2 | tr '\n' ' '; } 2>/dev/null) in
+    neutron-openvswitch-agent\ *|*/neutron-openvswitch-agent\ *) ;; *) continue ;;
+  esac
+  [ "$(readlink "$p/ns/net")" = "$(readlink /proc/self/ns/net)" ] || continue
   while IFS= read -r a; do
     case $name$a in
       --config-file|--config-dir) name=$a= ;;
@@ -38,7 +42,7 @@ done
   /etc/neutron/plugins/ml2/openvswitch_agent.ini /etc/neutron/conf.d/neutron-openvswitch-agent/*.conf \
   /etc/kolla/neutron-openvswitch-agent/ml2_conf.ini /etc/kolla/neutron-openvswitch-agent/openvswitch_agent.ini
 for f in "$@"; do
-  [ -e "$f" ] || continue
+  [ -f "$f" ] || continue
   [ -r "$f" ] || { echo "$f: Permission denied" >&2; exit 1; }
   found=1; printf '@file %s\n' "${f#"$root"}"
   sed -n ':line
@@ -57,7 +61,7 @@ for f in "$@"; do
     /^[[:space:]]/b told
     b line' "$f"
 done
-[ -n "$found" ] || { echo 'no configuration of the Open vSwitch agent found under /etc/neutron' >&2; exit 1; }
+[ -n "$found" ] || { echo "no configuration of the Open vSwitch agent found: ${root:+its process names }$1 ..." >&2; exit 1; }
 echo @end
 """
 

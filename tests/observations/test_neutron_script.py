@@ -18,7 +18,9 @@ ALONE = ["unshare", "--user", "--map-root-user", "--fork", "--pid", "--mount-pro
 def read(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the script while something sleeps that is called as the agent is."""
     words = " ".join(arguments)
-    script = f"sh -c 'sleep 60; :' /usr/bin/neutron-openvswitch-agent {words} & while ! grep -qa agent /proc/$!/cmdline; do :; done\n{FACT.command.shell}"
+    (folder / "neutron-openvswitch-agent").write_text("#!/bin/sh\nsleep 60; :\n")
+    (folder / "neutron-openvswitch-agent").chmod(0o755)
+    script = f"{folder}/neutron-openvswitch-agent {words} & while ! grep -qa agent /proc/$!/cmdline; do :; done\n{FACT.command.shell}"
     return subprocess.run([*ALONE, "sh", "-c", script], capture_output=True, text=True, check=False, timeout=60, cwd=folder)
 
 
@@ -43,6 +45,21 @@ def test_the_files_that_the_agent_was_given_count_in_their_order(files: Path) ->
 def test_one_that_was_given_none_has_those_of_its_distribution(files: Path) -> None:
     done = read(files, "--verbose")
     if not Path("/etc/neutron").exists():
-        assert (done.returncode, done.stderr) == (1, "no configuration of the Open vSwitch agent found under /etc/neutron\n")
+        assert done.returncode == 1
+        assert done.stderr.startswith("no configuration of the Open vSwitch agent found: /etc/neutron/")
     else:
         assert str(files) not in done.stdout
+
+
+def test_who_only_names_the_agent_is_not_it(files: Path) -> None:
+    """A log that is followed, an editor: their arguments are no configuration."""
+    script = f"sh -c 'sleep 60; :' tail --config-file={files}/agent.ini /var/log/neutron-openvswitch-agent.log & sleep 0.2\n{FACT.command.shell}"
+    done = subprocess.run([*ALONE, "sh", "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert str(files) not in done.stdout
+
+
+def test_files_of_the_agent_that_are_not_there_are_named(files: Path) -> None:
+    done = read(files, "--config-file=/nowhere/a.ini")
+    assert done.returncode == 1
+    assert "its process names /proc/" in done.stderr
+    assert "/nowhere/a.ini" in done.stderr
