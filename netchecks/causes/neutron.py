@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netchecks.cause import cause
-from netchecks.errors import Blind, Harmless, Why, Wrong
+from netchecks.errors import Blind, Harmless, NotSeen, Why, Wrong
 from netchecks.models.answers import Answer, Row
 from netchecks.models.neutron_sending import Sender
 from netchecks.models.openflow import FlowTable, invalid
@@ -52,8 +52,13 @@ def router_drops_icmp(flow: Flow, answers: By[Flow, Answer], openflow_tables: By
         return
     same = (flow.source, flow.namespace, flow.target, "arp")
     asked = (got for one, got in answers.seen().items() if (one.source, one.namespace, one.target, one.protocol) == same)
-    table = openflow_tables[flow.source].get(known.tunnel_bridge, FlowTable({}))
-    if any(answer.came_back for answer in asked) and Sender(known, table.flows).answers(flow.target) is None:
+    if not any(answer.came_back for answer in asked):
+        return
+    try:
+        table = openflow_tables[flow.source].get(known.tunnel_bridge, FlowTable({}))
+    except NotSeen as reason:
+        raise Blind(reason.why, f"{flow.source}: whether its own bridge answers for {flow.target}: {reason.detail}") from reason
+    if Sender(known, table.flows).answers(flow.target) is None:
         raise Harmless("gateway.drops_icmp", f"the gateway {flow.target} of {flow.network} resolves, but does not answer ping")
 
 

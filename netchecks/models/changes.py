@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 #: What packets depend on: names of services and packages. Others change every day, and nobody's network with them.
 _NETWORK = re.compile(
-    r"openvswitch|ovs-|neutron|nova|libvirt|^virt|qemu|^frr|bird|quagga|dnsmasq|keepalived|haproxy|iptables|nftables|ebtables|firewalld|ufw|"
-    r"shorewall|ipset|linux-image|linux-modules|^kernel|^systemd(-networkd|-resolved)?$|networkd|^networking|network-?manager|netplan|"
-    r"ifupdown|iproute|bridge-utils|docker|containerd|cri-o|kube|calico|cilium|flannel|rabbitmq|mariadb|mysql|radvd|dhcp|^kea|bind9|^named|"
-    r"unbound|resolv|strongswan|wireguard|ethtool|dkms|firmware|conntrack",
+    r"(?:python3?-|openstack-)?(?:openvswitch|ovs-|ovsdb|neutron|nova|libvirt|virt(?:qemu|network|log)d|qemu|frr|bird|quagga|dnsmasq|keepalived|"
+    r"haproxy|iptables|nftables|ebtables|arptables|firewalld|ufw|shorewall|ipset|linux-image|linux-modules|kernel|systemd(?:-networkd|-resolved)?$|"
+    r"networking$|network-?manager|netplan|ifupdown|iproute|bridge-utils|docker|containerd|cri-o|kube|calico|cilium|flannel|rabbitmq-server|"
+    r"mariadb-server|mysql-server|mariadb$|mysqld?$|radvd|isc-dhcp|dhcpd|udhcpd|kea|bind9|named|unbound|resolvconf|strongswan|wireguard|ethtool|"
+    r"dkms|firmware|conntrack)",
     re.IGNORECASE,
 )
 #: Seconds: what was started so soon after the node itself was started with it.
@@ -20,6 +21,11 @@ _WITH_THE_NODE = 300.0
 _CARRIERS = 6
 #: Seconds between two packages of one run of a package manager; packages of a run that are named.
 _ONE_GO, _NAMED = 300.0, 3
+
+
+def concerns_network(name: str) -> bool:
+    """Tell whether packets depend on a service or package of this name."""
+    return _NETWORK.match(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +62,13 @@ class NodeChanges:
 
     def lately(self, seconds: float) -> Iterator[str]:
         """Give what was changed within that time and packets depend on, the latest first, then what has no time."""
-        found = list(_together([one for one in self.packages or () if _NETWORK.search(one.name)]))
+        found = list(_together([one for one in self.packages or () if concerns_network(one.name)]))
         later = [(name, since) for name, since in self.units if self.up - since > _WITH_THE_NODE]
-        found += [(since, f"{name} started {ago(since)}") for name, since in later if _NETWORK.search(name)]
+        found += [(since, f"{name} started {ago(since)}") for name, since in later if concerns_network(name)]
         found.append((self.up, f"the node started {ago(self.up)}"))
         yield from (text for since, text in sorted(found) if since < seconds)
-        yield from (f"the carrier of {name} changed {count} times since the start" for name, count in self.carriers if count > _CARRIERS)
+        often = ((name, count) for name, count in self.carriers if count > _CARRIERS and self.up < seconds)
+        yield from (f"the carrier of {name} changed {count} times since the start" for name, count in often)
 
 
 def _together(packages: Sequence[PackageChange]) -> Iterator[tuple[float, str]]:

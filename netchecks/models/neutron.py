@@ -68,6 +68,12 @@ class AgentLine:
     pid: int | None = None
 
     @property
+    def connection(self) -> str:
+        """The connection to the message queue that it is about; empty where it names none."""
+        match = _CONNECTION.search(self.message)
+        return match[1] if match else ""
+
+    @property
     def lost(self) -> bool:
         """Whether it says that the agent does not reach the message queue, or Neutron's server by it."""
         return not self.found and _LOST.search(self.message) is not None
@@ -80,6 +86,7 @@ class AgentLine:
 
 #: What oslo.messaging's rabbit driver and the agents' report of their state log (impl_rabbit.py; neutron, agent/rpc.py and the agents).
 _LOST = re.compile(r"AMQP server .{0,300}is unreachable|Unable to connect to AMQP server|Failed reporting state")
+_CONNECTION = re.compile(r"\[([0-9a-f-]{4,40})\] (?:AMQP|Reconnected)")
 _FOUND = re.compile(r"Reconnected to AMQP server|has just been revived")
 
 

@@ -8,11 +8,13 @@ import re
 from netchecks.errors import Unreadable
 from netchecks.models.changes import NodeChanges, PackageChange
 from netchecks.observe import observation
-from netchecks.parsing import blocks, decimal, lines, number
+from netchecks.parsing import blocks, lines, number
 
-#: The times of dpkg's log are the node's own, as "@now" is. rpm is asked where there is no such log: it reads its whole database.
+#: How long the kernel is up is told by the start of the process that is asked, in hundredths of a second (proc_pid_stat(5); USER_HZ is
+#: 100): in a container /proc/uptime may be the container's, while systemd's times are the kernel's. The times of dpkg's log are the node's
+#: own, as "@now" is. rpm is asked where there is no such log: it reads its whole database.
 _CHANGES = r"""
-read -r up _ </proc/uptime || exit
+up=$(cut -d' ' -f22 /proc/self/stat) || exit
 printf '@up %s\n' "$up"
 date '+@now %s %F %T'
 if [ -d /run/systemd/system ]; then
@@ -38,6 +40,8 @@ _DPKG = re.compile(r"(\S{10} \S{8}) (install|upgrade|remove|purge) (\S{1,200}) (
 _RPM = re.compile(r"(\d{1,12}) (\S{1,200}) (\S{1,200})")
 _WHAT = {"install": "installed", "upgrade": "upgraded", "remove": "removed", "purge": "removed"}
 _UNTOLD = "<none>"
+#: What may be started within the hundredths that are rounded.
+_TICK = 0.05
 
 
 @observation(shell=_CHANGES, tool="date", seconds=15.0)
@@ -45,9 +49,9 @@ def recent_changes(text: str) -> NodeChanges:
     """When the node and its services started, which packages were changed when. Source: dpkg(1), rpm(8), org.freedesktop.systemd1(5)."""
     parts = {head.partition(" ")[0]: (head.partition(" ")[2], body) for head, body in blocks(text, "@")}
     if not {"up", "now", "end"} <= parts.keys():
-        raise Unreadable("'@up 4711.08', '@now ...' and '@end'", text[-100:])
+        raise Unreadable("'@up 471108', '@now ...' and '@end'", text[-100:])
     epoch, _, clock = parts["now"][0].partition(" ")
-    up = decimal(parts["up"][0])
+    up = number(parts["up"][0]) / 100
     managed, units = _units(parts["units"][1], up) if "units" in parts else (up, ())
     return NodeChanges(managed, units, _packages(parts, number(epoch), _time(clock)), _carriers(parts.get("carriers", ("", []))[1]))
 
@@ -60,13 +64,18 @@ def _units(body: list[str], up: float) -> tuple[float, tuple[tuple[str, float], 
         if equals:
             one[key] = value.strip()
             continue
-        since = one.get("ExecMainStartTimestampMonotonic", "0")
-        if one.get("SubState") == "running" and since not in {"", "0"}:
-            found.append((one.get("Id", "").removesuffix(".service"), max(up - number(since) / 1e6, 0.0)))
-        if one.get("UserspaceTimestampMonotonic", "0") not in {"", "0"}:
-            managed = max(up - number(one["UserspaceTimestampMonotonic"]) / 1e6, 0.0)
+        since = _since(one.get("ExecMainStartTimestampMonotonic", ""), up)
+        if one.get("SubState") == "running" and since is not None:
+            found.append((one.get("Id", "").removesuffix(".service"), since))
+        managed = _since(one.get("UserspaceTimestampMonotonic", ""), up) or managed
         one = {}
     return managed, tuple(found)
+
+
+def _since(stamp: str, up: float) -> float | None:
+    """Give how long ago a time of systemd's is, in seconds; None where there is none, or it is of another clock: then nobody knows."""
+    since = up - number(stamp) / 1e6 if stamp not in {"", "0"} else -1.0
+    return max(since, 0.0) if since > -_TICK else None
 
 
 def _packages(parts: dict[str, tuple[str, list[str]]], epoch: float, clock: dt.datetime) -> tuple[PackageChange, ...] | None:

@@ -118,20 +118,27 @@ def _is_on(told: dict[str, str], key: str) -> bool:
 #: The last lines of trouble of each agent's log, and of its end, of at most 2 MB of it; where there is no file, of the journal's last hour.
 #: The time is the node's own, as in the log.
 _LOGS = r"""
-of() { grep -aE ' (ERROR|CRITICAL|TRACE) | INFO .*(Reconnected to AMQP server|has just been revived)' | tail -n 30; }
+way='AMQP server|Failed reporting state|has just been revived'
+# of COMMAND: what it prints that tells of the way to Neutron, then of other trouble. Of tracebacks the first line alone has a [context].
+of() {
+  "$@" | grep -aE " (ERROR|CRITICAL|INFO) [^ ]+ \\[.*($way)" | tail -n 20
+  "$@" | grep -aE ' (ERROR|CRITICAL) [^ ]+ \[' | grep -avE "$way" | tail -n 20
+}
+logged() { tail -c 2000000 "$f"; }
+noted() { timeout 3 journalctl -q --no-pager -o cat -n 5000 --since=-1h -u "neutron-$a"; }
 for a in openvswitch-agent dhcp-agent l3-agent; do
   file=
   for f in "/var/log/neutron/neutron-$a.log" "/var/log/neutron/$a.log" "/var/log/kolla/neutron/neutron-$a.log"; do
     [ -e "$f" ] || continue
     printf '@log %s %s\n' "$a" "$f"
-    tail -c 2000000 "$f" | of
+    of logged
     file=1
     break
   done
   [ -z "$file" ] || continue
-  [ -n "$(journalctl -q --no-pager -o cat -n 1 -u "neutron-$a" 2>/dev/null)" ] || continue
+  systemctl cat "neutron-$a.service" >/dev/null 2>&1 || continue
   printf '@log %s journal\n' "$a"
-  journalctl -q --no-pager -o cat -n 5000 --since=-1h -u "neutron-$a" | of
+  of noted
 done
 date '+@now %F %T'
 echo @end
@@ -157,7 +164,8 @@ def neutron_logs(text: str) -> Table[AgentLog]:
         if len(words) != 3 or words[0] != "log":  # noqa: PLR2004 - the word, the agent, the file
             raise Unreadable("'@log openvswitch-agent /var/log/...'", head)
         told = (_OSLO.match(line) for line in lines("\n".join(body)))
-        found[words[1]] = AgentLog(words[2], tuple(_agent_line(match, now) for match in told if match))
+        said = sorted((_agent_line(match, now) for match in told if match), key=lambda line: -(line.ago or 0.0))
+        found[words[1]] = AgentLog(words[2], tuple(said))
     return Table("log of", found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netchecks.models.changes import NodeChanges, ago
+from netchecks.models.changes import NodeChanges, ago, concerns_network
 from netchecks.models.subjects import Node
 from netchecks.seen import By, note
 
@@ -13,7 +13,7 @@ _RUNS_AS = {
     "python3-neutron": ("neutron-openvswitch-agent", "neutron-dhcp-agent", "neutron-l3-agent"),
     "openstack-neutron": ("neutron-dhcp-agent", "neutron-l3-agent"), "openstack-neutron-openvswitch": ("neutron-openvswitch-agent",),
 }
-_MEANWHILE = 60.0
+_MEANWHILE, _SUMMER_TIME = 60.0, 3600.0
 
 
 def test_services_run_what_is_installed(node: Node, recent_changes: By[Node, NodeChanges]) -> None:
@@ -27,5 +27,6 @@ def test_services_run_what_is_installed(node: Node, recent_changes: By[Node, Nod
     running = dict(changes.units)
     for package in changes.packages or ():
         for name in _RUNS_AS.get(package.name, (package.name,)):
-            if package.what == "upgraded" and running.get(name, 0.0) > package.ago + _MEANWHILE:
+            meanwhile = _MEANWHILE if package.ago < _SUMMER_TIME else _SUMMER_TIME + _MEANWHILE  # its time is local, without a zone
+            if package.what != "removed" and concerns_network(package.name) and running.get(name, 0.0) > package.ago + meanwhile:
                 note("service.old_release", f"{node}: {name} was started {ago(running[name])}, before {package}")

@@ -36,8 +36,15 @@ def test_what_started_with_the_node_is_not_told_beside_it():
 
 
 def test_a_carrier_that_comes_and_goes_is_told():
-    assert told(carriers=(("eth0", 2), ("eth1", 9))) == ["the carrier of eth1 changed 9 times since the start"]
+    carriers = (("eth0", 2), ("eth1", 9))
+    assert told(up=DAY, carriers=carriers) == ["the node started 24 h ago", "the carrier of eth1 changed 9 times since the start"]
+    assert told(up=900 * DAY, carriers=carriers) == [], "nobody knows when"
     assert told() == []
+
+
+@pytest.mark.parametrize("name", ["thunderbird", "python3-mysqldb", "fonts-nova", "libnss-resolved", "dbus", "auditd", "systemd-timesyncd"])
+def test_what_only_sounds_like_it_is_not_told(name):
+    assert told(packages=(package(name, 60.0),)) == []
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 s ago"), (119, "119 s ago"), (120, "2 min ago"), (7200, "2 h ago"), (2 * DAY, "2 days ago")])

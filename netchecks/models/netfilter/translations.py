@@ -43,8 +43,9 @@ class Translation:
         return ours and all(address_in(address, prefix) is True for prefix in self.matches)
 
     def leaves(self, device: str) -> bool:
-        """Tell whether it is for all that is begun behind it and leaves by that device, whoever it goes to."""
-        return not self.some and self.device in {"", device}
+        """Tell whether it is for all that is begun behind it and leaves by that device (empty: any), whoever it goes to."""
+        alike = self.device.endswith("+") and device.startswith(self.device[:-1])
+        return not self.some and (alike or not device or self.device in {"", device})
 
     @property
     def whole(self) -> bool:

@@ -14,8 +14,8 @@ from netchecks.models.table import Table
 from netchecks.seen import By, note
 
 _RUNS = frozenset({"active", "reloading", "refreshing", "activating"})
-#: Seconds: what was logged since then is of now; agents report every 30 s, and the queue's driver tries again as often.
-_JUST_NOW = 180.0
+#: Seconds: agents report every 30 s and wait 60 s and more for an answer; the queue's driver tries again within 30 s, and says so.
+_JUST_NOW, _RETRIES = 180.0, 60.0
 _REPORTS = 600.0
 _LATELY, _DAY = 900.0, 86400.0
 
@@ -98,12 +98,16 @@ def test_agents_reach_neutron(
 
 
 def _lost(lines: list[AgentLine]) -> AgentLine | None:
-    """Give the line that says that the agent has lost Neutron and not found it since. A report that fails once is made again."""
-    last = next((line for line in reversed(lines) if line.lost or line.found), None)
-    if last is None or not last.lost or last.ago is None or last.ago >= _JUST_NOW:
-        return None
-    again = [line for line in lines if line.lost and line.ago is not None and line.ago < _REPORTS]
-    return last if "AMQP" in last.message or len(again) > 1 else None
+    """Give the line that says that the agent has lost Neutron and not found it since. What failed once is tried again."""
+    found: set[str] = set()
+    for line in reversed(lines):
+        if line.found:
+            found |= {line.connection, ""}
+        elif line.lost and line.connection not in found and line.ago is not None:
+            again = [one for one in lines if one.lost and one.connection == line.connection and (one.ago or 0.0) < _REPORTS]
+            if line.ago < (_RETRIES if "AMQP" in line.message else _JUST_NOW) and len(again) > 1:
+                return line
+    return None
 
 
 def _runs(service: Service) -> bool:

@@ -83,7 +83,8 @@ def test_nat_rules_match(interface: Interface, iptables: By[Node, Ruleset], inve
     device = interface.network.nova.public_interface if interface.network.nova else ""
     rule = next((one for one in back if one.takes(fixed) and one.leaves(device)), None)
     if rule is None or not rule.whole:
-        instead = f"; it leaves as {rule.to}" if rule else ""
+        other = next((one for one in back if one.takes(fixed) and one.device and not one.some), None)
+        instead = f"; it leaves as {rule.to}" if rule else f"; what leaves by {other.device} is, as {other.to}" if other else ""
         raise Wrong(
             "nova.snat_missing", f"{gate}: no rule translates {fixed} of {interface} to {interface.floating[0]}{instead}", place=gate.name,
             breaks=_OUTBOUND, remedy=_again(interface, interface.floating[0]),

@@ -169,16 +169,19 @@ def line(message, ago=20.0, pid=MAIN_PID, level="ERROR"):
     return AgentLine(level, message, ago, pid)
 
 
-@pytest.mark.parametrize("lines", [(line(LOST),), (line(UNREPORTED, 200.0), line(UNREPORTED)), (line(LOST, 300.0), line(UNREPORTED))])
+@pytest.mark.parametrize("lines", [
+    (line(LOST, 21.0), line(LOST)), (line(UNREPORTED, 200.0), line(UNREPORTED)),
+    (line(LOST, 21.0), line(LOST), line(FOUND.replace("a9d1", "b7e2"), 5.0, level="INFO")),
+], ids=["queue", "reports", "another connection is found again"])
 def test_an_agent_that_has_lost_neutron_is_named_though_it_runs(lines):
     with wrong("neutron.agent_cut_off", "neutron-openvswitch-agent runs, and does not reach Neutron", "(/var/log/neutron/a.log, 20 s ago)", place="node1"):
         reaches(line("[-] something else", 900.0), *lines)
 
 
 @pytest.mark.parametrize("lines", [
-    (line(LOST, 60.0), line(FOUND, 40.0, level="INFO")), (line(LOST, 60.0), line("[-] Agent has just been revived. Doing a full sync.", 1.0)),
-    (line(LOST, 60.0, pid=12),), (line(LOST, 600.0),), (line(UNREPORTED),),
-], ids=["found again", "revived", "of an earlier process", "of earlier", "a report that failed once"])
+    (line(LOST, 50.0), line(LOST, 45.0), line(FOUND, 40.0, level="INFO")), (line(UNREPORTED, 90.0), line(UNREPORTED, 60.0), line("[-] Agent has just been revived. Doing a full sync.", 1.0)),
+    (line(LOST, 50.0, pid=12), line(LOST, 40.0, pid=12)), (line(LOST, 90.0), line(LOST, 80.0)), (line(UNREPORTED),), (line(LOST),),
+], ids=["found again", "revived", "of an earlier process", "not tried any more", "a report that failed once", "lost just now"])
 def test_one_that_has_found_it_again_is_told_of(lines):
     """Errors are evidence, and no verdict."""
     assert reaches(*lines) == ["neutron.agent_errors"]

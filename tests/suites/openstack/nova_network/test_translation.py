@@ -60,6 +60,25 @@ def test_a_missing_snat_says_as_whom_the_instance_leaves():
         matches(gone(SNAT))
 
 
+#: What nova writes beside it (linux_net.py, floating_forward_rules): for who asks itself by its own floating address, and for what came by one.
+ITSELF = SNAT.replace("-o eth0", "-d 10.0.2.24/32")
+CAME = "-A nova-network-POSTROUTING -s 10.0.2.24/32 -m conntrack --ctstate DNAT -j SNAT --to-source 203.0.113.30"
+
+
+def test_rules_for_some_packets_alone_are_not_the_way_out():
+    with wrong("nova.snat_missing", "it leaves as 203.0.113.34", place="compute1", breaks=frozenset({"outbound"})):
+        matches((SNAT, ITSELF))
+    with wrong("nova.snat_missing", place="compute1", breaks=frozenset({"outbound"})):
+        matches((SNAT, CAME))
+    assert matches((SNAT, f"{ITSELF}\n[0:0] {SNAT}\n[0:0] {CAME}")) == []
+
+
+def test_a_rule_for_another_device_is_told_of():
+    with wrong("nova.snat_missing", place="compute1", breaks=frozenset({"outbound"})):
+        matches((SNAT, SNAT.replace("eth0", "eth1")))
+    assert matches((SNAT, SNAT.replace("eth0", "eth+"))) == []
+
+
 def test_a_snat_to_another_address_is_named():
     with wrong("nova.snat_wrong", "translated to 203.0.113.31", place="compute1", breaks=frozenset({"outbound"})):
         matches((SNAT, SNAT.replace("--to-source 203.0.113.30", "--to-source 203.0.113.31")))
