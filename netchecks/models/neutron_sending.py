@@ -56,10 +56,13 @@ class Sender:
         return found
 
     def answers(self, target: Address) -> OpenFlow | None:
-        """Give the flow by which the bridge itself answers ARP requests for an address; None where it does not."""
+        """Give the flow by which the bridge itself answers ARP requests for an address; None where it does not.
+
+        Without a flow of the network's key nothing is known to be answered for it: another tenant may have the same address.
+        """
         for flow in self.flows:
             asks = "arp" in flow.match and flow.match.get("arp_tpa") == str(target)
-            if asks and "IN_PORT" in flow.actions and (not self.vlans or _vlan(flow) in self.vlans):
+            if asks and "IN_PORT" in flow.actions and _vlan(flow) in self.vlans:
                 return flow
         return None
 

@@ -189,6 +189,11 @@ def test_an_answer_with_another_mac_is_named_although_it_is_one(old, new):
     assert all_of((old, new), site=replace(SITE, interfaces=(off, VM54))) == []
 
 
+def test_without_a_flow_of_the_networks_key_an_answer_may_be_another_tenants():
+    no_key = ("0x11171", "0x11172")
+    assert leads(PING, WRONG_MAC, no_key) == all_of(WRONG_MAC, no_key) == afar(ARP, no_key) == []
+
+
 @pytest.mark.parametrize(("role", "named"), [("primary", True), ("standby", False)])
 def test_of_several_agents_routers_the_one_that_works_sends(role, named):
     flow = next(one for one in routed.WORLD.flows if one.translated is not None and one.protocol == "icmp")
