@@ -8,12 +8,12 @@ Source: neutron/plugins/ml2/drivers/openvswitch/agent/openflow/native/br_tun.py.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeVar
 
 from netchecks.models.neutron import NeutronNetwork
-from netchecks.models.openflow import VID, OpenFlow
+from netchecks.models.openflow import Flows, OpenFlow
 from netchecks.models.openvswitch import OvsBridge, OvsPort
 from netchecks.models.subjects import Address
 from netchecks.models.table import Table
@@ -24,47 +24,40 @@ _OWN_MAC = re.compile(r"mod_dl_src:([0-9a-fA-F:]{17})|set_field:([0-9a-fA-F:]{17
 E = TypeVar("E")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sender:
     """What a node's tunnel bridge does with a network's packets, by its flows and ports."""
 
     known: NeutronNetwork
-    flows: tuple[OpenFlow, ...]
+    flows: Flows
     bridge: OvsBridge = _NOTHING
     node: str = ""
 
-    @cached_property
+    @property
     def vlans(self) -> frozenset[int]:
         """The local VLAN of the network, as each flow that has its key says it."""
-        said = [flow.sets for flow in self.flows if flow.tunnel == self.known.segment]
-        said += [_vlan(flow) for flow in self.flows if flow.sets_tunnel == self.known.segment]
-        return frozenset(vlan for vlan in said if vlan)
+        return self.flows.vlans_by_key.get(self.known.segment, frozenset())
 
-    @cached_property
+    @property
     def floods(self) -> tuple[OpenFlow, ...]:
         """The flows for what is for all, and for MACs that are not known."""
-        sending = (flow for flow in self.flows if flow.sets_tunnel is not None and "dl_dst" not in flow.match)
-        return tuple(flow for flow in sending if _vlan(flow) in self.vlans)
+        return tuple(flow for vlan in sorted(self.vlans) for flow in self.flows.floods.get(vlan, ()))
 
-    @cached_property
-    def entries(self) -> dict[str, OpenFlow]:
-        """The flow that wins for each MAC that it is known where to send."""
-        found: dict[str, OpenFlow] = {}
-        for flow in self.flows:  # in a table those of high priority come first
-            if flow.sets_tunnel is not None and "dl_dst" in flow.match and _vlan(flow) in self.vlans:
-                found.setdefault(flow.match["dl_dst"].lower(), flow)
-        return found
+    def entry(self, mac: str) -> OpenFlow | None:
+        """Give the flow that wins for a MAC that it is known where to send; None for others."""
+        return self._first(self.flows.into_tunnels, mac)
 
     def answers(self, target: Address) -> OpenFlow | None:
         """Give the flow by which the bridge itself answers ARP requests for an address; None where it does not.
 
         Without a flow of the network's key nothing is known to be answered for it: another tenant may have the same address.
         """
-        for flow in self.flows:
-            asks = "arp" in flow.match and flow.match.get("arp_tpa") == str(target)
-            if asks and "IN_PORT" in flow.actions and _vlan(flow) in self.vlans:
-                return flow
-        return None
+        return self._first(self.flows.arp_answers, str(target))
+
+    def _first(self, known: Mapping[tuple[int | None, str], OpenFlow], asked: str) -> OpenFlow | None:
+        """Give the flow for what is asked: of several VLANs, as after an agent's restart, the one that is asked first."""
+        found = [known[vlan, asked] for vlan in sorted(self.vlans) if (vlan, asked) in known]
+        return min(found, key=lambda flow: (flow.table, -flow.priority), default=None)
 
     def answers_with(self, target: Address) -> str:
         """Give the MAC that the bridge itself answers with for an address; empty where it does not answer, or that is not told."""
@@ -85,9 +78,3 @@ class Sender:
         """Give those of other ends that nothing is flooded to although there is a tunnel, each with its node."""
         reached = {end for flow in self.floods for end in self.leads_to(flow)}
         return {end: node for end, node in ends.items() if self.floods and end in self.tunnels() and end not in reached}
-
-
-def _vlan(flow: OpenFlow) -> int | None:
-    """Give the VLAN that a flow is for; a learned one does not ask whether there is a tag: vlan_tci=0x0001/0x0fff."""
-    tci, _, mask = flow.match.get("vlan_tci", "").partition("/")
-    return int(tci, 16) & VID if mask == "0x0fff" else flow.vlan

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 #: Of a tag's 16 bits: the VLAN, and the bit that says that there is one (ovs-fields(7), vlan_tci).
@@ -63,6 +64,12 @@ class OpenFlow:
         if value is None or _number(mask or "0x1fff") not in {0x1FFF, 0xFFFF}:
             return None
         return value & VID if value & PRESENT else 0
+
+    @property
+    def any_vlan(self) -> int | None:
+        """The VLAN that it asks for; a learned one does not ask whether there is a tag: vlan_tci=0x0001/0x0fff."""
+        tci, _, mask = self.match.get("vlan_tci", "").partition("/")
+        return int(tci, 16) & VID if mask == "0x0fff" else self.vlan
 
     @property
     def tunnel(self) -> int | None:
@@ -129,7 +136,48 @@ class Decision:
         return next((flow for flow in reversed(self.by) if flow.sets is not None or flow.strips), None)
 
 
-@dataclass(frozen=True, slots=True)
+class Flows(tuple[OpenFlow, ...]):  # noqa: SLOT001 - cached_property keeps what it found in __dict__
+    """Flows in their order, which remember what was looked up in them: a bridge of tunnels has ten thousand, and each is a text to read."""
+
+    @cached_property
+    def vlans_by_key(self) -> Mapping[int, frozenset[int]]:
+        """The VLANs that flows of each key of a tunnel ask for or give."""
+        found: dict[int, set[int]] = {}
+        for flow in self:
+            for key, vlan in ((flow.tunnel, flow.sets), (flow.sets_tunnel, flow.any_vlan)):
+                if key is not None and vlan:
+                    found.setdefault(key, set()).add(vlan)
+        return {key: frozenset(vlans) for key, vlans in found.items()}
+
+    @cached_property
+    def into_tunnels(self) -> Mapping[tuple[int | None, str], OpenFlow]:
+        """The first flow that sends what is for a MAC into a tunnel, by VLAN and MAC."""
+        found: dict[tuple[int | None, str], OpenFlow] = {}
+        for flow in self:
+            if "dl_dst" in flow.match and flow.sets_tunnel is not None:
+                found.setdefault((flow.any_vlan, flow.match["dl_dst"].lower()), flow)
+        return found
+
+    @cached_property
+    def floods(self) -> Mapping[int | None, tuple[OpenFlow, ...]]:
+        """The flows that send what is for all, and for MACs that are not known, into tunnels, by VLAN."""
+        found: dict[int | None, list[OpenFlow]] = {}
+        for flow in self:
+            if "dl_dst" not in flow.match and flow.sets_tunnel is not None:
+                found.setdefault(flow.any_vlan, []).append(flow)
+        return {vlan: tuple(some) for vlan, some in found.items()}
+
+    @cached_property
+    def arp_answers(self) -> Mapping[tuple[int | None, str], OpenFlow]:
+        """The first flow that itself answers ARP requests, by VLAN and the address that is asked for."""
+        found: dict[tuple[int | None, str], OpenFlow] = {}
+        for flow in self:
+            if "arp" in flow.match and "arp_tpa" in flow.match and "IN_PORT" in flow.actions:
+                found.setdefault((flow.any_vlan, flow.match["arp_tpa"]), flow)
+        return found
+
+
+@dataclass(frozen=True)
 class FlowTable:
     """All flows of a bridge, by table, in each those of high priority first."""
 
@@ -143,10 +191,10 @@ class FlowTable:
             tables.setdefault(flow.table, []).append(flow)
         return cls({table: tuple(some) for table, some in tables.items()})
 
-    @property
-    def flows(self) -> tuple[OpenFlow, ...]:
+    @cached_property
+    def flows(self) -> Flows:
         """Every flow."""
-        return tuple(flow for some in self.tables.values() for flow in some)
+        return Flows(flow for some in self.tables.values() for flow in some)
 
     def decide(self, packet: Probe) -> Decision:
         """Give what becomes of a packet."""

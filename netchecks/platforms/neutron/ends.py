@@ -97,7 +97,7 @@ class Seen:
 
         Nothing is stale where the instance is not plugged in at its node, or at another one too: it may have been migrated just now.
         """
-        flow = sender.entries.get(interface.mac)
+        flow = sender.entry(interface.mac)
         ends = sender.leads_to(flow) if flow is not None else {}
         if flow is None or not ends or not interface.vm.runs or interface.node.name == sender.node:
             return None

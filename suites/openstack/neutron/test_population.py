@@ -86,7 +86,7 @@ def _sends_elsewhere(flow: Flow, interface: Interface, seen: Seen, sender: Sende
     if found is not None:
         _stale(seen, sender, [(interface, *found)], breaks=frozenset({"switched", "unicast"}))
     left_out = sender.left_out({seen.end(interface.node): interface.node})
-    known = interface.mac in sender.entries and sender.answers(flow.target)
+    known = sender.entry(interface.mac) and sender.answers(flow.target)
     if left_out and not known:
         _left_out(sender, left_out, breaks=frozenset({"switched"}))
 

@@ -7,6 +7,7 @@ import pytest
 from netchecks.errors import NotSeen
 from netchecks.models.answers import Answer, Reply
 from netchecks.models.neutron import AgentConfig, Namespace, RouterState
+from netchecks.models.openflow import Flows
 from netchecks.models.openvswitch import OvsBridge, OvsInterface, OvsPort
 from netchecks.models.table import Table
 from netchecks.observe import OBSERVATIONS
@@ -192,6 +193,21 @@ def test_an_answer_with_another_mac_is_named_although_it_is_one(old, new):
 def test_without_a_flow_of_the_networks_key_an_answer_may_be_another_tenants():
     no_key = ("0x11171", "0x11172")
     assert leads(PING, WRONG_MAC, no_key) == all_of(WRONG_MAC, no_key) == afar(ARP, no_key) == []
+
+
+def test_a_bridges_flows_are_gone_through_as_often_for_many_instances_as_for_one(monkeypatch):
+    walks = []
+    monkeypatch.setattr(Flows, "__iter__", lambda flows: (walks.append(1), tuple.__iter__(flows))[1])
+    read = OBSERVATIONS["openflow_tables"].parse(TEXT)
+    seen = Seen(bridges(), configs(), _by("openflow_tables", {"net1": (NET1, read)}))
+    counts = []
+    for interfaces in ([VM52], [VM52, VM54] * 50):
+        for one in interfaces:
+            sender = seen.sender(TENANT, NET1)
+            assert (seen.misanswered(sender, one), seen.stale(sender, one), len(sender.floods)) == ([], None, 1)
+            assert answering(TENANT, NET1, one.first_address, seen)
+        counts.append(len(walks))
+    assert counts[0] == counts[1] <= 4
 
 
 @pytest.mark.parametrize(("role", "named"), [("primary", True), ("standby", False)])
