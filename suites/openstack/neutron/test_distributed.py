@@ -165,10 +165,9 @@ def test_floating_address_is_at_one_node(
         own = floating_namespaces[router]
         others = [one for one in floating_namespaces if (one.id, one.network) == (router.id, router.network) and one != router]
         for other, found in ((one, floating_namespaces[one]) for one in others):
-            if plugged(interface.mac, "", ovs_bridges[other.node]) is not None:
-                continue
             twice = sorted({str(address) for address in interface.floating} & own.leads & found.leads)
-            if twice and any(device == "all" or device.startswith("fg-") for device in found.proxy_arp):
+            answers = twice and any(device == "all" or device.startswith("fg-") for device in found.proxy_arp)
+            if answers and plugged(interface.mac, "", ovs_bridges[other.node]) is None:
                 raise Wrong(
                     "router.floating_address_twice", f"{other.node}: {found.name} leads {' and '.join(twice)} to {router.namespace}, and "
                     f"answers ARP for it, as that of {router.node} does, where {interface} is; expected {router.node} alone",

@@ -98,11 +98,11 @@ def test_devices_that_are_down_or_missing_are_named():
         fip(checks.test_floating_devices_are_up, bare)
 
 
-def at_one_node(there, own=FLOATING, interface=VM52, plugged=False):
+def at_one_node(there, own=FLOATING, interface=VM52, plugged=False, bridges=None):
     """Judge with what the part of the network node says; ``plugged``: the instance has a port on that node too."""
     spaces = _by("floating_namespaces", {ON_NET1.name: (ON_NET1, there), ON_NODE1.name: (ON_NODE1, own)})
     tap = OvsPort("tap52", 1, interfaces=(OvsInterface("tap52", "", 9, external_ids={"attached-mac": VM52.mac}),))
-    bridges = Table("bridge", {"br-int": OvsBridge("br-int", Table("port", {"tap52": tap} if plugged else {}))})
+    bridges = bridges or Table("bridge", {"br-int": OvsBridge("br-int", Table("port", {"tap52": tap} if plugged else {}))})
     return notes_of(checks.test_floating_address_is_at_one_node, interface, SITE, states(), snats(), spaces, of_node("ovs_bridges", bridges, ON_NET1.node))
 
 
@@ -120,6 +120,11 @@ def test_nodes_that_lead_others_or_nothing_or_answer_for_nobody_are_right():
     assert at_one_node(FLOATING, interface=VM53) == [], "it has no floating address"
     assert at_one_node(FLOATING, plugged=True) == [], "it is being migrated there"
     is_unknown(lambda: at_one_node(UNSEEN))
+
+
+def test_where_the_port_is_matters_only_where_two_nodes_lead_an_address():
+    assert at_one_node(NONE, bridges=UNSEEN) == at_one_node(replace(FLOATING, proxy_arp=frozenset()), bridges=UNSEEN) == []
+    is_unknown(lambda: at_one_node(FLOATING, bridges=UNSEEN))
 
 
 def tagged(tag, bridge="br-int"):
