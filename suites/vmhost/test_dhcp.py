@@ -15,6 +15,7 @@ from netchecks.models.dhcp.servers import DhcpFiles, DhcpLog, DhcpProcess
 from netchecks.models.domains import Domain
 from netchecks.models.subjects import Address, DhcpServer, Flow, Interface, Inventory, Network, Node, Subnet
 from netchecks.models.table import Table
+from netchecks.platforms.neutron.agents import restart
 from netchecks.platforms.vmhost import tap_of
 from netchecks.seen import By, note
 
@@ -51,8 +52,8 @@ def _restart(server: DhcpServer, otherwise: str, also: str = "") -> str:
     """Give the remedy at a server: those of Neutron are the DHCP agent's, which starts them in their namespaces and writes their files."""
     if server.network.kind != "neutron":
         return otherwise
-    restart = f"on {server.node}: systemctl restart neutron-dhcp-agent, which starts them and writes their files anew"
-    return f"{restart}; {also}" if also else restart
+    remedy = f"on {server.node}: {restart('dhcp')}, which starts them and writes their files anew"
+    return f"{remedy}; {also}" if also else remedy
 
 
 # -- the offer -------------------------------------------------------------------------------------------------------

@@ -14,11 +14,12 @@ from netchecks.models.neutron import Namespace, RouterState
 from netchecks.models.packets import Packet, ping, tcp_syn
 from netchecks.models.subjects import Address, Flow, Interface, Inventory, VirtualRouter
 from netchecks.models.table import Table
+from netchecks.platforms.neutron.agents import restart
 from netchecks.platforms.neutron.flows import external_of
 from netchecks.seen import By
 
 #: The remedy of what the agent has written, and somebody else has taken away.
-RESTART = "systemctl restart neutron-l3-agent, which writes the router anew"
+RESTART = f"{restart('l3')}, which writes the router anew"
 
 
 def judged(router: VirtualRouter, states: By[VirtualRouter, RouterState]) -> bool:

@@ -11,6 +11,7 @@ from netchecks.models.openvswitch import OpenFlowPort, OvsBridge, OvsDaemon, bri
 from netchecks.models.subjects import Network, Node
 from netchecks.models.table import Table
 from netchecks.platforms.neutron import seen_side
+from netchecks.platforms.neutron.agents import restart
 from netchecks.seen import By
 
 Bridges = By[Node, Table[OvsBridge]]
@@ -87,7 +88,7 @@ def test_integration_bridge_exists(network: Network, node: Node, ovs_bridges: Br
     if name not in ovs_bridges[node]:
         raise Wrong(
             "ovs.bridge_missing", f"{node}: there is no bridge {name} of Open vSwitch; there are {sorted(ovs_bridges[node])}",
-            place=node.name, breaks=_BREAKS, remedy="systemctl restart neutron-openvswitch-agent",
+            place=node.name, breaks=_BREAKS, remedy=restart("openvswitch"),
         )
 
 
@@ -143,7 +144,7 @@ def test_patch_ports_are_joined(network: Network, node: Node, ovs_bridges: Bridg
     raise Wrong(
         "patch.wrong_peer" if wrong else "patch.missing",
         f"{node}: {side.integration.name} and {side.provider_name} are not joined: {shown}; expected {names[0]} and {names[1]}",
-        place=node.name, breaks=_BREAKS, remedy=f"systemctl restart neutron-openvswitch-agent; or ovs-vsctl set interface {names[0]} "
+        place=node.name, breaks=_BREAKS, remedy=f"{restart('openvswitch')}; or ovs-vsctl set interface {names[0]} "
         f"type=patch options:peer={names[1]}, and the same of the other",
     )
 

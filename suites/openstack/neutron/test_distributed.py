@@ -18,6 +18,7 @@ from netchecks.models.openvswitch import OvsBridge, OvsDaemon, plugged
 from netchecks.models.routes import Lookup, RouterWay
 from netchecks.models.subjects import Flow, Interface, Inventory, Node, VirtualRouter
 from netchecks.models.table import Table
+from netchecks.platforms.neutron.agents import restart
 from netchecks.platforms.neutron.routers import RESTART, first_packet, held, must_pass, not_central, shown, working
 from netchecks.platforms.neutron.sides import Plugs
 from netchecks.seen import By
@@ -113,7 +114,7 @@ def test_floating_port_is_tagged(
             if told is not None:
                 raise Wrong(
                     told[0], f"{node}: {device[0]} of {found.name} {told[1]}", place=node.name, breaks=_FLOATING,
-                    remedy=f"on {node}: systemctl restart neutron-openvswitch-agent neutron-l3-agent",
+                    remedy=f"on {node}: {restart('openvswitch', 'l3')}",
                 )
 
 

@@ -19,6 +19,7 @@ from netchecks.models.packets import ping, tcp_syn
 from netchecks.models.subjects import DhcpServer, Flow, Inventory, Node
 from netchecks.models.table import Table
 from netchecks.platforms.neutron import macs_of, seen_side, seen_tables
+from netchecks.platforms.neutron.agents import restart
 from netchecks.seen import By
 
 _BREAKS = frozenset({"switched"})
@@ -40,7 +41,7 @@ def test_dhcp_namespace_exists(dhcp_server: DhcpServer, dhcp_namespaces: By[Dhcp
         others = ", ".join(found.others[:8]) or "none"
         raise Wrong(
             "dhcp.namespace_missing", f"{dhcp_server.node}: there is no namespace {dhcp_server.namespace} for {dhcp_server.network}; there "
-            f"are {others}", place=dhcp_server.node.name, remedy=f"on {dhcp_server.node}: systemctl restart neutron-dhcp-agent",
+            f"are {others}", place=dhcp_server.node.name, remedy=f"on {dhcp_server.node}: {restart('dhcp')}",
         )
 
 
@@ -63,7 +64,7 @@ def test_dhcp_namespace_has_address(dhcp_server: DhcpServer, dhcp_namespaces: By
         raise Wrong(
             "dhcp.namespace_without_address", f"{node}: {dhcp_server.namespace} of {dhcp_server.network} has the addresses {shown}, "
             f"expected {' and '.join(sorted(map(str, wanted)))}", place=node.name, breaks=_FROM_INSIDE,
-            remedy=f"on {node}: systemctl restart neutron-dhcp-agent",
+            remedy=f"on {node}: {restart('dhcp')}",
         )
     down = sorted({held[address] for address in wanted} - found.up)
     if down:
@@ -104,7 +105,7 @@ def test_dhcp_port_is_tagged(
         raise Wrong(
             code, f"{node}: {port.name} of {dhcp_server.namespace} has the tag {port.tag or 'none'}, expected {wanted or 'the local VLAN'} "
             f"of {network}", place=node.name, breaks=_BREAKS,
-            remedy=f"on {node}: systemctl restart neutron-openvswitch-agent neutron-dhcp-agent",
+            remedy=f"on {node}: {restart('openvswitch', 'dhcp')}",
         )
 
 

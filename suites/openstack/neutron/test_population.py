@@ -14,6 +14,7 @@ from netchecks.models.openflow import FlowTable, OpenFlow
 from netchecks.models.openvswitch import OvsBridge
 from netchecks.models.subjects import Flow, Interface, Inventory, Network, Node, VirtualRouter
 from netchecks.models.table import Table
+from netchecks.platforms.neutron.agents import restart
 from netchecks.platforms.neutron.ends import Seen, answering, has_ports, reached, working
 from netchecks.platforms.neutron.flows import is_central, router_nodes, routers_of
 from netchecks.seen import By, note
@@ -100,7 +101,7 @@ def _misanswers(seen: Seen, sender: Sender, interfaces: list[Interface], *, brea
     if told:
         raise Wrong(
             "tunnel.stale_entry", f"{sender.node}: {sender.bridge.name} itself answers ARP requests (arp_responder) {'; '.join(told)}",
-            place=sender.node, breaks=breaks, remedy=_restart(sender.node),
+            place=sender.node, breaks=breaks, remedy=f"on {sender.node}: {restart('openvswitch')}",
         )
 
 
@@ -168,7 +169,8 @@ def _left_out(sender: Sender, left_out: dict[str, Node], *, breaks: frozenset[st
     to = ", ".join(f"{end} ({node})" for end, node in left_out.items())
     raise Wrong(
         "tunnel.flood_missing", f"{sender.node}: {sender.bridge.name} does not flood key {sender.known.segment} to {to}, "
-        f"which has ports of the network: {sender.floods[0]}", place=sender.node, breaks=breaks, remedy=_restart(sender.node),
+        f"which has ports of the network: {sender.floods[0]}", place=sender.node, breaks=breaks,
+        remedy=f"on {sender.node}: {restart('openvswitch')}",
     )
 
 
@@ -182,9 +184,5 @@ def _stale(seen: Seen, sender: Sender, stale: list[tuple[Interface, OpenFlow, st
     forget = f"on {sender.node}: ovs-ofctl del-flows {sender.bridge.name} table={first.table},dl_dst={interface.mac}"
     raise Wrong(
         "tunnel.stale_entry", f"{sender.node}: {sender.bridge.name} sends {'; '.join(told)}", place=sender.node, breaks=breaks,
-        remedy=f"{forget}; it was learned, and goes by itself within 300 s" if learned else _restart(sender.node),
+        remedy=f"{forget}; it was learned, and goes by itself within 300 s" if learned else f"on {sender.node}: {restart('openvswitch')}",
     )
-
-
-def _restart(node: str) -> str:
-    return f"on {node}: systemctl restart neutron-openvswitch-agent (kolla: docker restart neutron_openvswitch_agent)"

@@ -15,6 +15,7 @@ from netchecks.models.ovs_traces import OvsTrace, OvsWay, Step
 from netchecks.models.subjects import Interface, Inventory, Node
 from netchecks.models.table import Table
 from netchecks.platforms.neutron import macs_of, seen_side, seen_tables
+from netchecks.platforms.neutron.agents import restart
 from netchecks.seen import By
 from netchecks.taps import tap_of, uplink_devices
 
@@ -77,7 +78,7 @@ def _at_integration(
         raise Wrong(
             "patch.missing", f"{interface.node}: {interface} is the parent of a trunk, and no pair of patch ports (tpt-..., tpi-...) joins "
             f"its bridge {found[0].name} with {integration.name}", place=interface.node.name, breaks=_BREAKS,
-            remedy="systemctl restart neutron-openvswitch-agent, which wires its trunks anew",
+            remedy=f"{restart('openvswitch')}, which wires its trunks anew",
         )
     return integration, outer
 
@@ -86,7 +87,7 @@ def _has_tag(interface: Interface, port: OvsPort, wanted: int | None) -> None:
     node, name = interface.node, port.name
     expected = f"expected {wanted}, {interface.network}'s local VLAN there" if wanted else f"expected the local VLAN of {interface.network}"
     set_it = f"; ovs-vsctl set port {name} tag={wanted}" if wanted else ""
-    remedy = f"systemctl restart neutron-openvswitch-agent{set_it}"
+    remedy = f"{restart('openvswitch')}{set_it}"
     if port.tag == DEAD_VLAN:
         raise Wrong(
             "tap.dead_vlan", f"{node}: {interface}'s port {name} has the tag {DEAD_VLAN}: the agent knows nothing of it, and it is in no "

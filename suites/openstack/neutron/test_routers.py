@@ -17,6 +17,7 @@ from netchecks.models.openflow import FlowTable
 from netchecks.models.openvswitch import OvsBridge, OvsDaemon
 from netchecks.models.subjects import Address, Flow, Interface, Inventory, Node, VirtualRouter
 from netchecks.models.table import Table
+from netchecks.platforms.neutron.agents import restart
 from netchecks.platforms.neutron.routers import RESTART, first_packet, held, judged, must_pass, not_central, shown, working
 from netchecks.platforms.neutron.sides import Plugs
 from netchecks.seen import By
@@ -141,7 +142,7 @@ def test_router_port_is_tagged(
         if told is not None:
             raise Wrong(
                 told[0], f"{node}: {device[0]} of {virtual_router.namespace} {told[1]}", place=node.name,
-                remedy=f"on {node}: systemctl restart neutron-openvswitch-agent neutron-l3-agent",
+                remedy=f"on {node}: {restart('openvswitch', 'l3')}",
             )
 
 

@@ -19,6 +19,7 @@ from netchecks.models.routes import InterfaceAddress
 from netchecks.models.subjects import Flow, Interface, Inventory, Network, Node, VirtualRouter
 from netchecks.models.table import Table
 from netchecks.platforms.neutron import macs_of, seen_side, seen_tables
+from netchecks.platforms.neutron.agents import restart
 from netchecks.platforms.neutron.ends import Seen, answering, has_ports, reached, working
 from netchecks.seen import By, Pair
 
@@ -68,7 +69,7 @@ def test_tunnel_is_up(
     if inner is not None and not any(peer_of(port) in inner.ports for port in bridges[name].ports.values() if port.kind == "patch"):
         raise Wrong(
             "patch.missing", f"{node}: {known.integration_bridge} and {name} are not joined by patch ports", place=node.name,
-            breaks=_BREAKS, remedy="systemctl restart neutron-openvswitch-agent", layer="member",
+            breaks=_BREAKS, remedy=restart("openvswitch"), layer="member",
         )
     ends = {_option(port, "remote_ip"): port for port in bridges[name].ports.values() if port.kind == known.type}
     peers = reached(network, node, inventory, working(network, router_states, snat_namespaces), neutron_configs)
@@ -286,7 +287,7 @@ def _goes_out(network: Network, node: Node, flows: list[OpenFlow], bridge: OvsBr
 
 
 def _wrong(node: Node, code: str, message: str) -> None:
-    raise Wrong(code, f"{node}: {message}", place=node.name, breaks=_BREAKS, remedy="systemctl restart neutron-openvswitch-agent")
+    raise Wrong(code, f"{node}: {message}", place=node.name, breaks=_BREAKS, remedy=restart("openvswitch"))
 
 
 @pytest.mark.kind("neutron")

@@ -15,7 +15,7 @@ from tests.suites.vmhost.given import _by
 
 DOMAINS = of_node("domains", Table("domain", {"vm42": Domain("vm42", "running", "", (DomainInterface(MAC, "bridge", "br-int", target=TAP),))}))
 QUIET = Exchange(MAC, 4, (Point("node1", TAP, ()),), (), 5.0)
-OTHER, AGENT = "fa:16:3e:00:00:99", "on net1: systemctl restart neutron-dhcp-agent"
+OTHER, AGENT = "fa:16:3e:00:00:99", "on net1: systemctl restart neutron-dhcp-agent (kolla: docker restart neutron_dhcp_agent), "
 
 
 def serves(hosts=(), leases=(), vm=VM42, **changed):

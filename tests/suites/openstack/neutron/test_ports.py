@@ -87,7 +87,8 @@ def test_the_parent_port_of_a_trunk_is_behind_a_bridge_of_its_own():
         added("br-int", "tpi-4242c9d1-7a", "patch", tag=1, options={"peer": "tpt-4242c9d1-7a"}),
     )
     assert tagged(trunk) == []
-    with wrong("patch.missing", "joins its bridge tbr-1a2b3c4d-5 with br-int", place="node1", breaks=BREAKS):
+    remedy = "systemctl restart neutron-openvswitch-agent (kolla: docker restart neutron_openvswitch_agent), which wires its trunks anew"
+    with wrong("patch.missing", "joins its bridge tbr-1a2b3c4d-5 with br-int", place="node1", breaks=BREAKS, remedy=remedy):
         tagged(both(trunk, gone("tpt-4242c9d1-7a")))
     with wrong("patch.missing", place="node1", breaks=BREAKS):
         tagged(both(trunk, gone("tpi-4242c9d1-7a"), added("br-int", "tpi-4242c9d1-7a", "patch", tag=1, options={"peer": "tpt-old"})))
