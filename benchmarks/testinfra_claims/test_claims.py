@@ -33,6 +33,8 @@ CLOCK_SECONDS = 2.0
 FRESH = {"REACHABLE", "DELAY", "PROBE"}
 ERRORS = ("errors", "over_errors", "missed_errors", "crc_errors", "frame_errors", "fifo_errors", "length_errors",
           "carrier_errors", "aborted_errors")
+#: What carries packets, by package: the unit that runs it.
+RUNS_AS = {"openvswitch-switch": "ovs-vswitchd", "libvirt-daemon": "libvirtd", "frr": "frr", "dnsmasq": "dnsmasq"}
 
 
 def address_of(host: Host) -> str:
@@ -201,3 +203,12 @@ def test_node_clock_is_right(host: Host) -> None:
     before = time.time()
     told = float(host.check_output("date +%s.%N"))
     assert before - CLOCK_SECONDS <= told <= time.time() + CLOCK_SECONDS
+
+
+def test_services_run_what_is_installed(host: Host) -> None:
+    log = host.file("/var/log/dpkg.log")
+    changes = log.content_string.splitlines() if log.exists else []
+    for package, unit in RUNS_AS.items():
+        upgraded = [" ".join(line.split()[:2]) for line in changes if f" upgrade {package}:" in line]
+        started = host.service(unit).systemd_properties.get("ExecMainStartTimestamp", "")
+        assert not upgraded or not started or started.split()[1:3] >= upgraded[-1].split()
