@@ -48,9 +48,10 @@ def test_it_is_told_in_the_server_s_own_words():
 
 def test_a_range_that_does_not_fit_is_nobody_s_in_particular():
     found = parse(HERE / "dhcp_log" / "dnsmasq-2.90-no-range.out")
-    assert no_range(found) == Refusal("no_range", "no address range available for DHCP request via eth0")
-    assert no_range(DhcpLog(found.source, found.events, found.now + 60)) is None
-    assert no_range(log(NO_ADDRESS)) is None
+    assert no_range(found, "eth0") == Refusal("no_range", "no address range available for DHCP request via eth0")
+    assert no_range(DhcpLog(found.source, found.events, found.now + 60), "eth0") is None
+    assert no_range(log(NO_ADDRESS), "") is None
+    assert no_range(found, "br7") is None, "of another network"
 
 
 def test_a_real_server_without_leases_is_read():

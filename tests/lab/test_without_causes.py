@@ -50,6 +50,7 @@ ELSEWHERE = [
     ("neutron-vlan", "agent_never_started", "ovs-agent-dead-since-boot", {"node1"}),
     ("neutron-vlan", "conntrack_loses_connections", "conntrack-full", {"node1"}),
     ("neutron-vlan", "uplink_is_bond", "bond-named-in-inventory", {"node1"}),
+    ("neutron-vxlan", "router_drops_icmp", "healthy-gateway-silent-to-ping", {"10.20.0.1", "net1"}),
     ("neutron-vlan", "uplink_is_of_dpdk", "dpdk-nic-unusable", {"node1"}),
 ]
 
